@@ -1,0 +1,29 @@
+"""What a running session says about its steps, for whoever shows progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """One change of one step: a vertex of a solve, a function call, an upload.
+
+    Events of the same `id` are about the same step and come in order: it starts, may log, and completes. `started` and
+    `completed` are seconds since the epoch and None until known; a later event may leave out what an earlier one said.
+    `cached` and `error` count on the completing event; `log` is a piece of output, cut anywhere.
+    """
+
+    id: str
+    name: str = ""
+    started: float | None = None
+    completed: float | None = None
+    cached: bool = False
+    error: str = ""
+    log: str = ""
+
+
+OnStep: TypeAlias = Callable[[StepEvent], None]
+"""Called on the event loop's thread; must return at once."""

@@ -1,0 +1,193 @@
+"""Write OCI layers, images and indexes into a folder of blobs, the same bytes from the same input.
+
+The folder is laid out as `sha256/<hex>`, which is both an OCI layout's `blobs/` and what go-containerregistry's registry
+serves with `--disk`: what is written here is already in the registry, only manifests must be told to it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Final
+
+EPOCH: Final = 1767225600
+"""Seconds since 1970 that everything in the lab is dated with: 2026-01-01."""
+
+MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+INDEX: Final = "application/vnd.oci.image.index.v1+json"
+CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+STAND_IN: Final = "io.cozystack.talos.stand-in"
+"""Label of every image of the lab and annotation of its manifest and index; its value is the word below."""
+STAND_IN_WORD: Final = "true"
+
+GZIP_LEVEL: Final = 1  # Layers never leave the machine: time to write them counts, their size hardly.
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What a manifest says of a blob; `size` in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Descriptor:
+        return cls(str(value["mediaType"]), str(value["digest"]), int(value["size"]))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A compressed layer and the digest of its uncompressed tar, which image configs list."""
+
+    blob: Descriptor
+    diff_id: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.blob.as_json(), "diffID": self.diff_id}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Layer:
+        return cls(Descriptor.from_json(value), str(value["diffID"]))
+
+
+def _no_strings() -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One platform's image: its layers, lowest first, and the `config` part of its image config."""
+
+    architecture: str
+    layers: Sequence[Layer]
+    config: Mapping[str, Any] = field(default_factory=_no_strings)
+
+
+@dataclass(frozen=True)
+class Image:
+    """What was written for a reference: the descriptor its tag points at, and all manifests in the order to push them."""
+
+    top: Descriptor
+    manifests: tuple[Descriptor, ...]
+    blobs: tuple[Descriptor, ...]
+
+
+class Blobs:
+    """A folder of blobs named by their digests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "sha256").mkdir(parents=True, exist_ok=True)
+
+    def path(self, digest: str) -> Path:
+        """Return where the blob of this digest lies or would lie."""
+        algorithm, _, encoded = digest.partition(":")
+        return self.folder / algorithm / encoded
+
+    def has(self, blob: Descriptor) -> bool:
+        """Tell whether the blob is there with its full size."""
+        try:
+            return self.path(blob.digest).stat().st_size == blob.size
+        except FileNotFoundError:
+            return False
+
+    def put(self, content: bytes, media_type: str) -> Descriptor:
+        """Write one blob."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        blob = Descriptor(media_type, digest, len(content))
+        if not self.has(blob):
+            with self._temporary() as file:
+                file.write(content)
+            os.replace(file.name, self.path(digest))
+        return blob
+
+    def put_json(self, value: Mapping[str, Any], media_type: str) -> Descriptor:
+        """Write one JSON document, compact and in the order given."""
+        return self.put(json.dumps(value, separators=(",", ":")).encode(), media_type)
+
+    def put_layer(self, tar: IO[bytes], *, cut: int | None = None) -> Layer:
+        """Write an uncompressed tar as a gzip layer; `cut` keeps only that many bytes of the compressed stream."""
+        plain = hashlib.sha256()
+        with self._temporary() as file:
+            with gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as packer:
+                while chunk := tar.read(_CHUNK):
+                    plain.update(chunk)
+                    packer.write(chunk)
+            if cut is not None:
+                file.truncate(cut)
+        packed = Path(file.name)
+        with packed.open("rb") as again:
+            digest = f"sha256:{hashlib.file_digest(again, 'sha256').hexdigest()}"
+        blob = Descriptor(LAYER, digest, packed.stat().st_size)
+        os.replace(packed, self.path(digest))
+        return Layer(blob, f"sha256:{plain.hexdigest()}")
+
+    def put_image(self, platforms: Sequence[Platform], *, description: str, single: bool = False) -> Image:
+        """Write configs, manifests and an index; `single` writes the only platform's manifest without an index."""
+        created = datetime.fromtimestamp(EPOCH, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        annotations = {STAND_IN: STAND_IN_WORD, "org.opencontainers.image.description": f"STAND-IN: {description}"}
+        manifests: list[Descriptor] = []
+        blobs: list[Descriptor] = []
+        entries: list[dict[str, Any]] = []
+        for platform in platforms:
+            labels = {**platform.config.get("Labels", {}), **annotations}
+            config = self.put_json(
+                {
+                    "created": created,
+                    "architecture": platform.architecture,
+                    "os": "linux",
+                    "config": {**platform.config, "Labels": labels},
+                    "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in platform.layers]},
+                    "history": [{"created": created, "created_by": "cozystack-talos lab"} for _ in platform.layers],
+                },
+                CONFIG,
+            )
+            manifest = self.put_json(
+                {
+                    "schemaVersion": 2,
+                    "mediaType": MANIFEST,
+                    "config": config.as_json(),
+                    "layers": [layer.blob.as_json() for layer in platform.layers],
+                    "annotations": annotations,
+                },
+                MANIFEST,
+            )
+            blobs += [config, *(layer.blob for layer in platform.layers)]
+            manifests.append(manifest)
+            entries.append({**manifest.as_json(), "platform": {"architecture": platform.architecture, "os": "linux"}})
+        if single:
+            (top,) = manifests
+        else:
+            top = self.put_json(
+                {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, "annotations": annotations}, INDEX
+            )
+            manifests.append(top)
+        return Image(top, tuple(manifests), tuple(_distinct(blobs)))
+
+    def _temporary(self) -> IO[bytes]:
+        return tempfile.NamedTemporaryFile(dir=self.folder, prefix="new-", delete=False)  # noqa: SIM115
+
+    def sweep(self) -> None:
+        """Remove what interrupted writers left."""
+        for left in self.folder.glob("new-*"):
+            with suppress(FileNotFoundError):
+                left.unlink()
+
+
+def _distinct(blobs: Iterable[Descriptor]) -> list[Descriptor]:
+    return list({blob.digest: blob for blob in blobs}.values())

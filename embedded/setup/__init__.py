@@ -1,0 +1,1 @@
+"""Prepares the machine for the embedded engine, below the cache folder and nowhere else."""

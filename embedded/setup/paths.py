@@ -1,0 +1,152 @@
+"""Where set-up puts things: names only, computed from what each thing is made of. Nothing here creates anything.
+
+The standard library is all that is imported: `daggerw` runs this before there is a virtual environment.
+
+Each folder's name ends in a key, a digest of the inputs of its step, so that a changed pin leads to a new folder and
+two checkouts of different age can share one cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from embedded.setup.errors import SetupError
+from embedded.setup.programs import GO_PROGRAMS, PROGRAMS
+
+EMBEDDED = Path(__file__).resolve().parent.parent
+UV_VERSION = "0.13.9"
+MACHINE = f"{platform.system().lower()}-{platform.machine()}"
+
+# Raised by hand when the way in which a step makes its folder changes, so that what it made before is made anew.
+REVISION = {"uv": 1, "venv": 1, "dev": 1, "packages": 1, "programs": 1, "bin": 1, "protos": 1}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Folders and files below the cache folder; they exist once set-up is done."""
+
+    cache: Path
+    """`${XDG_CACHE_HOME:-~/.cache}/cozystack-talos`: everything lies below it."""
+    venv: Path
+    """The engine's virtual environment; its interpreter is `venv/bin/python`."""
+    bin: Path
+    """Programs built from Go: buildkitd, buildctl, crane, registry, exec-helper, session-helper."""
+    packages: Path
+    """Root below which Debian packages are unpacked (`packages/usr/sbin/runc`); `packages/bin` is fit for PATH."""
+    protos: Path
+    """Folder for `sys.path`: BuildKit's messages, as `github.com.moby.buildkit.solver.pb.ops_pb2` and so on."""
+    uv: Path
+    """The program uv, of a pinned version."""
+    uv_cache: Path
+    """uv's cache (UV_CACHE_DIR)."""
+    go: Path
+    """Go's own folders (GOPATH, GOMODCACHE, GOCACHE below it); see `golang.go_environment`."""
+    setup: Path
+    """The steps' folders, their locks (`locks/`) and logs (`logs/`)."""
+
+
+def cache_folder() -> Path:
+    """The folder for everything, from XDG_CACHE_HOME if that is an absolute path (as its specification asks)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    home = os.environ.get("HOME") or "/root"
+    return (Path(base) if base.startswith("/") else Path(home) / ".cache") / "cozystack-talos"
+
+
+@cache
+def pyproject() -> dict[str, Any]:
+    """`embedded/pyproject.toml`, parsed."""
+    return tomllib.loads((EMBEDDED / "pyproject.toml").read_text())
+
+
+def _key(step: str, *inputs: object) -> str:
+    text = "\0".join([step, str(REVISION[step]), MACHINE, *(repr(one) for one in inputs)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _files(folder: Path, names: Iterable[str]) -> list[tuple[str, bytes]]:
+    found = {path for name in names for path in folder.glob(name) if path.is_file()}
+    return [(str(path.relative_to(folder)), path.read_bytes()) for path in sorted(found)]
+
+
+def _locked_dependencies() -> tuple[object, ...]:
+    project, constraints = pyproject()["project"], pyproject()["tool"]["uv"]["constraint-dependencies"]
+    return project["dependencies"], constraints, UV_VERSION
+
+
+def _go_modules() -> list[tuple[str, bytes]]:
+    return _files(EMBEDDED / "tools", ["go.mod", "go.sum"])
+
+
+def step_folder(step: str) -> Path:
+    """The folder that a set-up step makes: its name holds the digest of the step's inputs."""
+    inputs: dict[str, tuple[object, ...]] = {
+        "uv": (UV_VERSION,),
+        "venv": _locked_dependencies(),
+        "packages": (_release(),),
+        "programs": (_go_modules(), GO_PROGRAMS),
+        "bin": (_go_modules(), GO_PROGRAMS, _files(EMBEDDED / "tools", ["exec/**/*.go", "session/**/*.go"])),
+        "protos": (_go_modules(), _locked_dependencies()),
+    }
+    return cache_folder() / "setup" / f"{step}-{_key(step, *inputs[step])}"
+
+
+def _release() -> str:
+    """The distribution and its release: unpacked packages use the libraries of the machine."""
+    try:
+        fields = platform.freedesktop_os_release()
+    except OSError:
+        return "unknown"
+    return f"{fields.get('ID', '')} {fields.get('VERSION_CODENAME', '')}"
+
+
+@cache
+def paths() -> Paths:
+    """The names for this checkout on this machine; cheap, and nothing is set up by asking."""
+    root = cache_folder()
+    return Paths(
+        cache=root,
+        venv=step_folder("venv"),
+        bin=step_folder("bin"),
+        packages=step_folder("packages"),
+        protos=step_folder("protos"),
+        uv=step_folder("uv") / "uv",
+        uv_cache=root / "uv-cache",
+        go=root / "go",
+        setup=root / "setup",
+    )
+
+
+def machine_program(name: str) -> Path | None:
+    """The machine's own program, also where PATH lacks the `sbin` folders; None when it has none."""
+    row = PROGRAMS[name]
+    search = [*os.environ.get("PATH", os.defpath).split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin", *row.folders]
+    found = shutil.which(name, path=":".join(row.folders if row.only_in_folders else search))
+    return Path(found) if found else None
+
+
+def tool(name: str) -> Path:
+    """A program by its name: one of our own from Go, else the machine's, else the one unpacked from a Debian package.
+
+    Raises SetupError when set-up has not provided it.
+    """
+    if name in GO_PROGRAMS:
+        program = paths().bin / name
+        if program.exists():
+            return program
+    elif name in PROGRAMS:
+        program = machine_program(name) or paths().packages / "bin" / name
+        if program.exists():
+            return program
+    else:
+        allowed = ", ".join(sorted([*GO_PROGRAMS, *PROGRAMS]))
+        raise SetupError(f"unknown program {name!r}: set-up provides {allowed}")
+    raise SetupError(f"{name} is missing: {program} does not exist", hint="run ./daggerw again: it repeats the set-up")

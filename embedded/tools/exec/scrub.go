@@ -57,6 +57,10 @@ func (s *scrubber) pass(data []byte, last bool) error {
 	var clean []byte
 	start, at := 0, 0
 	for at < len(data) {
+		if s.byFirst[data[at]] == nil {
+			at++
+			continue
+		}
 		length, undecided := s.match(data[at:], last)
 		if undecided {
 			break

@@ -1,0 +1,76 @@
+"""The errors that a person can do something about.
+
+Each is raised where the fact is known, with its whole message: what was given, what is allowed, what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class CozystackTalosError(Exception):
+    """Something given by the user, or found in a file, is not as it has to be."""
+
+
+class FileError(CozystackTalosError):
+    """A text file can't be taken as it is; the message begins with `file:line:`."""
+
+    def __init__(self, file: str, line: int | None, reason: str) -> None:
+        super().__init__(f"{file}:{line}: {reason}" if line else f"{file}: {reason}")
+        self.file = file
+        self.line = line
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[FileError], tuple[str, int | None, str]]:
+        return type(self), (self.file, self.line, self.reason)
+
+
+class VariantError(FileError):
+    """A variant file is refused."""
+
+
+class UnknownVariantError(CozystackTalosError):
+    """No variant has the name that was asked for."""
+
+
+class UpstreamError(FileError):
+    """CozyStack's checkout can't be understood."""
+
+
+class CatalogError(FileError):
+    """The extension catalog's files can't be read."""
+
+
+class ReferenceSyntaxError(CozystackTalosError):
+    """A text is no image reference."""
+
+
+class OutputError(CozystackTalosError):
+    """An output or a layout does not exist, or can't be had in this combination."""
+
+
+class PlanError(CozystackTalosError):
+    """Variant, upstream and catalog do not go together."""
+
+
+class NotResolvedError(PlanError):
+    """A reference has no digest: the registry does not have it, or it was not looked up."""
+
+
+def nearest(given: str, allowed: Iterable[str]) -> list[str]:
+    """Return the names that `given` was probably meant to be, most similar first, at most three."""
+    return difflib.get_close_matches(given, list(allowed), n=3, cutoff=0.6)
+
+
+def suggest(given: str, allowed: Iterable[str], *, listing: int = 20) -> str:
+    """Say what to write instead of `given`: the nearest names, else all of them if they are few."""
+    names = list(allowed)
+    if close := nearest(given, names):
+        return f"did you mean {' or '.join(close)}?"
+    if len(names) <= listing:
+        return f"choose one of {', '.join(names)}"
+    return f"{len(names)} names are known, none like it"

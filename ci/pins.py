@@ -1,0 +1,51 @@
+"""Every image, release and address that this project names by itself, in one place.
+
+All else comes from the CozyStack checkout and from the extension catalog of its Talos version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Release:
+    """A CozyStack release: tag, the commit that it names, and that commit's date in seconds since 1970."""
+
+    tag: str
+    commit: str
+    date: int
+
+
+#: Where CozyStack's releases come from when no checkout is given.
+COZYSTACK_GIT: Final = "https://github.com/cozystack/cozystack"
+
+#: The release that is built when none is named: the newest that the tests know.
+DEFAULT_RELEASE: Final = Release("v1.6.2", "bfde94fd26d35c5f0281a1285f194e7ca3041b6a", 1787125936)
+
+#: The oldest release that is supported.
+OLDEST_RELEASE: Final = Release("v0.38.2", "c7f478fc7d38ad638f07fa604b7fc95f3613a82b", 1764618566)
+
+#: Releases whose commit and date are known without asking.
+KNOWN_RELEASES: Final = {release.tag: release for release in (DEFAULT_RELEASE, OLDEST_RELEASE)}
+
+#: 2025-01-01T00:00:00Z, for a checkout that does not tell its commit's date.
+FALLBACK_EPOCH: Final = 1735689600
+
+#: Image that turns a profile into boot assets; its tag is the Talos version. CozyStack's Makefile names it likewise.
+IMAGER: Final = "ghcr.io/siderolabs/imager"
+
+#: Image that lists the extensions made for a Talos version; its tag is the Talos version.
+EXTENSION_CATALOG: Final = "ghcr.io/siderolabs/extensions"
+
+#: The netboot server that CozyStack puts its assets on, for a checkout that does not say which (its Dockerfile does).
+MATCHBOX: Final = (
+    "quay.io/poseidon/matchbox:v0.11.0@sha256:06bcdae85335fd00e8277b007b55cfb49d96a0114628c0f70db2b92b079d246a"
+)
+
+#: Python in which files are read and tests run.
+PYTHON: Final = "docker.io/library/python:3.13-slim"
+
+#: Config label (and manifest annotation) of images that stand in for the published ones.
+STAND_IN_LABEL: Final = "io.cozystack.talos.stand-in"

@@ -1,0 +1,73 @@
+"""The stand-in upstream: images of the real names and shapes, made from Debian packages, below the cache folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from embedded.lab.builder import Builder, NoProgress, Progress
+from embedded.lab.errors import LabError
+from embedded.lab.recipe import Result
+
+__all__ = ["LabError", "builder", "checkout_path", "ensure", "folder", "images", "publish", "registry_folder"]
+
+
+def folder() -> Path:
+    """Return the lab's folder below the cache; everything of the lab lies there."""
+    from embedded.setup.paths import paths
+
+    return paths().cache / "lab"
+
+
+def registry_folder() -> Path:
+    """Return the folder of blobs, `sha256/<hex>`: what go-containerregistry's registry takes as `--disk`."""
+    return folder() / "registry"
+
+
+@cache
+def builder() -> Builder:
+    """Return the builder with all recipes."""
+    from embedded.lab.contents.every import TOOLS, recipes
+
+    return Builder(folder(), {recipe.name: recipe for recipe in recipes()}, TOOLS)
+
+
+def images() -> list[str]:
+    """Return the references of all images that the lab has."""
+    return [recipe.name for recipe in builder().recipes.values() if recipe.is_image]
+
+
+def ensure(
+    names: Iterable[str] | None = None, *, registry: str | None = None, progress: Progress | None = None
+) -> dict[str, Result]:
+    """Make what is missing, and tell a running registry of it.
+
+    Args:
+        names: references of images (`docker.io/library/debian:trixie-slim`) or names of parts; all of the lab when left out.
+        registry: `127.0.0.1:PORT` of a registry that serves `registry_folder()`.
+        progress: where steps are shown.
+
+    Returns the results of these recipes and of all that they need. Raises LabError.
+    """
+    wanted = list(names) if names is not None else list(builder().recipes)
+    results = builder().results(wanted)
+    if results is None:
+        results = builder().build(wanted, progress or NoProgress())
+    if registry:
+        publish(registry, results)
+    return results
+
+
+def publish(registry: str, results: dict[str, Result] | None = None) -> None:
+    """Put the manifests of all images that are made (or of `results`) into the registry at `127.0.0.1:PORT`."""
+    from embedded.lab import registry as told
+
+    if results is None:
+        results = builder().made()
+    told.publish(registry, builder().blobs, {name: result for name, result in results.items() if "image" in result.value})
+
+
+def checkout_path(talos: str = "v1.13.6") -> Path:
+    """Return the folder that stands in for a checkout of CozyStack whose profiles are for this Talos version."""
+    return builder().results_folder(f"part/checkout/{talos}")

@@ -1,0 +1,1 @@
+"""The lab's recipes: what each image and each part of one is made of."""

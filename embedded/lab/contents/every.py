@@ -1,0 +1,17 @@
+"""All recipes of the lab."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from embedded.lab.contents import bases
+from embedded.lab.debian import NATIVE
+from embedded.lab.recipe import Recipe
+
+TOOLS: Final = f"part/root/imager/{NATIVE}"
+"""The root filesystem whose programs make the rest: the imager's own."""
+
+
+def recipes() -> list[Recipe]:
+    """Return every recipe."""
+    return [*bases.recipes()]

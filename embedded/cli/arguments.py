@@ -1,0 +1,183 @@
+"""A function's arguments as flags, and the flags' texts as values of the API.
+
+An object (Directory, Secret, ...) is given as an address; the session turns it into an id. What no flag can carry is
+unsupported: an optional argument of that kind is left out, a function that requires one is hidden.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any, cast
+
+from embedded.cli.errors import UsageError
+from embedded.cli.flags import Flag, FlagSet
+from embedded.cli.model import Argument, Function, Kind, TypeView
+from embedded.cli.protocol import Session
+from embedded.cli.values import (
+    Many,
+    Scalar,
+    Value,
+    parse_bool,
+    parse_build_arg,
+    parse_enum,
+    parse_float,
+    parse_int,
+    parse_list_int,
+    parse_name,
+    parse_platform,
+    parse_port_forward,
+    split_commas,
+    split_csv,
+    split_unquoted,
+)
+from embedded.engine.errors import EngineError
+
+# How an object's id is asked for. A wrong address of the first three is a mistake on the command line; the
+# others are looked up when they are used, so their errors come from the run.
+_LOOKUPS = {
+    "Directory": "address(value: $text) { directory(exclude: $exclude) { id } }",
+    "File": "address(value: $text) { file { id } }",
+    "Container": "address(value: $text) { container { id } }",
+    "Secret": "address(value: $text) { secret { id } }",
+    "Service": "address(value: $text) { service { id } }",
+    "Socket": "address(value: $text) { socket { id } }",
+    "GitRepository": "address(value: $text) { gitRepository { id } }",
+    "GitRef": "address(value: $text) { gitRef { id } }",
+    "CacheVolume": "cacheVolume(key: $text) { id }",
+    "ModuleSource": "moduleSource(refString: $text) { id }",
+    "Module": "moduleSource(refString: $text) { asModule { id } }",
+}
+_CHECKED_AT_ONCE = frozenset({"Directory", "File", "Container", "Module", "ModuleSource"})
+_INPUTS = {"BuildArg": parse_build_arg, "PortForward": parse_port_forward}
+
+
+def supported(function: Function) -> bool:
+    """Tell whether every required argument can be given as a flag."""
+    return all(_value(arg) is not None for arg in function.arguments if arg.required)
+
+
+def argument_flags(function: Function) -> FlagSet:
+    """Make the flags of a function's own arguments."""
+    flags = FlagSet()
+    for arg in function.arguments:
+        value = _value(arg)
+        if value is not None:
+            flags.add(Flag(arg.flag, value, arg.description, default=_shown_default(arg), required=arg.required))
+    return flags
+
+
+def unsupported_arguments(function: Function) -> list[str]:
+    """Name the arguments that no flag can carry."""
+    return [arg.flag for arg in function.arguments if _value(arg) is None]
+
+
+async def argument_values(session: Session, function: Function, flags: FlagSet, command: str) -> dict[str, Any]:
+    """Give the values of the arguments that were set, by API name; all look-ups run at once."""
+    given = [arg for arg in function.arguments if arg.flag in flags and flags[arg.flag].changed]
+    values = await asyncio.gather(*(_resolve(session, arg, flags[arg.flag].value.get(), command) for arg in given))
+    return {arg.name: value for arg, value in zip(given, values, strict=True)}
+
+
+def _value(arg: Argument) -> Value | None:
+    view = arg.type
+    if view.element is not None:
+        return _list_value(view.element)
+    match view.kind:
+        case Kind.STRING | Kind.VOID:
+            return Scalar("string", str)
+        case Kind.INT:
+            return Scalar("int", parse_int)
+        case Kind.FLOAT:
+            return Scalar("float", parse_float)
+        case Kind.BOOL:
+            return Scalar("", parse_bool, bare="true")
+        case Kind.SCALAR:
+            return Scalar(view.name, parse_platform) if view.name == "Platform" else Scalar("string", str)
+        case Kind.ENUM:
+            return Scalar(",".join(view.members), parse_enum(view.members))
+        case Kind.INPUT:
+            return Scalar(view.name, _INPUTS[view.name]) if view.name in _INPUTS else None
+        case _:
+            is_own_id = arg.name == "id"
+            return Scalar(view.name, _address(view.name)) if view.name in _LOOKUPS and not is_own_id else None
+
+
+def _list_value(element: TypeView) -> Value | None:
+    match element.kind:
+        case Kind.STRING | Kind.VOID:
+            return Many("strings", split_csv, str)
+        case Kind.INT:
+            return Many("ints", split_commas, parse_list_int)
+        case Kind.FLOAT:
+            return Many("floats", split_commas, parse_float)
+        case Kind.BOOL:
+            return Many("bools", split_unquoted, parse_bool)
+        case Kind.SCALAR:
+            platform = element.name == "Platform"
+            return Many("[]Platform", split_unquoted, parse_platform) if platform else Many("strings", split_csv, str)
+        case Kind.ENUM:
+            return Many(f"[]{','.join(element.members)}", split_unquoted, parse_enum(element.members))
+        case Kind.INPUT:
+            parse = _INPUTS.get(element.name)
+            return Many(f"[]{element.name}", split_unquoted, parse) if parse else None
+        case Kind.OBJECT:
+            known = element.name in _LOOKUPS
+            return Many(f"[]{element.name}", split_unquoted, _address(element.name)) if known else None
+        case _:
+            return None
+
+
+def _address(name: str) -> Any:
+    names = {"CacheVolume": "cacheVolume name", "Module": "module ref", "ModuleSource": "module source ref"}
+    return parse_name(names[name]) if name in names else str
+
+
+async def _resolve(session: Session, arg: Argument, value: Any, command: str) -> Any:
+    name = arg.type.object_name
+    if not name:
+        return value
+    if arg.type.element is not None:
+        return await asyncio.gather(*(_look_up(session, arg, name, text, command) for text in value))
+    return await _look_up(session, arg, name, value, command)
+
+
+async def _look_up(session: Session, arg: Argument, name: str, text: str, command: str) -> str:
+    if name == "Secret" and ":" not in text:
+        # The text may be the secret itself, so no more of it is shown than the engine shows.
+        shown = f"{text[:3]}..."
+        print(f'WRN deprecation: secret argument "{shown}" has no URI scheme: write env://, file:// or cmd://',
+              file=sys.stderr)  # fmt: skip
+    variables: dict[str, Any] = {"text": text}
+    declared = "$text: String!"
+    if name == "Directory":
+        variables["exclude"] = list(arg.ignore)
+        declared += ", $exclude: [String!]"
+    try:
+        found: Any = await session.execute(f"query({declared}) {{ {_LOOKUPS[name]} }}", variables)
+    except EngineError as error:
+        if name in _CHECKED_AT_ONCE:
+            raise UsageError(f'failed to get value for argument "{arg.flag}": {error}', command) from error
+        raise
+    while isinstance(found, dict):
+        (found,) = cast("dict[str, Any]", found).values()
+    return found
+
+
+def _shown_default(arg: Argument) -> str:
+    if arg.default_path:
+        return f'path "{arg.default_path}"'
+    default = arg.default
+    if default in (None, "", False, 0) or default == []:
+        return ""
+    match arg.type.kind:
+        case Kind.LIST:
+            return f"[{','.join(str(item) for item in default)}]"
+        case Kind.BOOL:
+            return "true"
+        case Kind.STRING:
+            return f'"{default}"'
+        case Kind.SCALAR if arg.type.name != "Platform":
+            return f'"{default}"'
+        case _:
+            return str(default)

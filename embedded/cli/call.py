@@ -1,0 +1,83 @@
+"""`call` and `core`: read the chain, ask the session, print or save what comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from embedded.cli.arguments import argument_values
+from embedded.cli.chain import Chain, build_query, read_chain, unwrap
+from embedded.cli.changes import apply_changes
+from embedded.cli.flags import FlagSet
+from embedded.cli.help import print_chain_help
+from embedded.cli.lab import fallback_arguments
+from embedded.cli.model import Kind, Model, TypeView
+from embedded.cli.options import call_flags, global_flags
+from embedded.cli.output import print_objects, print_result, save_result, say
+from embedded.cli.progress import Progress
+from embedded.cli.protocol import Mode, Session
+from embedded.engine.errors import EngineError
+
+_EXPORTABLE = frozenset({"Changeset", "Container", "Directory", "File"})
+
+
+async def call(
+    session: Session, model: Model, words: list[str], progress: Progress, *, command: str, mode: Mode, wants_help: bool
+) -> None:
+    """Run what follows `call` on the command line.
+
+    Errors: UsageError for the line itself, EngineError for what the functions do.
+    """
+    common = (call_flags(), global_flags())
+    chain = read_chain(model, words, common, command, fallback=fallback_arguments(mode), help_only=wants_help)
+    if wants_help or not chain.named:
+        print_chain_help(model, chain, common)
+        return
+    await _run(session, model, chain, common, progress)
+
+
+async def _run(
+    session: Session, model: Model, chain: Chain, common: tuple[FlagSet, FlagSet], progress: Progress
+) -> None:
+    own, options = common
+    output: str = own["output"].value.get()
+    as_json: bool = own["json"].value.get()
+    links = [
+        (link.function, await argument_values(session, link.function, link.flags, link.command)) for link in chain.links
+    ]
+    result = chain.links[-1].function.type
+    leaf, leaf_values = _leaf(model, result, output)
+    query, variables = build_query(links, leaf, leaf_values)
+    data = await session.execute(query, variables)
+    answer = unwrap(data, [function.name for function, _ in links] + ([leaf] if leaf else []))
+
+    progress.close()
+    if result.kind is Kind.VOID:
+        return
+    if result.object_name == "Changeset" and not output:
+        await apply_changes(session, answer, leaf, auto_apply=options["auto-apply"].value.get())
+    elif leaf == "export":
+        if not isinstance(answer, str):
+            raise EngineError(f"-o can't write a list of {result.object_name}: choose one of its elements")
+        say(f'Saved to "{answer}".')
+    elif result.object_name:
+        print_objects(model, result, answer, as_json=as_json)
+    elif output:
+        text = print_result(answer, as_json=as_json)
+        save_result(Path(output), text)
+    else:
+        print_result(answer, as_json=as_json)
+
+
+def _leaf(model: Model, result: TypeView, output: str) -> tuple[str, dict[str, tuple[str, Any]]]:
+    """Choose the field that makes an object at the chain's end happen: its export, its evaluation or its id."""
+    owner = result.object_name
+    if not owner:
+        return "", {}
+    export = model.field(owner, "export")
+    if output and export is not None and owner in _EXPORTABLE:
+        values: dict[str, tuple[str, Any]] = {"path": ("String!", output)}
+        if any(arg.name == "allowParentDirPath" for arg in export.arguments):
+            values["allowParentDirPath"] = ("Boolean", True)
+        return "export", values
+    return ("sync" if model.field(owner, "sync") else "id"), {}

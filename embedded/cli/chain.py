@@ -1,0 +1,143 @@
+"""From words to a query: the chain of functions that a command line names, and the GraphQL that asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from embedded.cli.arguments import argument_flags, supported
+from embedded.cli.errors import UsageError
+from embedded.cli.flags import FlagError, FlagSet
+from embedded.cli.model import Function, Model, TypeView
+
+
+@dataclass(frozen=True)
+class Link:
+    """One function of a chain with its own flags; `command` is its path, for error messages."""
+
+    function: Function
+    flags: FlagSet
+    command: str
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a command line calls. Its first link is the module's constructor, if there is a module.
+
+    `leaf` is the command path of the last function named, or of `dagger call` when none was.
+    """
+
+    links: tuple[Link, ...]
+    leaf: str
+    named: int
+
+    @property
+    def type(self) -> TypeView | None:
+        """What the whole chain gives; None without any link."""
+        return self.links[-1].function.type if self.links else None
+
+
+def read_chain(
+    model: Model,
+    words: list[str],
+    common: Sequence[FlagSet],
+    command: str,
+    *,
+    fallback: Mapping[str, str] | None = None,
+    help_only: bool = False,
+) -> Chain:
+    """Read functions and their flags one after the other; raises UsageError.
+
+    The flags of `common` (global ones, the command's own) may stand anywhere. `fallback` gives texts for Directory
+    arguments of the constructor that the words leave out. For help, nothing has to be complete.
+    """
+    links: list[Link] = []
+    path = command
+    owner = model.root
+    rest = words
+    if model.constructor is not None:
+        links.append(_link(model.constructor, path))
+    own = links[-1].flags if links else FlagSet()
+    rest = _parse(own, rest, common, path)
+    if links:
+        _fill(links[0], fallback or {})
+    if rest and not help_only:
+        _require(own, path)
+    named = 0
+    while rest:
+        function = model.find(owner, rest[0]) if owner else None
+        if function is None or not supported(function):
+            raise UsageError(f'unknown command "{rest[0]}" for "{path}"', path)
+        path = f"{path} {function.command}"
+        links.append(_link(function, path))
+        rest = _parse(links[-1].flags, rest[1:], common, path)
+        if not help_only:
+            _require(links[-1].flags, path)
+        owner = function.type.object_name
+        named += 1
+    return Chain(tuple(links), path, named)
+
+
+def build_query(
+    links: Sequence[tuple[Function, dict[str, Any]]],
+    leaf: str = "",
+    leaf_values: dict[str, tuple[str, Any]] | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """Write the query of a chain; returns it and its variables.
+
+    `leaf` is a field selected on the last object; `leaf_values` its arguments as name -> (GraphQL type, value).
+    """
+    variables: dict[str, Any] = {}
+    declared: list[str] = []
+
+    def call(name: str, arguments: dict[str, tuple[str, Any]]) -> str:
+        parts: list[str] = []
+        for argument, (kind, value) in arguments.items():
+            variable = f"v{len(variables)}"
+            variables[variable] = value
+            declared.append(f"${variable}: {kind}")
+            parts.append(f"{argument}: ${variable}")
+        return f"{name}({', '.join(parts)})" if parts else name
+
+    fields: list[str] = []
+    for function, values in links:
+        types = {arg.name: arg.graphql_type for arg in function.arguments}
+        fields.append(call(function.name, {name: (types[name], value) for name, value in values.items()}))
+    if leaf:
+        fields.append(call(leaf, leaf_values or {}))
+    selection = " { ".join(fields) + " }" * (len(fields) - 1)
+    header = f"query({', '.join(declared)})" if declared else "query"
+    return f"{header} {{ {selection} }}", variables
+
+
+def unwrap(data: Any, names: Sequence[str]) -> Any:
+    """Follow the chain's fields into the answer; from the first list on the answer stays as it is."""
+    for name in names:
+        if not isinstance(data, dict):
+            break
+        data = cast("dict[str, Any]", data)[name]
+    return data
+
+
+def _link(function: Function, path: str) -> Link:
+    return Link(function, argument_flags(function), path)
+
+
+def _fill(constructor: Link, fallback: Mapping[str, str]) -> None:
+    for arg in constructor.function.arguments:
+        if arg.flag in fallback and arg.type.name == "Directory" and not constructor.flags[arg.flag].changed:
+            constructor.flags[arg.flag].set(fallback[arg.flag])
+
+
+def _parse(own: FlagSet, words: list[str], common: Sequence[FlagSet], path: str) -> list[str]:
+    try:
+        return FlagSet(flag for group in (own, *common) for flag in group).parse(words, interspersed=False)
+    except FlagError as error:
+        raise UsageError(str(error), path) from error
+
+
+def _require(own: FlagSet, path: str) -> None:
+    if missing := own.missing():
+        names = '", "'.join(missing)
+        raise UsageError(f'required flag(s) "{names}" not set', path)

@@ -1,0 +1,24 @@
+"""Mistakes on the command line, and how a run ends other than well."""
+
+from __future__ import annotations
+
+from embedded.engine.errors import EngineError
+
+
+class UsageError(EngineError):
+    """A command line that can't be understood; `command` is the path whose `--help` says what can.
+
+    Without a command the message stands alone.
+    """
+
+    def __init__(self, message: str, command: str = "") -> None:
+        super().__init__(message, f"Run '{command} --help' for usage." if command else "")
+        self.command = command
+
+
+class ExitCode(Exception):
+    """Everything has been said; only the exit code is left."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code

@@ -1,0 +1,87 @@
+"""The live display on a terminal: the steps that run, how long, and how many are done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from embedded.cli.progress import Progress, Step
+
+_ROWS = 12
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+class LiveProgress(Progress):
+    """Running steps redrawn in place; failed ones stay on the screen with what they printed."""
+
+    shows_failures = True
+
+    def __init__(self, stream: TextIO, *, completed: bool = False, summary: bool = True) -> None:
+        super().__init__()
+        self._console = Console(file=stream)
+        self._show_completed = completed
+        self._summary = summary
+        self._live = self._new_live()
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        self._live.stop()
+        try:
+            yield
+        finally:
+            if not self._closed:
+                self._live = self._new_live()
+
+    def _new_live(self) -> Live:
+        live = Live(
+            console=self._console,
+            get_renderable=self._render,
+            refresh_per_second=8,
+            transient=True,
+            # Standard output is the result's: it may be a file while this display is on the terminal.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        live.start()
+        return live
+
+    def _render(self) -> RenderableType:
+        now = time.time()
+        # Drawn on rich's own thread while the event loop's adds steps: work on a copy.
+        steps = list(self.steps.values())
+        running = [step for step in steps if step.started is not None and step.completed is None]
+        frame = _FRAMES[int(now * 8) % len(_FRAMES)]
+        rows = [
+            Text.assemble((f"{frame} ", "cyan"), step.label, (f"  {step.seconds(now):.1f}s", "dim"), no_wrap=True)
+            for step in running[:_ROWS]
+        ]
+        if len(running) > _ROWS:
+            rows.append(Text(f"  and {len(running) - _ROWS} more", "dim"))
+        done = sum(step.completed is not None for step in steps)
+        cached = sum(step.cached for step in steps)
+        elapsed = f"{now - self._began:.0f} s"
+        rows.append(Text(f"  {done} of {len(steps)} steps done, {cached} cached, {elapsed}", "dim"))
+        for row in rows:
+            row.truncate(self._console.width - 1, overflow="ellipsis")
+        return Group(*rows)
+
+    def _completed(self, step: Step) -> None:
+        took = (f"  {step.seconds(time.time()):.1f}s", "dim")
+        if step.error:
+            self._console.print(Text.assemble(("✘ ", "red"), step.label, took, (f"  {step.error}", "red")))
+            for line in step.log_tail():
+                self._console.print(Text.assemble(("  │ ", "dim"), Text.from_ansi(line)))
+        elif self._show_completed:
+            mark = ("● ", "dim") if step.cached else ("✔ ", "green")
+            self._console.print(Text.assemble(mark, step.label, ("  CACHED", "dim") if step.cached else took))
+
+    def _close(self) -> None:
+        self._live.stop()
+        if self._summary and (summary := self.summary()):
+            self._console.print(Text(summary, "dim"))

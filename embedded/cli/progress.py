@@ -1,0 +1,193 @@
+"""What a running session is doing, on standard error: plain lines, dots, or a live display.
+
+Cached steps are counted, not listed: a warm build has hundreds of them. A step that fails shows what it printed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from embedded.engine.events import StepEvent
+
+_NAME_WIDTH = 120
+_KEPT_LOG = 64 * 1024
+_SHOWN_LINES = 100
+_HEARTBEAT = 60.0
+
+
+@dataclass
+class Step:
+    """A step as its events have told so far; times are seconds since the epoch."""
+
+    number: int
+    name: str = ""
+    started: float | None = None
+    completed: float | None = None
+    cached: bool = False
+    error: str = ""
+    log: str = ""
+    partial: str = field(default="", repr=False)
+
+    @property
+    def label(self) -> str:
+        """The name on one line of bounded length."""
+        flat = " ".join(self.name.split())
+        return flat if len(flat) <= _NAME_WIDTH else f"{flat[: _NAME_WIDTH - 1]}…"
+
+    def seconds(self, now: float) -> float:
+        """How long it has run."""
+        return 0.0 if self.started is None else max(0.0, (self.completed or now) - self.started)
+
+    def log_tail(self) -> list[str]:
+        """The last lines that it printed."""
+        return self.log.splitlines()[-_SHOWN_LINES:]
+
+
+class Progress:
+    """Keeps count of the steps; the kinds of display build on it. By itself it shows nothing (`--silent`)."""
+
+    shows_failures = False
+    """Whether the log of a failing step has been shown, so that an error need not show it again."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, Step] = {}
+        self._began = time.time()
+        self._closed = False
+
+    def on_step(self, event: StepEvent) -> None:
+        """Take an event of the session."""
+        step = self.steps.setdefault(event.id, Step(len(self.steps) + 1))
+        was_completed = step.completed is not None
+        step.name = event.name or step.name
+        step.started = step.started if event.started is None else event.started
+        step.cached = step.cached or event.cached
+        step.error = event.error or step.error
+        step.log = (step.log + event.log)[-_KEPT_LOG:]
+        step.completed = step.completed if event.completed is None else event.completed
+        if self._closed:
+            return
+        if event.log:
+            self._logged(step, event.log)
+        if step.completed is not None and not was_completed:
+            self._completed(step)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Make room for lines on standard output."""
+        yield
+
+    def close(self) -> None:
+        """End the display; later events are only counted."""
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def summary(self) -> str:
+        """Say in one line what was done; empty when there was nothing to do."""
+        count = len(self.steps)
+        cached = sum(step.cached for step in self.steps.values())
+        steps = "1 step" if count == 1 else f"{count} steps"
+        return f"{steps}, {cached} cached, {time.time() - self._began:.1f} s" if count else ""
+
+    def _logged(self, step: Step, text: str) -> None: ...
+
+    def _completed(self, step: Step) -> None: ...
+
+    def _close(self) -> None: ...
+
+
+class PlainProgress(Progress):
+    """A line when a step that was not cached completes; with `live`, its output as it comes."""
+
+    def __init__(self, stream: TextIO, *, live: bool = False, cached: bool = False, summary: bool = True) -> None:
+        super().__init__()
+        self._stream = stream
+        self._live = live
+        self._cached = cached
+        self._summary = summary
+        self._beat: asyncio.TimerHandle | None = None
+        self._schedule_beat()
+
+    def _logged(self, step: Step, text: str) -> None:
+        if self._live:
+            *lines, step.partial = (step.partial + text).split("\n")
+            self._lines(step, lines)
+
+    def _completed(self, step: Step) -> None:
+        if step.partial:
+            self._lines(step, [step.partial])
+        took = f"{step.seconds(time.time()):.1f}s"
+        if step.error:
+            self._write(f"#{step.number} {step.label}  ERROR after {took}: {step.error}")
+            if not self._live:
+                self._lines(step, step.log_tail())
+        elif not step.cached:
+            self._write(f"#{step.number} {step.label}  {took}")
+        elif self._cached:
+            self._write(f"#{step.number} {step.label}  CACHED")
+
+    def _close(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._summary and (summary := self.summary()):
+            self._write(summary)
+
+    def _schedule_beat(self) -> None:
+        """A CI service ends what is quiet for long: name the long-running steps once a minute."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._beat = loop.call_later(_HEARTBEAT, self._heartbeat)
+
+    def _heartbeat(self) -> None:
+        now = time.time()
+        for step in self.steps.values():
+            if step.started is not None and step.completed is None and step.seconds(now) >= _HEARTBEAT:
+                self._write(f"#{step.number} {step.label}  running for {step.seconds(now):.0f}s")
+        self._schedule_beat()
+
+    def _lines(self, step: Step, lines: list[str]) -> None:
+        for line in lines:
+            self._write(f"#{step.number} | {line}")
+
+    def _write(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+
+class DotsProgress(Progress):
+    """One mark a step: `.` done, `c` cached, `X` failed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def _completed(self, step: Step) -> None:
+        self._stream.write("X" if step.error else "c" if step.cached else ".")
+        self._stream.flush()
+
+    def _close(self) -> None:
+        if summary := self.summary():
+            self._stream.write(f"\n{summary}\n")
+            self._stream.flush()
+
+
+def make_progress(kind: str, *, silent: bool, quiet: int, verbose: int) -> Progress:
+    """Choose the display that the options ask for; `auto` is live on a terminal."""
+    if silent:
+        return Progress()
+    if kind == "dots":
+        return DotsProgress(sys.stderr)
+    if kind == "tty" or (kind == "auto" and sys.stderr.isatty()):
+        from embedded.cli.live import LiveProgress
+
+        return LiveProgress(sys.stderr, completed=verbose > 0, summary=not quiet)
+    live = kind == "logs" or verbose > 0
+    return PlainProgress(sys.stderr, live=live, cached=verbose > 0, summary=not quiet)

@@ -1,0 +1,219 @@
+"""What a flag's text becomes: the value kinds of pflag and Dagger, with their error texts.
+
+`get()` gives a value that goes into a GraphQL variable as it is, except for objects: their text is an address that the
+session turns into an id.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+# Go's literals with base 0: decimal, 0x, 0o, 0b and the old octal with a leading 0, `_` between digits.
+_INTEGER = re.compile(r"[+-]?(0[xX](_?[0-9a-fA-F])+|0[oO](_?[0-7])+|0[bB](_?[01])+|0(_?[0-7])*|[1-9](_?[0-9])*)")
+_DECIMAL = re.compile(r"[+-]?[0-9]+")
+_FLOAT = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE)
+_UNQUOTED = re.compile(r'[^",\n]*')
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+
+
+class Value(ABC):
+    """A flag's value; `type_name` is what the help shows, `bare` what the flag means without a value."""
+
+    type_name: str = ""
+    bare: str | None = None
+
+    @abstractmethod
+    def set(self, text: str) -> None:
+        """Take a text, or raise ValueError with the reason that a person sees."""
+
+    @abstractmethod
+    def get(self) -> Any:
+        """The value so far."""
+
+
+class Scalar(Value):
+    """One value, the last one given."""
+
+    def __init__(
+        self, type_name: str, parse: Callable[[str], Any], initial: Any = None, bare: str | None = None
+    ) -> None:
+        self.type_name = type_name
+        self.bare = bare
+        self._parse = parse
+        self._value = initial
+
+    def set(self, text: str) -> None:
+        self._value = self._parse(text)
+
+    def get(self) -> Any:
+        return self._value
+
+
+class Count(Value):
+    """How often the flag was given: `-vvv`."""
+
+    type_name = "count"
+    bare = "+1"
+
+    def __init__(self, initial: int = 0) -> None:
+        self._value = initial
+
+    def set(self, text: str) -> None:
+        self._value = self._value + 1 if text == "+1" else parse_int(text)
+
+    def get(self) -> int:
+        return self._value
+
+
+class Many(Value):
+    """A list: the first text given replaces the default, each further one adds."""
+
+    def __init__(self, type_name: str, split: Callable[[str], list[str]], parse: Callable[[str], Any]) -> None:
+        self.type_name = type_name
+        self._split = split
+        self._parse = parse
+        self._values: list[Any] = []
+
+    def set(self, text: str) -> None:
+        self._values = self._values + [self._parse(part) for part in self._split(text)]
+
+    def get(self) -> list[Any]:
+        return list(self._values)
+
+
+def parse_bool(text: str) -> bool:
+    """Read a boolean as Go's strconv does."""
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+
+
+def parse_int(text: str) -> int:
+    """Read a single integer: Go's literals, 64 bits."""
+    return _integer(text, _INTEGER, "ParseInt")
+
+
+def parse_list_int(text: str) -> int:
+    """Read an integer of a list: decimal only."""
+    return _integer(text, _DECIMAL, "Atoi")
+
+
+def _integer(text: str, grammar: re.Pattern[str], function: str) -> int:
+    if not grammar.fullmatch(text):
+        raise ValueError(f'strconv.{function}: parsing "{text}": invalid syntax')
+    digits = text.lstrip("+-")
+    old_octal = grammar is _INTEGER and re.fullmatch(r"0_?[0-7_]+", digits) is not None
+    number = int(digits.replace("_", ""), 8 if old_octal else 0 if grammar is _INTEGER else 10)
+    number = -number if text.startswith("-") else number
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f'strconv.{function}: parsing "{text}": value out of range')
+    return number
+
+
+def parse_float(text: str) -> float:
+    """Read a floating point number."""
+    if not _FLOAT.fullmatch(text):
+        raise ValueError(f'strconv.ParseFloat: parsing "{text}": invalid syntax')
+    return float(text)
+
+
+def parse_platform(text: str) -> str:
+    """Read a platform; `current` is the machine's own."""
+    if not text:
+        raise ValueError("platform cannot be empty")
+    return current_platform() if text == "current" else text
+
+
+def parse_build_arg(text: str) -> dict[str, str]:
+    """Read `name=value`."""
+    name, equals, value = text.strip('"').partition("=")
+    if not equals:
+        raise ValueError(f"{text} must be formatted as name=value")
+    if not name:
+        raise ValueError(f"{text} cannot have an empty name")
+    return {"name": name, "value": value}
+
+
+def parse_port_forward(text: str) -> dict[str, int]:
+    """Read `frontend:backend`."""
+    front, colon, back = text.partition(":")
+    if not colon:
+        raise ValueError(f'portForward setting not in the form of frontend:backend: "{text}"')
+    for side, port in (("frontend", front), ("backend", back)):
+        if not _DECIMAL.fullmatch(port):
+            raise ValueError(f'portForward {side} not a valid integer: "{port}"')
+    return {"frontend": int(front), "backend": int(back)}
+
+
+def parse_name(what: str) -> Callable[[str], str]:
+    """Make a parser of a text that can't be empty."""
+
+    def parse(text: str) -> str:
+        if not text:
+            raise ValueError(f"{what} cannot be empty")
+        return text
+
+    return parse
+
+
+def parse_enum(members: Sequence[str]) -> Callable[[str], str]:
+    """Make a parser of an enum's member names, in any case."""
+
+    def parse(text: str) -> str:
+        for member in members:
+            if member.lower() == text.lower():
+                return member
+        raise ValueError(f"value should be one of {','.join(members)}")
+
+    return parse
+
+
+def split_commas(text: str) -> list[str]:
+    """Cut a list of numbers."""
+    return text.split(",")
+
+
+def split_csv(text: str) -> list[str]:
+    """Cut one CSV record as Go's encoding/csv reads it: what follows a line break is not read."""
+    fields: list[str] = []
+    position = 0
+    while text:
+        quoted = _QUOTED.match(text, position)
+        if quoted:
+            fields.append(quoted[1].replace('""', '"'))
+            position = quoted.end()
+        else:
+            plain = _UNQUOTED.match(text, position)
+            assert plain is not None  # it matches the empty text
+            fields.append(plain[0])
+            position = plain.end()
+        following = text[position : position + 1]
+        if following in ("", "\n"):
+            break
+        if following == '"' or (quoted and following != ","):
+            reason = (
+                'extraneous or missing " in quoted-field' if quoted or not fields[-1] else 'bare " in non-quoted field'
+            )
+            raise ValueError(f"parse error on line 1, column {len(text[:position].encode()) + 1}: {reason}")
+        position += 1
+    return fields
+
+
+def split_unquoted(text: str) -> list[str]:
+    """Cut a list of values that never hold quotes: they are dropped, blanks around each value too."""
+    return [part.strip() for part in split_csv(re.sub("[\"'`]", "", text))]
+
+
+def current_platform() -> str:
+    """The machine's own platform in the form `linux/amd64`."""
+    import platform
+
+    machine = platform.machine()
+    return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"

@@ -1,0 +1,75 @@
+"""What one inspection has used up so far, and where it puts what must be read out of order."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from ci.inspect.errors import LimitExceededError, UnsafePathError
+from ci.inspect.limits import LIMITS, Limits
+from ci.inspect.source import FileSource
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterable
+
+    from ci.inspect.models import Inspection
+
+
+class Context:
+    """Counts against the limits, and remembers what was read already.
+
+    One context serves one inspection, of a file or of a folder; the counters start anew with each file of a folder.
+    The same initramfs stands in up to six outputs of one build: `seen` has each content once, by digest.
+    """
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.limits = limits
+        self.seen: dict[str, Inspection] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """Starts the counters anew: the next file of a folder."""
+        self._entries = 0
+        self._expanded = 0
+        self._spooled = 0
+        self.nesting = 0
+
+    def count_entry(self, name: str, path: str) -> None:
+        """Counts a listed name and refuses one that leads out of its archive."""
+        self._entries += 1
+        if self._entries > self.limits.entries:
+            raise LimitExceededError(name, path[:80], f"more than {self.limits.entries} names in one file")
+        if len(path.encode("utf-8", "surrogateescape")) > self.limits.path:
+            raise LimitExceededError(name, path[:80], f"a name of more than {self.limits.path} bytes")
+        if path.startswith("/") or "\0" in path or ".." in path.split("/"):
+            raise UnsafePathError(name, repr(path), "a name that leads out of the archive")
+
+    def count_expanded(self, name: str, length: int) -> None:
+        """Counts bytes that came out of a decompressor."""
+        self._expanded += length
+        if self._expanded > self.limits.expanded:
+            raise LimitExceededError(name, "", f"expands to more than {self.limits.expanded} bytes")
+
+    def spool(self, name: str, chunks: Iterable[bytes]) -> FileSource:
+        """Returns the content as a source that can be read anywhere: a temporary file, gone when it is closed."""
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (the source that is returned closes it)
+        try:
+            self._fill(name, file, chunks)
+        except BaseException:
+            file.close()
+            raise
+        return FileSource(name, cast("BinaryIO", file))
+
+    def _fill(self, name: str, file: io.FileIO, chunks: Iterable[bytes]) -> None:
+        for chunk in chunks:
+            # A hole takes no space: a compressed disk image is mostly holes.
+            if chunk.count(0) == len(chunk):
+                file.seek(len(chunk), os.SEEK_CUR)
+                continue
+            self._spooled += len(chunk)
+            if self._spooled > self.limits.spooled:
+                raise LimitExceededError(name, "", f"needs more than {self.limits.spooled} bytes of temporary space")
+            file.write(chunk)
+        file.truncate(file.tell())

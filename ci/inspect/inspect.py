@@ -1,0 +1,253 @@
+"""The entry point: finds what a path is from its content and has the right reader read it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci.inspect.compression import Compression, compression_of, expand
+from ci.inspect.content import ContentReader, elf_machine
+from ci.inspect.context import Context
+from ci.inspect.cpio import MAGICS
+from ci.inspect.disk import read_esp, read_partitions, sector_size
+from ci.inspect.errors import InspectError, LimitExceededError, MissingFileError
+from ci.inspect.extension import folder_entries, read_extension_folder, read_extension_tar
+from ci.inspect.image import entry_of, inspect_image
+from ci.inspect.initramfs import inspect_initramfs
+from ci.inspect.iso import inspect_iso, is_iso
+from ci.inspect.kernel import inspect_packed_kernel, is_arm64_image, is_bzimage
+from ci.inspect.limits import LIMITS, Limits
+from ci.inspect.models import (
+    AnyFacts,
+    ArchiveFacts,
+    CmdlineFacts,
+    DataFacts,
+    DiskFacts,
+    ElfFacts,
+    Entry,
+    FolderFacts,
+    Inspection,
+    TextFacts,
+    UnreadableFacts,
+)
+from ci.inspect.pe import inspect_pe
+from ci.inspect.source import ByteStream, Source, open_file
+from ci.inspect.squashfs import MAGIC as SQUASHFS
+from ci.inspect.squashfs import inspect_squashfs
+from ci.inspect.tar import is_tar, list_members, stream_members
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_Found = tuple[AnyFacts, tuple[Inspection, ...]]
+
+#: Files below this size are not looked up among those seen before: they are read faster than explained.
+_SMALL = 4 * 1024
+
+#: Enough of a compressed file's content to tell what it is.
+_PEEK = 64 * 1024
+
+
+def inspect_path(path: Path | str, limits: Limits = LIMITS) -> Inspection:
+    """Returns what a file or folder holds, its kind found from the content and never from the name.
+
+    A folder is read as an extension image (`manifest.yaml`, `rootfs/`), an OCI layout (`oci-layout`) or, otherwise, as
+    a folder of assets: each file inside is inspected, and one that can't be read is `unreadable` there. Raises
+    `InspectError` where the path itself can't be read.
+    """
+    path = Path(path)
+    context = Context(limits)
+    if path.is_dir():
+        return _folder(path, context)
+    with open_file(path) as source:
+        return _inspect(source, path.name, str(path), context)
+
+
+def _inspect(source: Source, name: str, path: str, context: Context) -> Inspection:
+    """Reads a source; the bytes of one that was read before are not read again."""
+    context.nesting += 1
+    try:
+        if context.nesting > context.limits.nesting:
+            raise LimitExceededError(source.name, "", f"more than {context.limits.nesting} archives in one another")
+        digest = source.sha256()
+        known = context.seen.get(digest) if source.size >= _SMALL else None
+        if known is not None:
+            return known.model_copy(update={"name": name, "contents": (), "same_as": known.same_as})
+        facts, contents = _read(source, path, context)
+        found = Inspection(name=name, size=source.size, sha256=digest, facts=facts, contents=contents)
+        context.seen[digest] = found.model_copy(update={"same_as": path})
+        return found
+    finally:
+        context.nesting -= 1
+
+
+def _read(source: Source, path: str, context: Context) -> _Found:
+    head = source.read_up_to(0, 1024)
+    if (kind := compression_of(head)) is not None:
+        return _compressed(source, kind, path, context)
+    if head[:6] in MAGICS:
+        return inspect_initramfs(source, context)
+    if head[:4] == SQUASHFS:
+        return inspect_squashfs(source, context), ()
+    if is_arm64_image(head) or is_bzimage(head) or head[:2] == b"MZ":
+        facts, sections = inspect_pe(source, context)
+        return facts, _nested(sections, path, context)
+    if is_iso(source):
+        facts, files = inspect_iso(source, context)
+        return facts, _nested([item for item in files if _is_boot_file(item[1])], path, context)
+    if sector_size(source) is not None:
+        return _disk(source, "none", path, context)
+    if is_tar(head):
+        return _tar(source, path, context)
+    if (machine := elf_machine(head)) is not None:
+        return ElfFacts(machine=machine), ()
+    return _other(source, context), ()
+
+
+def _is_boot_file(source: Source) -> bool:
+    """Whether a file inside an image is worth reading: PE files, and what may be an initramfs beside GRUB."""
+    head = source.read_up_to(0, 8)
+    return head[:2] == b"MZ" or compression_of(head) is not None
+
+
+def _nested(sources: list[tuple[str, Source]], path: str, context: Context) -> tuple[Inspection, ...]:
+    return tuple(_inspect(source, name, f"{path}:{name}", context) for name, source in sources)
+
+
+def _other(source: Source, context: Context) -> AnyFacts:
+    data = source.read_up_to(0, context.limits.text + 1)
+    if len(data) <= context.limits.text:
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = "\0"
+        if not any(ord(character) < 32 and character not in "\t\r\n" for character in text):
+            if "talos.platform=" in text and "\n" not in text.strip():
+                return CmdlineFacts(cmdline=text.strip())
+            return TextFacts(text=text)
+    return DataFacts(head=data[:16].hex())
+
+
+def _compressed(source: Source, kind: Compression, path: str, context: Context) -> _Found:
+    head = _first_bytes(source, kind, context)
+    if head[:6] in MAGICS:
+        return inspect_initramfs(source, context)
+    if is_arm64_image(head):
+        return inspect_packed_kernel(source, kind, context), ()
+    if head[512:520] == b"EFI PART":
+        with context.spool(source.name, expand(source, kind, context)) as disk:
+            return _disk(disk, kind, path, context)
+    if is_tar(head):
+        with context.spool(source.name, expand(source, kind, context)) as archive:
+            return _tar(archive, path, context)
+    for _ in expand(source, kind, context):
+        pass  # Of no kind that matters here, but a corrupt one is said to be.
+    return DataFacts(head=source.read_up_to(0, 16).hex()), ()
+
+
+def _first_bytes(source: Source, kind: Compression, context: Context) -> bytes:
+    chunks: Iterator[bytes] = expand(source, kind, context)
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= _PEEK:
+            break
+    return head
+
+
+def _disk(source: Source, compression: Compression | str, path: str, context: Context) -> _Found:
+    partitions = read_partitions(source, context)
+    contents: list[Inspection] = []
+    for number, partition in enumerate(partitions):
+        if partition.type != "esp":
+            continue
+        label = f"{source.name}:{partition.name or partition.number}"
+        window = source.window(label, partition.offset, partition.size)
+        entries, files = read_esp(window, context)
+        partitions[number] = partition.model_copy(update={"entries": tuple(entries)})
+        contents += _nested([item for item in files if _is_boot_file(item[1])], f"{path}:{partition.name}", context)
+    facts = DiskFacts(
+        compression=compression,  # type: ignore[arg-type]
+        capacity=source.size,
+        partitions=tuple(partitions),
+    )
+    return facts, tuple(contents)
+
+
+def _tar(source: Source, path: str, context: Context) -> _Found:
+    names: dict[str, Source] = {}
+    for member in list_members(source, context):
+        if member.type == "file":
+            names[member.path] = source.window(f"{source.name}:{member.path}", member.offset, member.size)
+        elif member.path in names:
+            del names[member.path]
+    if "manifest.json" in names or "index.json" in names:
+        return inspect_image(source.name, names, _nested_reader(path, context), context)
+    if "manifest.yaml" in names:
+        return read_extension_tar(ByteStream(source.name, source.chunks()), context), ()
+    entries: list[Entry] = []
+    for member, content in stream_members(ByteStream(source.name, source.chunks()), context):
+        reader = ContentReader(member.path)
+        for chunk in content:
+            reader.update(chunk)
+        entries.append(entry_of(member, reader))
+    return ArchiveFacts(entries=tuple(entries)), ()
+
+
+def _nested_reader(path: str, context: Context) -> Callable[[str, Source], Inspection]:
+    def read(name: str, source: Source) -> Inspection:
+        return _inspect(source, name, f"{path}:{name}", context)
+
+    return read
+
+
+def _folder(path: Path, context: Context) -> Inspection:
+    name = str(path)
+    if (path / "manifest.yaml").is_file() and (path / "rootfs").is_dir():
+        return Inspection(name=name, size=0, sha256="", facts=read_extension_folder(path, name, context))
+    if (path / "oci-layout").is_file():
+        return _layout(path, name, context)
+    entries: list[Entry] = []
+    contents: list[Inspection] = []
+    layouts: list[str] = []
+    counting = Context(context.limits)
+    for entry, place in folder_entries(path, name, counting):
+        if any(entry.path.startswith(f"{layout}/") for layout in layouts):
+            continue
+        context.restart()
+        if entry.type == "directory" and (place / "oci-layout").is_file():
+            layouts.append(entry.path)
+            contents.append(_readable(_layout, place, entry, context))
+        elif entry.type == "file":
+            contents.append(_readable(_file, place, entry, context))
+        else:
+            entries.append(entry)
+    return Inspection(name=name, size=0, sha256="", facts=FolderFacts(entries=tuple(entries)), contents=tuple(contents))
+
+
+def _file(path: Path, name: str, context: Context) -> Inspection:
+    with open_file(path, name) as source:
+        return _inspect(source, name, name, context)
+
+
+def _readable(
+    read: Callable[[Path, str, Context], Inspection], place: Path, entry: Entry, context: Context
+) -> Inspection:
+    try:
+        return read(place, entry.path, context)
+    except MissingFileError:
+        raise
+    except InspectError as error:
+        return Inspection(name=entry.path, size=entry.size, sha256="", facts=UnreadableFacts(error=str(error)))
+
+
+def _layout(root: Path, name: str, context: Context) -> Inspection:
+    with ExitStack() as files:
+        blobs: dict[str, Source] = {
+            entry.path: files.enter_context(open_file(place, f"{name}/{entry.path}"))
+            for entry, place in folder_entries(root, name, context)
+            if entry.type == "file"
+        }
+        facts, contents = inspect_image(name, blobs, _nested_reader(name, context), context)
+    return Inspection(name=name, size=0, sha256="", facts=facts, contents=contents)

@@ -1,0 +1,311 @@
+"""What the readers find: plain values that print, compare and go through JSON unchanged."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Facts(BaseModel):
+    """Base of all findings: immutable, and strict about unknown keys when read back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+EntryType = Literal["file", "directory", "symlink", "hardlink", "character", "block", "fifo", "socket", "whiteout"]
+
+
+class Entry(Facts):
+    """One name in an archive or file system."""
+
+    path: str
+    type: EntryType
+    #: Permission bits, set-uid and such included.
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    #: Bytes of a file's content.
+    size: int = 0
+    #: What a link points to.
+    target: str | None = None
+    #: Seconds since 1970.
+    mtime: int | None = None
+    sha256: str | None = None
+    #: Machine of an ELF file, as `arm64`, `amd64` or `0x…`.
+    machine: str | None = None
+    #: A kernel module's `vermagic`: the kernel release that it was built for.
+    vermagic: str | None = None
+
+
+class FrameFacts(Facts):
+    """One compressed (or plain) part of an initramfs."""
+
+    compression: Literal["none", "zstd", "xz", "gzip"]
+    offset: int
+    size: int
+    expanded: int
+    entries: tuple[Entry, ...]
+
+
+class LayerFacts(Facts):
+    """One entry of `extensions.yaml`: an image that Talos mounts over its root."""
+
+    image: str
+    name: str
+    version: str
+    author: str = ""
+    description: str = ""
+    #: Constraint on the Talos version; empty means any.
+    compatibility: str = ""
+
+
+class InitramfsFacts(Facts):
+    """The frames of an initramfs; its squashfs images are the inspection's contents."""
+
+    kind: Literal["initramfs"] = "initramfs"
+    frames: tuple[FrameFacts, ...]
+    #: `extensions.yaml`; `None` where there is no such file.
+    layers: tuple[LayerFacts, ...] | None
+
+
+class SquashfsFacts(Facts):
+    """A squashfs image."""
+
+    kind: Literal["squashfs"] = "squashfs"
+    compression: str
+    block_size: int
+    #: Seconds since 1970.
+    created: int
+    entries: tuple[Entry, ...]
+
+
+class KernelFacts(Facts):
+    """A Linux kernel."""
+
+    kind: Literal["kernel"] = "kernel"
+    #: How the kernel is packed.
+    format: Literal["arm64-image", "arm64-zboot", "x86-bzimage", "arm64-image-gzip"]
+    machine: str
+    #: Whether firmware can start it.
+    efi: bool
+    #: The release, as `uname -r` says it; `None` where the banner was not found.
+    version: str | None
+
+
+class SectionFacts(Facts):
+    """One section of a PE file."""
+
+    name: str
+    offset: int
+    size: int
+    sha256: str
+
+
+class EfiFacts(Facts):
+    """A PE file that is neither a kernel nor a unified kernel image: a boot loader, a stub."""
+
+    kind: Literal["efi"] = "efi"
+    machine: str
+    sections: tuple[SectionFacts, ...]
+    #: The `.sbat` section.
+    sbat: str | None = None
+
+
+class UkiFacts(Facts):
+    """A unified kernel image; its kernel and initramfs are the inspection's contents."""
+
+    kind: Literal["uki"] = "uki"
+    machine: str
+    sections: tuple[SectionFacts, ...]
+    cmdline: str | None
+    uname: str | None
+    #: Fields of the `.osrel` section.
+    osrel: dict[str, str]
+    #: Command lines of further profiles, in order.
+    more_cmdlines: tuple[str, ...] = ()
+    kernel_sha256: str | None
+    initramfs_sha256: str | None
+
+
+class ImageLayer(Facts):
+    """One layer of a container image."""
+
+    #: Name in the archive or digest in the layout.
+    blob: str
+    compression: Literal["none", "zstd", "gzip"]
+    size: int
+    sha256: str
+    #: Digest of the expanded layer, as it was counted, not as it is claimed.
+    diff_id: str
+    entries: tuple[Entry, ...]
+
+
+class ImageFacts(Facts):
+    """A container image of one platform."""
+
+    kind: Literal["image"] = "image"
+    format: Literal["docker-archive", "oci-layout"]
+    tags: tuple[str, ...]
+    architecture: str
+    os: str
+    created: str | None
+    labels: dict[str, str]
+    env: tuple[str, ...]
+    entrypoint: tuple[str, ...]
+    #: Digests of the expanded layers, as the configuration claims.
+    diff_ids: tuple[str, ...]
+    config_sha256: str
+    #: Blob digests, as the manifest or the configuration's name claims, by blob.
+    claimed: dict[str, str]
+    layers: tuple[ImageLayer, ...]
+    #: The merged file tree: what a container of this image would see.
+    entries: tuple[Entry, ...]
+
+
+class ExtensionFacts(Facts):
+    """A system extension before it is packed: `manifest.yaml` and `rootfs/`."""
+
+    kind: Literal["extension"] = "extension"
+    manifest_version: str
+    name: str
+    version: str
+    author: str
+    description: str
+    compatibility: str
+    #: Names below `rootfs/`.
+    entries: tuple[Entry, ...]
+    #: Names beside `manifest.yaml` and `rootfs/`.
+    strays: tuple[str, ...]
+
+
+class IsoFacts(Facts):
+    """An ISO 9660 image; boot files are the inspection's contents."""
+
+    kind: Literal["iso"] = "iso"
+    volume: str
+    entries: tuple[Entry, ...]
+
+
+class PartitionFacts(Facts):
+    """One partition of a disk."""
+
+    number: int
+    name: str
+    #: `esp`, `linux` or the type's GUID.
+    type: str
+    offset: int
+    size: int
+    #: Files of an EFI system partition.
+    entries: tuple[Entry, ...] = ()
+
+
+class DiskFacts(Facts):
+    """A disk image with a GUID partition table; boot files are the inspection's contents."""
+
+    kind: Literal["disk"] = "disk"
+    compression: Literal["none", "zstd", "xz", "gzip"]
+    #: Bytes of the expanded disk.
+    capacity: int
+    partitions: tuple[PartitionFacts, ...]
+
+
+class ArchiveFacts(Facts):
+    """A tar that is no image: a root file system, a set of files."""
+
+    kind: Literal["archive"] = "archive"
+    entries: tuple[Entry, ...]
+
+
+class TextFacts(Facts):
+    """A short UTF-8 text."""
+
+    kind: Literal["text"] = "text"
+    text: str
+
+
+class CmdlineFacts(Facts):
+    """A kernel command line in a file of its own."""
+
+    kind: Literal["cmdline"] = "cmdline"
+    cmdline: str
+
+
+class ElfFacts(Facts):
+    """An ELF file."""
+
+    kind: Literal["elf"] = "elf"
+    machine: str
+
+
+class DataFacts(Facts):
+    """Bytes of no kind that matters here."""
+
+    kind: Literal["data"] = "data"
+    #: The first 16 bytes in hexadecimal.
+    head: str
+
+
+class FolderFacts(Facts):
+    """A folder of assets; its files are the inspection's contents."""
+
+    kind: Literal["folder"] = "folder"
+    #: Directories, links and special files; files are the inspection's contents.
+    entries: tuple[Entry, ...]
+
+
+class UnreadableFacts(Facts):
+    """A file of a folder that its reader refused."""
+
+    kind: Literal["unreadable"] = "unreadable"
+    error: str
+
+
+AnyFacts = Annotated[
+    InitramfsFacts
+    | SquashfsFacts
+    | KernelFacts
+    | EfiFacts
+    | UkiFacts
+    | ImageFacts
+    | ExtensionFacts
+    | IsoFacts
+    | DiskFacts
+    | ArchiveFacts
+    | TextFacts
+    | CmdlineFacts
+    | ElfFacts
+    | DataFacts
+    | FolderFacts
+    | UnreadableFacts,
+    Field(discriminator="kind"),
+]
+
+
+class Inspection(Facts):
+    """One file (or folder, or section) and what is inside it."""
+
+    #: The name inside what contains it; of the outermost, the path as given.
+    name: str
+    size: int
+    #: Digest of the bytes; empty for a folder.
+    sha256: str
+    facts: AnyFacts
+    #: What was read inside: a UKI's kernel and initramfs, an initramfs's squashfs images, a folder's files.
+    contents: tuple[Inspection, ...] = ()
+    #: Set where the same bytes were read before in this inspection: the path of the first; `contents` is empty then.
+    same_as: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """What the bytes are."""
+        return self.facts.kind
+
+    def walk(self, path: str = "") -> list[tuple[str, Inspection]]:
+        """Returns this and all that is inside it, each with its path, in order."""
+        here = f"{path}:{self.name}" if path else self.name
+        found: list[tuple[str, Inspection]] = [(here, self)]
+        for inner in self.contents:
+            below = inner.walk("" if self.kind == "folder" else here)
+            found += [(f"{here}/{name}" if self.kind == "folder" else name, node) for name, node in below]
+        return found

@@ -1,0 +1,248 @@
+"""Bytes with an address: files, and windows on parts of files, read in pieces."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
+
+from ci.inspect.errors import CorruptFileError, LimitExceededError, MissingFileError, TruncatedFileError
+from ci.inspect.limits import CHUNK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+
+class Source:
+    """A sequence of bytes of known size that can be read anywhere; `name` is what errors call it."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self.size = size
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        raise NotImplementedError
+
+    def read_up_to(self, offset: int, length: int) -> bytes:
+        """Returns at most `length` bytes, fewer only where the source ends."""
+        length = max(0, min(length, self.size - offset))
+        return self._pread(offset, length) if length else b""
+
+    def read_at(self, offset: int, length: int, what: str) -> bytes:
+        """Returns exactly `length` bytes, or raises with `what` was looked for."""
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise TruncatedFileError(
+                self.name, f"byte {offset}", f"{what} needs {length} bytes, the file ends at {self.size}"
+            )
+        data = self._pread(offset, length)
+        if len(data) != length:
+            raise TruncatedFileError(self.name, f"byte {offset}", f"{what} is cut short")
+        return data
+
+    def chunks(self, offset: int = 0) -> Iterator[bytes]:
+        """Yields everything from `offset` on in pieces of 1 MiB."""
+        while offset < self.size:
+            data = self.read_at(offset, min(CHUNK, self.size - offset), "content")
+            offset += len(data)
+            yield data
+
+    def window(self, name: str, offset: int, length: int) -> Source:
+        """Returns a part of this source as a source of its own, or raises if it isn't all there."""
+        return ExtentSource(name, self, [(offset, length)])
+
+    def sha256(self) -> str:
+        """Returns the digest of all bytes in hexadecimal."""
+        digest = hashlib.sha256()
+        for chunk in self.chunks():
+            digest.update(chunk)
+        return digest.hexdigest()
+
+
+class FileSource(Source):
+    """An open file; a context manager that closes it."""
+
+    def __init__(self, name: str, file: BinaryIO) -> None:
+        self._file = file
+        super().__init__(name, os.fstat(file.fileno()).st_size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        return os.pread(self._file.fileno(), length, offset)
+
+
+class BytesSource(Source):
+    """Bytes in memory."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self._data = data
+        super().__init__(name, len(data))
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        return self._data[offset : offset + length]
+
+
+class ExtentSource(Source):
+    """Parts of another source, one after the other: a section, a file on a disk image."""
+
+    def __init__(self, name: str, parent: Source, extents: Iterable[tuple[int, int]]) -> None:
+        self._parent = parent
+        self._extents = list(extents)
+        for offset, length in self._extents:
+            if offset < 0 or length < 0 or offset + length > parent.size:
+                raise TruncatedFileError(
+                    parent.name, f"byte {offset}", f"{name} needs {length} bytes, the file ends at {parent.size}"
+                )
+        super().__init__(name, sum(length for _, length in self._extents))
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        pieces: list[bytes] = []
+        for start, size in self._extents:
+            if length == 0:
+                break
+            if offset >= size:
+                offset -= size
+                continue
+            take = min(length, size - offset)
+            pieces.append(self._parent.read_at(start + offset, take, self.name))
+            offset, length = 0, length - take
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class SourceFile(io.RawIOBase):
+    """A source in the shape of a file, for libraries; what it gives out in all is limited.
+
+    A library that follows a loop of pointers, or allocates by a size from a header, then ends with a typed error.
+    """
+
+    def __init__(self, source: Source, *, most: int, at_once: int) -> None:
+        super().__init__()
+        self._source = source
+        self._position = 0
+        self._left = most
+        self._at_once = at_once
+
+    def readable(self) -> bool:
+        """Say yes: the `io` protocol."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes: the `io` protocol."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move the position; it may be past the end."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}[whence]
+        if base + offset < 0:
+            raise CorruptFileError(self._source.name, f"byte {base + offset}", "a pointer leads before the file")
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes; raises where a size or the sum of all reads is absurd."""
+        wanted = self._source.size - self._position if size < 0 else size
+        if wanted > self._at_once:
+            raise LimitExceededError(
+                self._source.name, f"byte {self._position}", f"a header claims {wanted} bytes (limit {self._at_once})"
+            )
+        data = self._source.read_up_to(self._position, wanted)
+        self._position += len(data)
+        # An empty read counts too: a loop past the end must end as well.
+        self._left -= max(len(data), 64)
+        if self._left < 0:
+            raise LimitExceededError(self._source.name, f"byte {self._position}", "reading its structure does not end")
+        return data
+
+    def readall(self) -> bytes:
+        """Return the rest."""
+        return self.read(-1)
+
+
+class ByteStream:
+    """Bytes that come once and in order, with the position for error messages."""
+
+    def __init__(self, name: str, chunks: Iterator[bytes]) -> None:
+        self.name = name
+        self.offset = 0
+        self._chunks = chunks
+        self._buffer = memoryview(b"")
+
+    def _fill(self) -> bool:
+        while not self._buffer:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return False
+            self._buffer = memoryview(chunk)
+        return True
+
+    def read(self, length: int) -> bytes:
+        """Returns up to `length` bytes, fewer only at the end."""
+        return b"".join(self.pieces(length, None))
+
+    def read_exactly(self, length: int, what: str) -> bytes:
+        """Returns `length` bytes, or raises with `what` was looked for."""
+        return b"".join(self.pieces(length, what))
+
+    def pieces(self, length: int, what: str | None) -> Iterator[bytes]:
+        """Yields the next `length` bytes in pieces; with `what`, an early end is an error."""
+        while length > 0:
+            if not self._fill():
+                if what is None:
+                    return
+                raise TruncatedFileError(self.name, f"byte {self.offset}", f"{what} is cut short, {length} bytes lack")
+            piece = bytes(self._buffer[:length])
+            self._buffer = self._buffer[length:]
+            self.offset += len(piece)
+            length -= len(piece)
+            yield piece
+
+    def skip(self, length: int, what: str | None = None) -> None:
+        """Passes over the next `length` bytes."""
+        for _ in self.pieces(length, what):
+            pass
+
+    def peek(self) -> int | None:
+        """Returns the next byte without taking it, `None` at the end."""
+        return self._buffer[0] if self._fill() else None
+
+    def skip_zeros(self) -> int:
+        """Passes over zero bytes and returns how many there were."""
+        count = 0
+        while self._fill():
+            data = bytes(self._buffer)
+            stripped = data.lstrip(b"\0")
+            zeros = len(data) - len(stripped)
+            count += zeros
+            self.offset += zeros
+            self._buffer = self._buffer[zeros:]
+            if stripped:
+                break
+        return count
+
+    def drain(self) -> None:
+        """Reads to the end, so that checksums at the end are looked at."""
+        while self._fill():
+            self.offset += len(self._buffer)
+            self._buffer = memoryview(b"")
+
+
+def open_file(path: Path, name: str | None = None) -> FileSource:
+    """Opens a regular file for reading; its name in errors is the path as given."""
+    name = name or str(path)
+    try:
+        file = path.open("rb", buffering=0)
+    except FileNotFoundError as error:
+        raise MissingFileError(name, "", "no such file") from error
+    except OSError as error:
+        raise MissingFileError(name, "", error.strerror or str(error)) from error
+    return FileSource(name, cast("BinaryIO", file))

@@ -1,0 +1,167 @@
+"""Tar archives, member by member, with the library's trust in header sizes taken away."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Literal, Self, cast
+
+from ci.inspect.errors import CorruptFileError, InspectError, LimitExceededError, UnsafePathError, UnsupportedFileError
+from ci.inspect.limits import CHUNK, MIB
+from ci.inspect.source import ByteStream, Source, SourceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ci.inspect.context import Context
+    from ci.inspect.models import EntryType
+
+#: Bytes of an extended header (pax, GNU long name), which the library reads whole.
+_EXTENDED = 1 * MIB
+
+_TYPES: dict[bytes, EntryType] = {
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.CONTTYPE: "file",
+    tarfile.LNKTYPE: "hardlink",
+    tarfile.SYMTYPE: "symlink",
+    tarfile.CHRTYPE: "character",
+    tarfile.BLKTYPE: "block",
+    tarfile.DIRTYPE: "directory",
+    tarfile.FIFOTYPE: "fifo",
+}
+
+_EXTENDED_TYPES = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+class _BoundedTarInfo(tarfile.TarInfo):
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (header.type in _EXTENDED_TYPES and header.size > _EXTENDED):
+            raise LimitExceededError("tar", repr(header.name[:80]), f"a header that claims {header.size} bytes")
+        return header
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of a tar."""
+
+    path: str
+    type: EntryType
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    size: int
+    target: str | None
+    #: Where its content is in the archive.
+    offset: int
+
+
+def is_tar(source_head: bytes) -> bool:
+    """Whether the first 512 bytes are a tar header with a true checksum."""
+    if len(source_head) < 512:
+        return False
+    try:
+        tarfile.TarInfo.frombuf(source_head[:512], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+class _StreamFile:
+    """A stream in the shape that `tarfile` wants of a file that can't seek."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        return self._stream.read(size)
+
+
+def stream_members(stream: ByteStream, context: Context) -> Iterator[tuple[Member, Iterator[bytes]]]:
+    """Yields the members of a tar that comes once and in order, each with its content, read now or never."""
+    file = cast("IO[bytes]", _StreamFile(stream))
+    for archive, info, member in _members(stream.name, file, "r|", context):
+        yield member, _content(stream.name, archive, info)
+
+
+def list_members(source: Source, context: Context) -> Iterator[Member]:
+    """Yields the members of an uncompressed tar that can be read anywhere."""
+    file = cast("IO[bytes]", SourceFile(source, most=context.limits.metadata, at_once=4 * MIB))
+    for _, _, member in _members(source.name, file, "r:", context):
+        if member.type == "file" and member.offset + member.size > source.size:
+            raise CorruptFileError(source.name, member.path, f"its {member.size} bytes run past the archive's end")
+        yield member
+
+
+def _members(
+    name: str, file: IO[bytes], mode: Literal["r|", "r:"], context: Context
+) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, Member]]:
+    place = "tar header"
+    try:
+        with tarfile.TarFile.open(fileobj=file, mode=mode, tarinfo=_BoundedTarInfo) as archive:
+            for info in archive:
+                # The library keeps all it saw: a list without a limit.
+                archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
+                member = _member(name, info, context)
+                place = f"behind {member.path!r}"
+                if member.path:
+                    yield archive, info, member
+    except LimitExceededError as error:
+        raise type(error)(name, error.place, error.reason) from error
+    except InspectError:
+        raise
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, IndexError, UnicodeError) as error:
+        raise CorruptFileError(name, place, f"no valid tar: {error}") from error
+
+
+def _member(name: str, info: tarfile.TarInfo, context: Context) -> Member:
+    path = _clean(info.name)
+    context.count_entry(name, path)
+    if info.issparse():
+        raise UnsupportedFileError(name, path, "a sparse file")
+    if info.type not in _TYPES:
+        raise UnsupportedFileError(name, path, f"a member of the unknown type {info.type!r}")
+    kind = _TYPES[info.type]
+    target = info.linkname if kind in ("symlink", "hardlink") else None
+    if kind == "hardlink" and (info.linkname.startswith("/") or ".." in info.linkname.split("/")):
+        raise UnsafePathError(name, path, f"a hard link to {info.linkname!r}, out of the archive")
+    return Member(
+        path,
+        kind,
+        info.mode & 0o7777,
+        info.uid,
+        info.gid,
+        int(info.mtime),
+        info.size if kind == "file" else 0,
+        target,
+        info.offset_data,
+    )
+
+
+def _clean(name: str) -> str:
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    return "" if name == "." else name.rstrip("/") if not name.startswith("/") else name
+
+
+def _content(name: str, archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
+    if not info.isreg():
+        return
+    file = archive.extractfile(info)
+    assert file is not None
+    left = info.size
+    while left:
+        chunk = file.read(min(CHUNK, left))
+        if not chunk:
+            raise CorruptFileError(name, info.name, f"its content is cut short, {left} bytes lack")
+        left -= len(chunk)
+        yield chunk

@@ -1,0 +1,3 @@
+module cozystack-talos/embedded/lab/programs
+
+go 1.24

@@ -1,0 +1,85 @@
+"""What differs between the imager's versions, and what a Talos version switches on: the facts in one place.
+
+Observed on the real imager v1.11.3 and v1.13.6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import ImagerError
+from .versions import Version, parse_tolerant
+
+INSTALL = Path("/usr/install")
+VERSION_FILE = INSTALL / "VERSION"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One version of the imager."""
+
+    tag: str
+    """Its Talos version: the profile's default `version`."""
+    kernel_version: str
+    """What `.uname` says when the profile asks for the imager's own Talos version, whatever the kernel file is."""
+    names_and_embeds: bool
+    """Knows the profile fields `name` and `customization.embeddedMachineConfiguration`."""
+    yaml_v4: bool
+    """Words YAML errors as go.yaml.in/yaml/v4 does, else as gopkg.in/yaml.v3."""
+    installer_rootfs_type: str
+    """`rootfs.type` in the installer's image config."""
+    explicit_xattrs: bool
+    """Tells mksquashfs which SELinux labels to write and to take no others."""
+    makes_disks: bool
+    """Whether the lab makes its ISO and disk images (v1.11.3 needs GRUB and loop devices for them)."""
+
+
+CONTRACTS = {
+    contract.tag: contract
+    for contract in (
+        Contract("v1.11.3", "6.12.52-talos", False, False, "", False, False),
+        Contract("v1.13.6", "6.18.38-talos", True, True, "layers", True, True),
+    )
+}
+
+
+def installed_contract(file: Path = VERSION_FILE) -> Contract:
+    """Returns the contract that the image was built for, as named by `/usr/install/VERSION`.
+
+    Raises ImagerError when the file is missing or names a version without a contract.
+    """
+    try:
+        tag = file.read_text().strip()
+    except OSError as error:
+        raise ImagerError(f"the lab's imager reads its Talos version from {file}: {error.strerror}") from None
+    if tag not in CONTRACTS:
+        known = " or ".join(CONTRACTS)
+        raise ImagerError(f"the lab's imager has no contract for {tag!r} of {file}: put {known} there")
+    return CONTRACTS[tag]
+
+
+class Quirks:
+    """What a Talos version switches on. A version that cannot be read counts as the newest."""
+
+    def __init__(self, version: str) -> None:
+        self.version: Version | None = parse_tolerant(version)
+
+    def since(self, major: int, minor: int, patch: int = 0) -> bool:
+        """Tells whether the version is MAJOR.MINOR.PATCH or newer, pre-releases counted as the release."""
+        return self.version is None or self.version >= (major, minor, patch)
+
+    @property
+    def boots_by_sd_boot(self) -> bool:
+        """Tells whether UEFI machines boot by systemd-boot alone. Not so for a version that cannot be read."""
+        return self.version is not None and self.since(1, 10)
+
+    @property
+    def modules_path(self) -> str:
+        """The kernel modules' folder in a root filesystem."""
+        return "usr/lib/modules" if self.since(1, 10) else "lib/modules"
+
+    @property
+    def firmware_path(self) -> str:
+        """The firmware's folder in a root filesystem."""
+        return "usr/lib/firmware" if self.since(1, 10) else "lib/firmware"

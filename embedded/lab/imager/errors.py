@@ -1,0 +1,38 @@
+"""The imager's one error type and the words in which a Go program reports a failed system call."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+
+class ImagerError(Exception):
+    """A build that cannot go on; its text is what the user reads after `Error: `."""
+
+
+def os_error_text(operation: str, path: str | Path, error: OSError) -> str:
+    """Words a failed system call as Go does: `open /nope: no such file or directory`."""
+    return f"{operation} {path}: {os.strerror(error.errno or 0).lower()}"
+
+
+def require(path: str | Path) -> os.stat_result:
+    """Returns the status of a file that must be there, links followed.
+
+    Raises ImagerError `stat PATH: no such file or directory`.
+    """
+    try:
+        return os.stat(path)
+    except OSError as error:
+        raise ImagerError(os_error_text("stat", path, error)) from None
+
+
+def open_input(path: str | Path) -> BinaryIO:
+    """Opens a file for reading bytes.
+
+    Raises ImagerError `open PATH: no such file or directory`.
+    """
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise ImagerError(os_error_text("open", path, error)) from None

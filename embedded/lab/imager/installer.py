@@ -1,0 +1,139 @@
+"""The installer image as a docker archive: the base image's layers and one more with what is to be installed."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .contract import Contract
+from .oci import Image, Layer, parse_reference
+from .report import Progress
+from .errors import ImagerError, require
+
+# The fields of an image's `config` that survive, in the order in which they are written.
+_CONFIG_FIELDS = (
+    "AttachStderr AttachStdin AttachStdout Cmd Healthcheck Domainname Entrypoint Env Hostname Image Labels OnBuild "
+    "OpenStdin StdinOnce Tty User Volumes WorkingDir ExposedPorts ArgsEscaped NetworkDisabled MacAddress StopSignal Shell"
+).split()
+_UNKNOWN_TIME = "0001-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class BuiltLayer:
+    """A layer with the digest of its uncompressed bytes."""
+
+    layer: Layer
+    diff_id: str
+
+
+def write_installer(
+    base: Image,
+    artifacts: dict[str, Path],
+    *,
+    arch: str,
+    reference: str,
+    contract: Contract,
+    scratch: Path,
+    target: Path,
+    progress: Progress,
+) -> None:
+    """Writes the installer of an architecture to a tar file; `artifacts` are its files by their path in the image.
+
+    `reference` becomes the image's name. A base of exactly two layers loses its second, which is where an installer of
+    Talos keeps its own artifacts.
+    Raises ImagerError for a reference that cannot be read.
+    """
+    progress("creating empty image")
+    layers = [
+        BuiltLayer(layer, diff_id)
+        for layer, diff_id in zip(base.layers, base.config["rootfs"]["diff_ids"], strict=True)
+    ]
+    if len(layers) == 2:
+        del layers[1]
+    progress("generating artifacts layer")
+    layers.append(_artifacts_layer(artifacts, scratch / "artifacts.tar.gz"))
+    try:
+        tags = None if parse_reference(reference)["digest"] else [reference]
+    except ImagerError as error:
+        raise ImagerError(f"failed to parse image reference: {error}") from None
+    progress("writing image tarball")
+    config = _compact(_config(base, layers, arch, contract))
+    config_name = f"sha256:{hashlib.sha256(config).hexdigest()}"
+    names = [f"{built.layer.digest.removeprefix('sha256:')}.tar.gz" for built in layers]
+    with open(target, "wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        _add(archive, config_name, len(config), io.BytesIO(config))
+        for name, built in dict(zip(names, layers, strict=True)).items():
+            with open(built.layer.blob, "rb") as blob:
+                _add(archive, name, require(built.layer.blob).st_size, blob)
+        manifest = _compact([{"Config": config_name, "RepoTags": tags, "Layers": names}])
+        _add(archive, "manifest.json", len(manifest), io.BytesIO(manifest))
+
+
+def _config(base: Image, layers: list[BuiltLayer], arch: str, contract: Contract) -> dict[str, Any]:
+    runtime = base.config.get("config") or {}
+    return {
+        "architecture": arch,
+        "created": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "history": [{"created": _UNKNOWN_TIME} for _ in layers],
+        "os": "linux",
+        "rootfs": {"type": contract.installer_rootfs_type, "diff_ids": [built.diff_id for built in layers]},
+        "config": {key: runtime[key] for key in _CONFIG_FIELDS if runtime.get(key)},
+    }
+
+
+def _artifacts_layer(artifacts: dict[str, Path], target: Path) -> BuiltLayer:
+    with open(target, "wb") as raw:
+        compressed = _HashingWriter(raw)
+        with _gzip(compressed) as zipped:
+            plain = _HashingWriter(zipped)
+            with tarfile.open(fileobj=plain, mode="w|", format=tarfile.USTAR_FORMAT) as archive:  # type: ignore[call-overload]
+                for name, source in sorted(artifacts.items()):
+                    size = require(source).st_size
+                    with open(source, "rb") as file:
+                        _add(archive, name, size, file, mode=0)
+    return BuiltLayer(Layer(compressed.digest, target), plain.digest)
+
+
+@contextmanager
+def _gzip(target: Any) -> Iterator[BinaryIO]:
+    # Without a time or a name in its header, so that the same files give the same layer.
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=target, mtime=0) as zipped:
+        yield zipped  # type: ignore[misc]
+
+
+class _HashingWriter:
+    """Passes bytes on and sums them up."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self._hash = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        return self._target.write(data)
+
+    def flush(self) -> None:
+        self._target.flush()
+
+
+def _add(archive: tarfile.TarFile, name: str, size: int, contents: BinaryIO, mode: int = 0o644) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = size, mode, 0
+    archive.addfile(member, contents)
+
+
+def _compact(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()

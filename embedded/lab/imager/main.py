@@ -1,0 +1,131 @@
+"""The command line: `imager -` with a profile on stdin, or `imager NAME` for a built-in one."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .build import build
+from .contract import installed_contract
+from .errors import ImagerError, os_error_text
+from .meta import MetaContents, MetaValue
+from .profile import (
+    ContainerAsset,
+    Customization,
+    DiskFormat,
+    ImageOptions,
+    Input,
+    OutFormat,
+    Output,
+    OutputKind,
+    Profile,
+)
+from .profile_reader import parse_profile
+from .report import Reporter
+
+_MIN_DISK_SIZE = 1246 << 20
+_GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the imager and returns its exit code: 0, or 1 after `Error: …` on standard error."""
+    try:
+        options = _parse(arguments)
+        contract = installed_contract()
+        reporter = Reporter(sys.stderr)
+        reporter.report("assembling the finalized profile...")
+        if options.profile == "-":
+            profile = parse_profile(sys.stdin.buffer.read().decode(errors="replace"), contract)
+        else:
+            profile = _built_in(options)
+        out = Path(options.output)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImagerError(os_error_text("mkdir", out, error)) from None
+        try:
+            build(profile, out, contract, reporter)
+        except ImagerError as error:
+            reporter.report(str(error))
+            raise
+    except ImagerError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"Error: {os_error_text('open', error.filename or '', error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ImagerError(message)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog="imager", description="Generate various boot assets and images.", allow_abbrev=False)
+    parser.add_argument("profile", metavar="<profile>|-")
+    parser.add_argument("--output", default="/out", help="The output directory path")
+    parser.add_argument("--output-kind", default="", help="Override output kind")
+    parser.add_argument("--platform", default="", help="The value of talos.platform")
+    machine = platform.machine()
+    parser.add_argument("--arch", default=_GO_ARCHITECTURES.get(machine, machine), help="The target architecture")
+    parser.add_argument("--base-installer-image", default="", help="Base installer image to use")
+    parser.add_argument("--insecure", action="store_true", help="Pull assets from insecure registry")
+    parser.add_argument("--extra-kernel-arg", action="append", default=[], help="Extra argument to pass to the kernel")
+    parser.add_argument("--meta", action="append", default=[], help="A key/value pair for META")
+    parser.add_argument("--system-extension-image", action="append", default=[], help="A system extension to install")
+    return parser.parse_args(arguments)
+
+
+def _built_in(options: argparse.Namespace) -> Profile:
+    """Returns a built-in profile with the command line's changes.
+
+    Raises ImagerError for a name that the lab does not have.
+    """
+    disk = Output(OutputKind.IMAGE, OutFormat.ZSTD, ImageOptions(_MIN_DISK_SIZE, DiskFormat.RAW))
+    built_in = {
+        "iso": ("metal", Output(OutputKind.ISO, OutFormat.RAW)),
+        "metal": ("metal", disk),
+        "metal-uki": ("metal", Output(OutputKind.UKI, OutFormat.RAW)),
+        "installer": ("metal", Output(OutputKind.INSTALLER, OutFormat.RAW)),
+        "nocloud": ("nocloud", disk),
+    }
+    if options.profile not in built_in:
+        raise ImagerError(f"unknown base profile: {options.profile}")
+    platform_name, output = built_in[options.profile]
+    if options.output_kind:
+        if options.output_kind not in {kind.value for kind in OutputKind}:
+            raise ImagerError(f"{options.output_kind} does not belong to OutputKind values")
+        output.kind = OutputKind(options.output_kind)
+    return Profile(
+        arch=options.arch,
+        platform=options.platform or platform_name,
+        secure_boot=False,
+        customization=Customization(
+            extra_kernel_args=options.extra_kernel_arg,
+            meta_contents=MetaContents(_parse_meta(text) for text in options.meta),
+        ),
+        input=Input(
+            base_installer=ContainerAsset(image_ref=options.base_installer_image, force_insecure=options.insecure),
+            system_extensions=[
+                ContainerAsset(image_ref=reference, force_insecure=options.insecure)
+                for reference in options.system_extension_image
+            ],
+        ),
+        output=output,
+    )
+
+
+def _parse_meta(text: str) -> MetaValue:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ImagerError(f'invalid value "{text}"')
+    try:
+        return MetaValue(int(key, 0), value)
+    except ValueError:
+        raise ImagerError(f'invalid key "{key}"') from None

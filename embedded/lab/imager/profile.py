@@ -1,0 +1,241 @@
+"""The image profile: what stdin asks for, and its echo.
+
+Field names and orders are the real imager's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from . import goyaml
+from .errors import ImagerError
+from .meta import MetaContents
+
+
+class OutputKind(Enum):
+    """What to build; the value is the profile's word."""
+
+    UNKNOWN = "unknown"
+    ISO = "iso"
+    IMAGE = "image"
+    INSTALLER = "installer"
+    KERNEL = "kernel"
+    INITRAMFS = "initramfs"
+    UKI = "uki"
+    CMDLINE = "cmdline"
+
+    @property
+    def needs_initramfs(self) -> bool:
+        """Tells whether the initramfs is part of it."""
+        return self not in {OutputKind.KERNEL, OutputKind.CMDLINE}
+
+    @property
+    def needs_uki(self) -> bool:
+        """Tells whether a UKI is it or is part of it."""
+        return self in {OutputKind.UKI, OutputKind.ISO, OutputKind.IMAGE, OutputKind.INSTALLER}
+
+
+class OutFormat(Enum):
+    """How to compress it; the value is the profile's word."""
+
+    UNKNOWN = "unknown"
+    RAW = "raw"
+    TAR = ".tar.gz"
+    XZ = ".xz"
+    GZ = ".gz"
+    ZSTD = ".zst"
+
+
+class DiskFormat(Enum):
+    """A disk image's format; the value is the profile's word and the file's ending."""
+
+    UNKNOWN = "unknown"
+    RAW = "raw"
+    QCOW2 = "qcow2"
+    VPC = "vhd"
+    OVA = "ova"
+
+
+class Bootloader(Enum):
+    """What a disk or ISO image boots by."""
+
+    NONE = "none"
+    DUAL_BOOT = "dual-boot"
+    SD_BOOT = "sd-boot"
+    GRUB = "grub"
+
+
+class EnrollKeys(Enum):
+    """When systemd-boot may enroll Secure Boot keys."""
+
+    IF_SAFE = "if-safe"
+    MANUAL = "manual"
+    FORCE = "force"
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class ContainerAsset:
+    """An image: by reference, or as a file (`tarballPath`), or as an OCI layout (`ociPath`)."""
+
+    image_ref: str = ""
+    force_insecure: bool = False
+    tarball_path: str = ""
+    oci_path: str = ""
+
+    def echo(self) -> dict[str, Any]:
+        """Returns the profile's form."""
+        optional = {
+            "forceInsecure": self.force_insecure,
+            "tarballPath": self.tarball_path,
+            "ociPath": self.oci_path,
+        }
+        return {"imageRef": self.image_ref} | {key: value for key, value in optional.items() if value}
+
+
+@dataclass
+class Customization:
+    """What a user adds to an image."""
+
+    extra_kernel_args: list[str] = field(default_factory=list[str])
+    meta_contents: MetaContents = field(default_factory=MetaContents)
+    embedded_machine_configuration: str = ""
+
+    def echo(self) -> dict[str, Any]:
+        """Returns the profile's form, empty fields left out."""
+        return _without_empty(
+            {
+                "extraKernelArgs": self.extra_kernel_args,
+                "metaContents": [{"key": item.key, "value": item.value} for item in self.meta_contents],
+                "embeddedMachineConfiguration": self.embedded_machine_configuration,
+            }
+        )
+
+
+@dataclass
+class Input:
+    """The files and images to build from; paths are inside the imager's own container."""
+
+    kernel: str = ""
+    initramfs: str = ""
+    sd_stub: str = ""
+    sd_boot: str = ""
+    base_installer: ContainerAsset = ContainerAsset()
+    system_extensions: list[ContainerAsset] = field(default_factory=list[ContainerAsset])
+
+    def echo(self) -> dict[str, Any]:
+        """Returns the profile's form."""
+        files = {"kernel": self.kernel, "initramfs": self.initramfs, "sdStub": self.sd_stub, "sdBoot": self.sd_boot}
+        return {key: {"path": path} for key, path in files.items()} | _without_empty(
+            {
+                "baseInstaller": self.base_installer.echo(),
+                "systemExtensions": [asset.echo() for asset in self.system_extensions],
+            }
+        )
+
+
+@dataclass
+class ImageOptions:
+    """Options of a disk image; the size is in bytes."""
+
+    disk_size: int = 0
+    disk_format: DiskFormat = DiskFormat.UNKNOWN
+    disk_format_options: str = ""
+    bootloader: Bootloader = Bootloader.NONE
+
+    def echo(self) -> dict[str, Any]:
+        """Returns the profile's form."""
+        return {"diskSize": self.disk_size} | _without_empty(
+            {
+                "diskFormat": "" if self.disk_format is DiskFormat.UNKNOWN else self.disk_format.value,
+                "diskFormatOptions": self.disk_format_options,
+                "bootloader": "" if self.bootloader is Bootloader.NONE else self.bootloader.value,
+            }
+        )
+
+
+@dataclass
+class IsoOptions:
+    """Options of an ISO image."""
+
+    enroll_keys: EnrollKeys = EnrollKeys.IF_SAFE
+    bootloader: Bootloader = Bootloader.NONE
+
+    def echo(self) -> dict[str, Any]:
+        """Returns the profile's form."""
+        bootloader = {} if self.bootloader is Bootloader.NONE else {"bootloader": self.bootloader.value}
+        return {"sdBootEnrollKeys": self.enroll_keys.value} | bootloader
+
+
+@dataclass
+class Output:
+    """What comes out."""
+
+    kind: OutputKind = OutputKind.UNKNOWN
+    out_format: OutFormat = OutFormat.UNKNOWN
+    image_options: ImageOptions | None = None
+    iso_options: IsoOptions | None = None
+
+    def echo(self) -> dict[str, Any]:
+        """Returns the profile's form."""
+        options: dict[str, Any] = {}
+        if self.image_options is not None:
+            options["imageOptions"] = self.image_options.echo()
+        if self.iso_options is not None:
+            options["isoOptions"] = self.iso_options.echo()
+        return {"kind": self.kind.value} | options | {"outFormat": self.out_format.value}
+
+
+@dataclass
+class Profile:
+    """One build."""
+
+    base_profile_name: str = ""
+    arch: str = ""
+    platform: str = ""
+    secure_boot: bool | None = None
+    name: str = ""
+    version: str = ""
+    customization: Customization = field(default_factory=Customization)
+    input: Input = field(default_factory=Input)
+    has_overlay: bool = False
+    output: Output = field(default_factory=Output)
+
+    def echo(self) -> str:
+        """Returns the profile as the imager prints it before it starts."""
+        head: dict[str, Any] = {"arch": self.arch, "platform": self.platform, "secureboot": self.secure_boot}
+        if self.name:
+            head["name"] = self.name
+        head["version"] = self.version
+        if customization := self.customization.echo():
+            head["customization"] = customization
+        return goyaml.dump(head | {"input": self.input.echo(), "output": self.output.echo()}, indent=2)
+
+    @property
+    def file_name(self) -> str:
+        """The name of the output file, before any compression."""
+        stem = f"{self.platform}-{self.arch}"
+        match self.output.kind:
+            case OutputKind.ISO:
+                return f"{stem}.iso"
+            case OutputKind.IMAGE:
+                options = self.output.image_options or ImageOptions()
+                return f"{stem}.{options.disk_format.value}"
+            case OutputKind.INSTALLER:
+                return f"installer-{self.arch}.tar"
+            case OutputKind.KERNEL:
+                return f"kernel-{self.arch}"
+            case OutputKind.INITRAMFS:
+                return f"initramfs-{stem}.xz"
+            case OutputKind.UKI:
+                return f"{stem}-uki.efi"
+            case OutputKind.CMDLINE:
+                return f"cmdline-{stem}"
+            case OutputKind.UNKNOWN:
+                raise ImagerError("unknown output kind: unknown")
+
+
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value}

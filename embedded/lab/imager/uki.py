@@ -1,0 +1,178 @@
+"""The unified kernel image: systemd's stub, with everything to boot in sections of one PE file, put together by ukify."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .contract import Contract, Quirks
+from .errors import ImagerError, open_input, require
+from .profile import OutputKind, Profile
+from .report import Progress
+from .tools import copy_file, run, source_date_epoch
+
+_SPLASH_WIDTH, _SPLASH_HEIGHT = 320, 200
+_SPLASH_BACKGROUND, _SPLASH_BAR = b"\x40\x2a\x1e", b"\xb0\x8a\x4c"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section to append: its name and the file with its contents."""
+
+    name: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class UkiBuilder:
+    """Builds the UKI of a profile."""
+
+    profile: Profile
+    contract: Contract
+    cmdline: str
+    initramfs: Path
+
+    def build(self, target: Path, boot_loader: Path, progress: Progress) -> None:
+        """Writes the UKI, and the systemd-boot that goes with it.
+
+        Raises ImagerError when an input is missing.
+        """
+        files = self.profile.input
+        with tempfile.TemporaryDirectory(prefix="talos-uki") as scratch:
+            copy_file(files.sd_boot, boot_loader, progress)
+            progress("generating UKI sections")
+            try:
+                sbat = _section_of(files.sd_stub, ".sbat")
+            except ImagerError as error:
+                raise ImagerError(f"error generating sections: {error}") from None
+            sections = self._sections(Path(scratch))
+            (Path(scratch) / "sbat").write_bytes(sbat)
+            progress("assembling UKI")
+            unsigned = Path(scratch, "unsigned.uki")
+            try:
+                self._assemble(sections, Path(scratch, "sbat"), unsigned)
+            except ImagerError as error:
+                raise ImagerError(f"error assembling UKI: {error}") from None
+            copy_file(unsigned, target, progress)
+
+    def _sections(self, scratch: Path) -> list[Section]:
+        sections: list[Section] = []
+
+        def add(name: str, contents: str | bytes) -> None:
+            file = scratch / f"section-{len(sections)}"
+            file.write_bytes(contents.encode() if isinstance(contents, str) else contents)
+            sections.append(Section(name, file))
+
+        add(".osrel", os_release(self.profile.name or "Talos", self.profile.version))
+        add(".cmdline", self.cmdline)
+        if uname := self._kernel_version():
+            add(".uname", uname)
+        add(".splash", splash())
+        sections.append(Section(".linux", Path(self.profile.input.kernel)))
+        sections.append(Section(".initrd", self.initramfs))
+        if Quirks(self.profile.version).since(1, 10):
+            add(".profile", "ID=main")
+            match self.profile.output.kind:
+                case OutputKind.ISO:
+                    add(".profile", "ID=reset\nTITLE=Reset system disk")
+                    add(".cmdline", f"{self.cmdline} talos.experimental.wipe=system")
+                case OutputKind.IMAGE | OutputKind.INSTALLER:
+                    add(".profile", "ID=reset-maintenance\nTITLE=Reset to maintenance mode")
+                    add(".cmdline", f"{self.cmdline} talos.experimental.wipe=system:EPHEMERAL,STATE")
+                case _:
+                    pass
+        return sections
+
+    def _kernel_version(self) -> str:
+        if self.profile.version == self.contract.tag:
+            return self.contract.kernel_version
+        return x86_kernel_version(Path(self.profile.input.kernel))
+
+    def _assemble(self, sections: list[Section], sbat: Path, target: Path) -> None:
+        for section in sections:
+            require(section.file)
+        # All as plain --section: with --linux ukify would choose another order and add a line to .sbat.
+        arguments = [f"--section={section.name}:@{section.file}" for section in sections]
+        run(
+            [
+                "ukify",
+                "build",
+                f"--stub={self.profile.input.sd_stub}",
+                *arguments,
+                f"--sbat=@{sbat}",
+                f"--output={target}",
+            ]
+        )
+        epoch = source_date_epoch()
+        set_pe_timestamp(target, int(time.time()) if epoch is None else epoch)
+
+
+def os_release(name: str, version: str) -> str:
+    """Returns the `.osrel` text of a Talos version."""
+    fields = {
+        "NAME": f'"{name}"',
+        "ID": name.replace(" ", "_").lower(),
+        "VERSION_ID": version,
+        "PRETTY_NAME": f'"{name} ({version})"',
+        "HOME_URL": '"https://www.talos.dev/"',
+        "BUG_REPORT_URL": '"https://github.com/siderolabs/talos/issues"',
+        "VENDOR_NAME": '"Sidero Labs"',
+        "VENDOR_URL": '"https://www.siderolabs.com/"',
+    }
+    return "".join(f"{key}={value}\n" for key, value in fields.items())
+
+
+def x86_kernel_version(kernel: Path) -> str:
+    """Returns the release that a bzImage names, an empty text for any other kernel (Linux x86 boot protocol)."""
+    try:
+        with open(kernel, "rb") as file:
+            header = file.read(1024)
+            if header[0x202:0x206] != b"HdrS":
+                return ""
+            (offset,) = struct.unpack_from("<H", header, 0x20E)
+            if offset == 0 or offset > header[0x1F1] * 0x200:
+                return ""
+            file.seek(offset + 0x200)
+            text, zero, _ = file.read(256).partition(b"\0")
+    except OSError:
+        return ""
+    return text.decode(errors="replace").partition(" ")[0] if zero else ""
+
+
+def set_pe_timestamp(file: Path, timestamp: int) -> None:
+    """Sets the build time in a PE file's header, which ukify leaves as the stub's."""
+    with open(file, "r+b") as pe:
+        pe.seek(0x3C)
+        (offset,) = struct.unpack("<I", pe.read(4))
+        pe.seek(offset + 8)
+        pe.write(struct.pack("<I", timestamp & 0xFFFFFFFF))
+
+
+def _section_of(file: str, wanted: str) -> bytes:
+    """Returns a PE section's contents without the padding."""
+    with open_input(file) as stub:
+        data = stub.read()
+    try:
+        (offset,) = struct.unpack_from("<I", data, 0x3C)
+        count, optional_size = struct.unpack_from("<H12xH", data, offset + 6)
+        headers = offset + 24 + optional_size
+        for index in range(count):
+            name, size, _, _, start = struct.unpack_from("<8sIIII", data, headers + 40 * index)
+            if name.rstrip(b"\0").decode(errors="replace") == wanted:
+                return data[start : start + size].rstrip(b"\0")
+    except struct.error:
+        raise ImagerError("unexpected EOF") from None
+    raise ImagerError("could not find SBAT section")
+
+
+def splash() -> bytes:
+    """Returns the lab's boot picture: a bar on a plain ground, as an uncompressed BMP."""
+    size = _SPLASH_WIDTH * _SPLASH_HEIGHT * 3
+    header = struct.pack("<2sIHHI", b"BM", 54 + size, 0, 0, 54)
+    header += struct.pack("<IiiHHIIiiII", 40, _SPLASH_WIDTH, _SPLASH_HEIGHT, 1, 24, 0, size, 2835, 2835, 0, 0)
+    ground, bar = _SPLASH_BACKGROUND * _SPLASH_WIDTH, _SPLASH_BAR * _SPLASH_WIDTH
+    margin = _SPLASH_HEIGHT // 5 * 2
+    return header + ground * margin + bar * (_SPLASH_HEIGHT - 2 * margin) + ground * margin

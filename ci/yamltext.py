@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,6 +16,24 @@ if TYPE_CHECKING:
 
 Path: TypeAlias = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
+
+_MERGE = "tag:yaml.org,2002:merge"
+# Far above any real file; an alias that contains itself, or a cascade of aliases, ends here.
+_DEEPEST = 30
+_MOST = 100_000
+
+_EXPECTED = {
+    "string_type": "a text is expected",
+    "int_type": "a whole number is expected",
+    "int_parsing": "a whole number is expected",
+    "bool_type": "true or false is expected",
+    "bool_parsing": "true or false is expected",
+    "tuple_type": "a list is expected",
+    "list_type": "a list is expected",
+    "model_type": "a mapping is expected",
+    "dict_type": "a mapping is expected",
+    "string_too_short": "some text is expected",
+}
 
 
 @dataclass(frozen=True)
@@ -35,53 +53,53 @@ class Document:
 
 
 def parse_yaml(text: str, file: str, error: type[FileError]) -> Document:
-    """Read the only document in `text`; raises `error` with file and line for what is no YAML, and for a key given twice."""
-    loader = yaml.SafeLoader(text)
+    """Read the only document in `text`; raises `error` for what is no YAML, and for a key that is given twice."""
     lines: dict[Path, int] = {}
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             raise error(file, None, "the file is empty")
-        data = _value(loader, node, (), lines, file, error)
-    except yaml.YAMLError as problem:
-        raise error(file, *_yaml_problem(problem)) from None
-    finally:
-        loader.dispose()
-    return Document(file, data, lines)
+        return Document(file, _Reader(loader, file, lines, error).value(node, ()), lines)
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        said = " ".join(part for part in (problem.context, problem.problem) if part)
+        raise error(file, mark.line + 1 if mark else None, f"not YAML: {said}") from None
+    except (yaml.YAMLError, ValueError) as problem:
+        raise error(file, None, f"not YAML: {problem}") from None
 
 
-def _value(
-    loader: yaml.SafeLoader,
-    node: yaml.Node,
-    path: Path,
-    lines: dict[Path, int],
-    file: str,
-    error: type[FileError],
-) -> Any:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
+@dataclass(frozen=True)
+class _Reader:
+    loader: yaml.SafeLoader
+    file: str
+    lines: dict[Path, int]
+    error: type[FileError]
+
+    def value(self, node: yaml.Node, path: Path) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(path, line)
+        if len(path) > _DEEPEST or len(self.lines) > _MOST:
+            raise self.error(self.file, line, "too much in one file (an alias that contains itself?)")
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self.loader.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
+
+    def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
-                raise error(file, line, "only plain words can be keys here")
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == _MERGE:
+                raise self.error(self.file, line, "only plain words can be keys here")
             key = str(key_node.value)
             if key in mapping:
-                raise error(file, line, f"key {key!r} is given twice (first on line {lines[*path, key]})")
-            lines[*path, key] = line
-            mapping[key] = _value(loader, value_node, (*path, key), lines, file, error)
+                first = self.lines[*path, key]
+                raise self.error(self.file, line, f"key {key!r} is given twice (first on line {first})")
+            self.lines[*path, key] = line
+            mapping[key] = self.value(value_node, (*path, key))
         return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(loader, item, (*path, index), lines, file, error) for index, item in enumerate(node.value)]
-    return cast("Any", loader.construct_object(node))  # pyright: ignore[reportUnknownMemberType]
-
-
-def _yaml_problem(problem: yaml.YAMLError) -> tuple[int | None, str]:
-    if isinstance(problem, yaml.MarkedYAMLError):
-        mark = problem.problem_mark or problem.context_mark
-        said = " ".join(part for part in (problem.context, problem.problem) if part)
-        return (mark.line + 1 if mark else None), f"not YAML: {said}"
-    return None, f"not YAML: {problem}"
 
 
 def validate(model: type[Model], document: Document, error: type[FileError]) -> Model:
@@ -89,17 +107,22 @@ def validate(model: type[Model], document: Document, error: type[FileError]) -> 
 
     An unknown key is answered with the nearest known one.
     """
-    if not isinstance(document.data, Mapping):
-        raise error(document.file, document.line(()), f"a mapping is expected, not {_kind(document.data)}")
+    data: object = document.data
+    if not isinstance(data, Mapping):
+        raise error(document.file, document.line(()), f"a mapping is expected, not {_kind(data)}")
     try:
-        return model.model_validate(document.data, by_alias=True, by_name=False)
+        return model.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as problems:
-        found = [(document.line(_known(detail, document)) or 0, detail) for detail in problems.errors()]
-        line, detail = min(found, key=lambda entry: entry[0])
-        raise error(document.file, line or None, _say(detail, model)) from None
+        detail = min(problems.errors(), key=lambda detail: _order(detail, document))
+        raise error(document.file, document.line(_place(detail, document)), _say(detail, model)) from None
 
 
-def _known(detail: ErrorDetails, document: Document) -> Path:
+def _order(detail: ErrorDetails, document: Document) -> tuple[bool, int]:
+    """An unknown key comes before what is missing: it is most often the same thing, misspelt."""
+    return detail["type"] == "missing", document.line(_place(detail, document)) or 0
+
+
+def _place(detail: ErrorDetails, document: Document) -> Path:
     """The longest start of the error's place that is a place in the file (validators add steps of their own)."""
     path = tuple(detail["loc"])
     while path and path not in document.lines:
@@ -115,10 +138,10 @@ def _say(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if detail["type"] == "missing":
         return f"{where!r} is missing"
     text = detail["msg"].removeprefix("Value error, ")
-    given = detail["input"]
-    if detail["type"] == "value_error":
-        return f"{where}: {text}" if where else text
-    return f"{where}: {text[:1].lower()}{text[1:]}, not {_kind(given)}"
+    if detail["type"] != "value_error":
+        expected = _EXPECTED.get(detail["type"], text[:1].lower() + text[1:])
+        text = f"{expected}, not {_kind(detail['input'])}"
+    return f"{where}: {text}" if where else text
 
 
 def _spell(path: Path) -> str:
@@ -155,7 +178,7 @@ def _keys_at(model: type[BaseModel], path: Path) -> list[str]:
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for inside in getattr(annotation, "__args__", ()):
+    for inside in get_args(annotation):
         if found := _model_in(inside):
             return found
     return None

@@ -1,0 +1,356 @@
+"""Variants: what a node type carries, one YAML file each.
+
+    name  = a-z, then a-z 0-9 -        the file's name without `.yaml`
+    alias = a-z, then a-z 0-9 - +
+
+An added extension is written as a word or as a mapping with a reason:
+
+    spin                               of the extension catalog, in its version
+    spin:v0.19.0                       of the catalog's repository, in this version
+    ghcr.io/me/mine:v1@sha256:…        one's own image
+    {name: spin, version: v0.19.0, reason: …}
+    {reference: ghcr.io/me/mine:v1@sha256:…, name: mine, reason: …}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Self, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from ci import yamltext
+from ci.arch import Arch, parse_arch
+from ci.errors import CozystackTalosError, UnknownVariantError, VariantError
+from ci.references import Reference, parse_reference
+
+#: The variants that come with this project.
+BUILTIN = Path(__file__).resolve().parents[1] / "variants"
+
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_EXTENSION = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
+_VERSION = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _extension_name(text: str) -> str:
+    if not re.fullmatch(_EXTENSION, text):
+        raise ValueError(f"bad extension name {text!r}: a-z, 0-9, and . _ - between them")
+    return text
+
+
+ExtensionName = Annotated[str, AfterValidator(_extension_name)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+def _must_be_quoted(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, str):
+        raise ValueError(f"{value!r} is a number in YAML: put it in quotes")  # noqa: TRY004 - pydantic's own protocol
+    return value
+
+
+Version = Annotated[str, StringConstraints(pattern=f"^{_VERSION}$")]
+
+
+class AddedExtension(_Model):
+    """An extension on top of CozyStack's own set."""
+
+    name: ExtensionName
+    version: Annotated[Version | None, BeforeValidator(_must_be_quoted)] = None
+    #: One's own image, with its digest; else the catalog is asked.
+    reference: str | None = None
+    reason: Text = "asked for by the variant"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, data: object) -> object:
+        if isinstance(data, str):
+            return _parse_word(data)
+        if isinstance(data, Mapping):
+            fields = {**cast("Mapping[str, Any]", data)}
+            if "reference" in fields and "name" not in fields and isinstance(fields["reference"], str):
+                fields["name"] = _own(fields["reference"]).name
+            return fields
+        raise ValueError(f"write a name, name:version, reference@digest or a mapping, not {data!r}")
+
+    @field_validator("reference")
+    @classmethod
+    def _pinned(cls, text: str | None) -> str | None:
+        return None if text is None else str(_own(text))
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.reference and self.version:
+            raise ValueError("give either a reference or a version: the reference's digest already says which")
+        return self
+
+
+def _parse_word(text: str) -> dict[str, Any]:
+    if "/" in text or "@" in text:
+        reference = _own(text)
+        return {"name": reference.name, "reference": str(reference)}
+    name, _, version = text.partition(":")
+    if not re.fullmatch(_EXTENSION, name) or (":" in text and not re.fullmatch(_VERSION, version)):
+        raise ValueError(f"bad extension {text!r}: write a name, name:version, or registry/path:tag@sha256:digest")
+    return {"name": name, "version": version or None}
+
+
+def _own(text: str) -> Reference:
+    try:
+        reference = parse_reference(text)
+    except CozystackTalosError as error:
+        raise ValueError(str(error)) from None
+    if reference.digest is None:
+        raise ValueError(f"reference {text!r} has no digest: add @sha256:… (a tag can change, the plan must not)")
+    return reference
+
+
+class DroppedExtension(_Model):
+    """An extension of CozyStack's set that this node type does not carry."""
+
+    name: ExtensionName
+    reason: Text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_reason(cls, data: object) -> object:
+        if isinstance(data, str):
+            raise ValueError(f"a drop says why: write `{{name: {data}, reason: …}}`")  # noqa: TRY004
+        return data
+
+
+class Extensions(_Model):
+    """Changes to CozyStack's own set."""
+
+    add: tuple[AddedExtension, ...] = ()
+    drop: tuple[DroppedExtension, ...] = ()
+
+
+class Meta(_Model):
+    """A value in the META partition. Keys 0x0a to 0x0c and the user's own are Talos's to explain."""
+
+    key: Annotated[int, Field(ge=0, le=255)]
+    value: str
+
+
+class KernelModule(_Model):
+    """A module that the machine configuration has to load."""
+
+    name: Text
+    parameters: tuple[Text, ...] = ()
+    reason: Text
+
+
+class ServiceVariable(_Model):
+    """An environment variable of an extension service."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
+    description: Text
+    #: Whether the service can't do without it.
+    required: bool = False
+    #: Whether its value must be kept from sight.
+    secret: bool = False
+
+
+class ExtensionService(_Model):
+    """A service that waits for an ExtensionServiceConfig document."""
+
+    name: ExtensionName
+    environment: tuple[ServiceVariable, ...] = ()
+    reason: Text
+
+
+class RuntimeClassNeed(_Model):
+    """A Kubernetes RuntimeClass that makes a container runtime of the image usable."""
+
+    name: Text
+    handler: Text
+    reason: Text
+
+
+class Configuration(_Model):
+    """What a node has to be told; without it its extensions wait, and the boot ends in a reboot loop."""
+
+    kernel_modules: tuple[KernelModule, ...] = ()
+    extension_services: tuple[ExtensionService, ...] = ()
+    runtime_classes: tuple[RuntimeClassNeed, ...] = ()
+
+
+class VariantSpec(_Model):
+    """The contents of a variant file."""
+
+    description: Text
+    role: Text
+    aliases: tuple[str, ...] = ()
+    architectures: tuple[Arch, ...] = tuple(Arch)
+    extensions: Extensions = Extensions()
+    extra_kernel_args: tuple[Text, ...] = ()
+    meta: tuple[Meta, ...] = ()
+    configuration: Configuration = Configuration()
+
+    @field_validator("architectures", mode="before")
+    @classmethod
+    def _known_arches(cls, given: object) -> object:
+        if isinstance(given, list):
+            try:
+                return [parse_arch(str(arch)) for arch in cast("list[object]", given)]
+            except CozystackTalosError as error:
+                raise ValueError(str(error)) from None
+        return given
+
+    @field_validator("architectures")
+    @classmethod
+    def _some_arch(cls, given: tuple[Arch, ...]) -> tuple[Arch, ...]:
+        if not given:
+            raise ValueError("no architecture is left: leave the key out for all")
+        return given
+
+    @field_validator("extra_kernel_args")
+    @classmethod
+    def _one_argument_each(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for argument in given:
+            if len(argument.split()) != 1:
+                raise ValueError(f"{argument!r} has a space: write one argument per item")
+        return given
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant with its name, and the file that its errors point into."""
+
+    name: str
+    file: str
+    spec: VariantSpec
+    document: yamltext.Document = field(compare=False, repr=False)
+
+    def error(self, path: yamltext.Path, reason: str) -> VariantError:
+        """Make an error that points at `path` in the variant's file, such as `("extensions", "add", 0)`."""
+        return VariantError(self.file, self.document.line(path), reason)
+
+
+@dataclass(frozen=True)
+class Variants:
+    """All variants that can be asked for, by name."""
+
+    by_name: Mapping[str, Variant]
+
+    def __iter__(self) -> Iterator[Variant]:
+        return iter(self.by_name.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names without aliases, sorted."""
+        return tuple(self.by_name)
+
+    def get(self, name: str) -> Variant:
+        """Return the variant of that name or alias; raises `UnknownVariantError` with the names that exist."""
+        if name in self.by_name:
+            return self.by_name[name]
+        for variant in self:
+            if name in variant.spec.aliases:
+                return variant
+        raise UnknownVariantError(
+            f"unknown variant {name!r}: choose one of {', '.join(self.names)}, or add variants/{_as_name(name)}.yaml"
+        )
+
+    def merged(self, own: Variants) -> Variants:
+        """Return these and `own`; one's own variant takes the place of the one with the same name."""
+        return _checked({**self.by_name, **own.by_name})
+
+
+def _as_name(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "NAME"
+
+
+def parse_variant(file: str, text: str) -> Variant:
+    """Read one variant file; raises `VariantError` with file, line and what is allowed there."""
+    name = Path(file).stem
+    if not _NAME.fullmatch(name):
+        raise VariantError(file, None, f"bad variant name {name!r}: a-z first, then a-z, 0-9 and -")
+    document = yamltext.parse_yaml(text, file, VariantError)
+    variant = Variant(name, file, yamltext.validate(VariantSpec, document, VariantError), document)
+    _refuse_duplicates(variant)
+    return variant
+
+
+def _refuse_duplicates(variant: Variant) -> None:
+    spec = variant.spec
+    lists: tuple[tuple[yamltext.Path, list[str]], ...] = (
+        (("extensions", "add"), [added.name for added in spec.extensions.add]),
+        (("extensions", "drop"), [dropped.name for dropped in spec.extensions.drop]),
+        (("aliases",), list(spec.aliases)),
+        (("architectures",), [str(arch) for arch in spec.architectures]),
+        (("extraKernelArgs",), list(spec.extra_kernel_args)),
+        (("meta",), [f"key {meta.key:#x}" for meta in spec.meta]),
+        (("configuration", "kernelModules"), [module.name for module in spec.configuration.kernel_modules]),
+        (("configuration", "extensionServices"), [service.name for service in spec.configuration.extension_services]),
+    )
+    for path, values in lists:
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                raise variant.error((*path, index), f"{_spell(path)}: {value!r} is listed twice")
+    dropped = {entry.name for entry in spec.extensions.drop}
+    for index, added in enumerate(spec.extensions.add):
+        if added.name in dropped:
+            raise variant.error(
+                ("extensions", "add", index), f"{added.name!r} is both added and dropped: take one of the two lines out"
+            )
+    for index, alias in enumerate(spec.aliases):
+        if not re.fullmatch(r"[a-z][a-z0-9+-]*", alias):
+            raise variant.error(("aliases", index), f"bad alias {alias!r}: a-z first, then a-z, 0-9, - and +")
+
+
+def _spell(path: yamltext.Path) -> str:
+    return ".".join(str(part) for part in path)
+
+
+def load_variants(files: Mapping[str, str]) -> Variants:
+    """Read a folder of variants, given as file name → text; what does not end in .yaml is not looked at.
+
+    Raises `VariantError` for the first file that can't be taken, and for names and aliases that collide.
+    """
+    for file in sorted(files):
+        if file.endswith((".yml", ".YAML", ".YML")):
+            raise VariantError(file, None, f"a variant's file name ends in .yaml: rename it to {Path(file).stem}.yaml")
+    return _checked({v.name: v for v in (parse_variant(f, files[f]) for f in sorted(files) if f.endswith(".yaml"))})
+
+
+def read_variants(folder: Path) -> Variants:
+    """Read the variants in a folder of this machine; raises `VariantError` where there are none."""
+    if not folder.is_dir():
+        raise VariantError(str(folder), None, "no such folder of variants")
+    files = {path.name: path.read_text("utf-8", errors="replace") for path in folder.iterdir() if path.is_file()}
+    variants = load_variants(files)
+    if not variants.by_name:
+        raise VariantError(str(folder), None, "no variant here: add NAME.yaml")
+    return variants
+
+
+def _checked(by_name: Mapping[str, Variant]) -> Variants:
+    taken: dict[str, Variant] = dict(by_name)
+    for variant in by_name.values():
+        for index, alias in enumerate(variant.spec.aliases):
+            if alias in taken:
+                other = taken[alias]
+                raise variant.error(
+                    ("aliases", index), f"alias {alias!r} is taken: it is {other.name}'s name or alias ({other.file})"
+                )
+            taken[alias] = variant
+    return Variants(dict(sorted(by_name.items())))

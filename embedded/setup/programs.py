@@ -31,23 +31,17 @@ class Program:
     arguments: tuple[str, ...] = ()
     """What goes before the caller's own arguments, for a program that is one of many in its file."""
     environment: tuple[tuple[str, str], ...] = ()
-    """Variables it needs where it is unpacked; `{root}` is that folder, `{libraries}` its library folder."""
+    """Variables it needs where it is unpacked: `{root}` is that folder, `{libraries}` and `{perl}` its library folders."""
+    bare: bool = False
+    """It needs no library but those that every Debian has, so it is started as it is."""
     folders: tuple[str, ...] = ()
-    """Folders of the machine beside PATH that may hold it."""
-    only_in_folders: bool = False
-    """PATH is not looked at: a program of that name there would be something else."""
-    static: bool = False
-    """It finds its libraries without help: the package needs none but those that every Debian has."""
-
-
-def _cni(name: str) -> Program:
-    return Program(
-        "containernetworking-plugins",
-        f"/usr/lib/cni/{name}",
-        folders=("/usr/lib/cni", "/opt/cni/bin"),
-        only_in_folders=True,
-        static=True,
-    )
+    """Where the machine may have it; PATH if empty."""
+    beside: tuple[str, ...] = ()
+    """What must lie in the same folder: that folder is what counts, and PATH must not show it."""
+    fallback: str = ""
+    """Another file of the package that does the same, used when `path` fails with `probe`."""
+    probe: tuple[str, ...] = ()
+    """Arguments that try it without changing a thing."""
 
 
 def _iptables(name: str) -> Program:
@@ -56,18 +50,22 @@ def _iptables(name: str) -> Program:
         "/usr/sbin/xtables-nft-multi",
         arguments=(name,),
         environment=(("XTABLES_LIBDIR", "{libraries}/xtables"),),
+        fallback="/usr/sbin/xtables-legacy-multi",  # for kernels without nftables
+        probe=("-t", "nat", "-S"),
     )
 
 
 PROGRAMS: dict[str, Program] = {
-    "runc": Program("runc", "/usr/sbin/runc", static=True),
+    "runc": Program("runc", "/usr/sbin/runc", bare=True),
     "iptables": _iptables("iptables"),
     "ip6tables": _iptables("ip6tables"),
-    "bridge": _cni("bridge"),
-    "firewall": _cni("firewall"),
-    "host-local": _cni("host-local"),
-    "loopback": _cni("loopback"),
-    "portmap": _cni("portmap"),
+    "bridge": Program(
+        "containernetworking-plugins",
+        "/usr/lib/cni/bridge",
+        folders=("/usr/lib/cni", "/opt/cni/bin"),
+        beside=("firewall", "host-local", "loopback", "portmap"),
+        bare=True,
+    ),
     "git": Program(
         "git",
         "/usr/bin/git",
@@ -76,6 +74,6 @@ PROGRAMS: dict[str, Program] = {
             ("GIT_TEMPLATE_DIR", "{root}/usr/share/git-core/templates"),
         ),
     ),
-    "mmdebstrap": Program("mmdebstrap", "/usr/bin/mmdebstrap", group="lab", static=True),
+    "mmdebstrap": Program("mmdebstrap", "/usr/bin/mmdebstrap", group="lab", environment=(("PERL5LIB", "{perl}"),)),
 }
-"""Program → what brings it. BuildKit runs runc, the network plugins (which run iptables) and git."""
+"""Program → what brings it. BuildKit runs runc, the network plugins (`bridge` and its like, which run iptables), git."""

@@ -1,0 +1,142 @@
+"""Prepares all that the embedded engine needs: `python -m embedded.setup [--lab] [--dev]`.
+
+It begins on the machine's own Python, makes the engine's environment, and goes on inside it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - it may be started with any Python; the imports below need 3.11
+    sys.exit(f"daggerw: set-up needs Python 3.11 or newer, this is {sys.version.split()[0]}: name one in DAGGERW_PYTHON")
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+
+from embedded.setup.errors import SetupError
+from embedded.setup.paths import EMBEDDED, GO_PROGRAMS, PROGRAMS, dev_marker, paths, tool
+from embedded.setup.progress import Reporter, reporter
+from embedded.setup.steps import Job, disk_errors, ensure, locked
+
+NEEDED_SPACE = 4 * 1000**3
+"""What the first set-up takes at its fullest, in bytes; it keeps about a quarter of that."""
+
+
+def main() -> int:
+    """Run set-up; returns the exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    arguments = _parser().parse_args()
+    try:
+        _check_machine()
+        _prepare(arguments)
+    except SetupError as error:
+        print(f"daggerw: set-up: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("daggerw: set-up interrupted; the next call goes on where it stopped", file=sys.stderr)
+        return 130
+    if arguments.then:
+        _exec(arguments.then)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m embedded.setup", description=__doc__)
+    parser.add_argument("--lab", action="store_true", help="also what the stand-in upstream (daggerw --lab) needs")
+    parser.add_argument("--dev", action="store_true", help="also the tools for checks and tests of embedded/ itself")
+    parser.add_argument("--stamp", type=Path, help="write this file at the end: the programs that must stay, one a line")
+    parser.add_argument("then", nargs="*", metavar="-- ARGUMENT", help="run the engine's Python with these at the end")
+    return parser
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _check_machine() -> None:
+    if sys.platform != "linux":
+        raise SetupError(
+            f"the embedded engine runs on Linux, this is {sys.platform}",
+            hint="install Dagger and a container runtime, then `dagger` (or daggerw) works here too",
+        )
+    if os.geteuid() != 0:
+        raise SetupError(
+            "the embedded engine runs as root, for its containers; you are not",
+            hint="run it with sudo or as root, or install Dagger and a container runtime",
+        )
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    from embedded.setup import python
+
+    report = reporter()
+    if not paths().bin.is_dir():
+        _check_space()
+    ensure(python.uv_step(), report)
+    venv = ensure(python.venv_step(), report)
+    if Path(sys.prefix).resolve() != venv.resolve():
+        # From here on with rich and protoc at hand.
+        _exec(["-m", "embedded.setup", *sys.argv[1:]])
+    if arguments.dev and not dev_marker().exists():
+        log = paths().setup / "logs" / "dev.log"
+        with disk_errors(log), locked(dev_marker().name, lambda: report.note("waiting for another set-up")):
+            with report.step("development tools") as detail:
+                python.install_dev_tools(Job(log, detail))
+    _provide_programs(arguments.lab, report)
+    if arguments.stamp:
+        _write_stamp(arguments.stamp, arguments.lab)
+
+
+def _provide_programs(lab: bool, report: Reporter) -> None:
+    from embedded.setup import debian, golang, protos
+
+    if packages := debian.packages_step(["engine", "lab"] if lab else ["engine"]):
+        ensure(packages, report)
+    if paths().bin.is_dir() and paths().protos.is_dir():
+        return
+    with golang.building(report):
+        go = golang.go_command(report)
+        ensure(protos.protos_step(go), report)
+        programs = ensure(golang.programs_step(go), report)
+        ensure(golang.helpers_step(go, programs), report)
+    golang.clear_caches()
+
+
+def _check_space() -> None:
+    root = paths().cache
+    while not root.exists():
+        root = root.parent
+    stat = os.statvfs(root)
+    if (free := stat.f_bavail * stat.f_frsize) < NEEDED_SPACE:
+        raise SetupError(
+            f"set-up needs {NEEDED_SPACE / 1000**3:.0f} GB of free disk below {paths().cache}, there is"
+            f" {free / 1000**3:.1f} GB",
+            hint="free some space, or set XDG_CACHE_HOME to a folder on another disk",
+        )
+
+
+def _write_stamp(stamp: Path, lab: bool) -> None:
+    """Tell daggerw that all is there: first the engine's Python, then each program it counts on."""
+    names = [*GO_PROGRAMS, *(name for name, row in PROGRAMS.items() if lab or row.group == "engine")]
+    lines = [str(paths().venv / "bin/python"), *(str(tool(name)) for name in names)]
+    with disk_errors(stamp):
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        aside = stamp.with_name(f".{stamp.name}.{os.getpid()}")
+        aside.write_text("".join(f"{line}\n" for line in lines))
+        aside.rename(stamp)
+
+
+def _exec(arguments: list[str]) -> None:
+    """Become the engine's Python."""
+    python = str(paths().venv / "bin/python")
+    env = os.environ | {"PYTHONPATH": str(EMBEDDED.parent), "PYTHONSAFEPATH": "1"}
+    sys.stderr.flush()
+    os.execve(python, [python, *arguments], env)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

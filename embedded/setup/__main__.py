@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - it may be started with any Python; the imports below need 3.11
-    sys.exit(f"daggerw: set-up needs Python 3.11 or newer, this is {sys.version.split()[0]}: name one in DAGGERW_PYTHON")
+    sys.exit(f"daggerw: set-up needs Python 3.11 or newer, not {sys.version.split()[0]}: name one in DAGGERW_PYTHON")
 
 import argparse
 import os
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m embedded.setup", description=__doc__)
     parser.add_argument("--lab", action="store_true", help="also what the stand-in upstream (daggerw --lab) needs")
     parser.add_argument("--dev", action="store_true", help="also the tools for checks and tests of embedded/ itself")
-    parser.add_argument("--stamp", type=Path, help="write this file at the end: the programs that must stay, one a line")
+    parser.add_argument("--stamp", type=Path, help="write this file at the end: the programs to keep, one a line")
     parser.add_argument("then", nargs="*", metavar="-- ARGUMENT", help="run the engine's Python with these at the end")
     return parser
 
@@ -83,9 +83,12 @@ def _prepare(arguments: argparse.Namespace) -> None:
         _exec(["-m", "embedded.setup", *sys.argv[1:]])
     if arguments.dev and not dev_marker().exists():
         log = paths().setup / "logs" / "dev.log"
-        with disk_errors(log), locked(dev_marker().name, lambda: report.note("waiting for another set-up")):
-            with report.step("development tools") as detail:
-                python.install_dev_tools(Job(log, detail))
+        with (
+            disk_errors(log),
+            locked(dev_marker().name, lambda: report.note("development tools: waiting for another set-up")),
+            report.step("development tools") as detail,
+        ):
+            python.install_dev_tools(Job(log, detail))
     _provide_programs(arguments.lab, report)
     if arguments.stamp:
         _write_stamp(arguments.stamp, arguments.lab)

@@ -149,9 +149,7 @@ def _script(root: Path, final: Path, row: Program, path: str) -> str:
     libraries = found("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*")
     perl = found("usr/share/perl5", "usr/lib/*/perl5/*", "usr/share/perl/*.*.*", "usr/lib/*/perl/*.*.*")
     words = {"root": str(final), "libraries": libraries[0] if libraries else "", "perl": ":".join(perl)}
-    values = {"LD_LIBRARY_PATH": ":".join(libraries)} | {
-        name: value.format(**words) for name, value in row.environment
-    }
+    values = {"LD_LIBRARY_PATH": ":".join(libraries)} | {name: value.format(**words) for name, value in row.environment}
     environment = {name: value for name, value in values.items() if value}
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     command = " ".join(shlex.quote(word) for word in (f"{final}{path}", *row.arguments))

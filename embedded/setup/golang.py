@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def go_command(report: Reporter) -> Path:
 
 
 @contextmanager
-def building(report: Reporter) -> Iterator[None]:
+def building(report: Reporter) -> Generator[None]:
     """Hold Go's caches: nobody clears them while the block runs."""
     (paths().go / "tmp").mkdir(parents=True, exist_ok=True)
     with locked("go-caches", lambda: report.note("another set-up clears Go's caches; waiting for it"), shared=True):
@@ -133,6 +133,6 @@ def helpers_step(go: Path, programs: Path) -> Step:
     def build(folder: Path, job: Job) -> None:
         for program in programs.iterdir():
             os.link(program, folder / program.name)
-        build_programs(go, folder, [row for row in rows if any("func main()" in file.read_text() for file in (TOOLS / row[1]).glob("*.go"))], job)
+        build_programs(go, folder, rows, job)
 
     return Step("helpers of our own", paths().bin, build)

@@ -1,4 +1,4 @@
-"""Runs a program of a set-up step: its lines go to a log, its end of trouble into the error, nothing of it stays behind."""
+"""Runs a program of a set-up step: its lines go to a log, the last of them into the error, and no process stays."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
             "connection reset",
             "no matching distribution found",
         ),
-        "set-up downloads packages: check the network and the proxy variables (HTTPS_PROXY, HTTP_PROXY, NO_PROXY),"
-        " and run it again; it goes on where it stopped",
+        "check the network and the proxy variables (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), then go on by running it again",
     ),
 )
 
@@ -92,7 +91,7 @@ def run(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"$ {' '.join(words)}\n")
-        process = subprocess.Popen(  # noqa: PLW1509 - a single call into libc, already loaded, takes no lock
+        process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -102,7 +101,7 @@ def run(
             env=env,
             cwd=cwd,
             start_new_session=True,  # Ctrl-C reaches set-up alone, which then ends the whole group
-            preexec_fn=_die_with_parent,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - a single call into libc, already loaded, takes no lock
         )
         assert process.stdout is not None
         try:

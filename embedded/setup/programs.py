@@ -31,7 +31,7 @@ class Program:
     arguments: tuple[str, ...] = ()
     """What goes before the caller's own arguments, for a program that is one of many in its file."""
     environment: tuple[tuple[str, str], ...] = ()
-    """Variables it needs where it is unpacked: `{root}` is that folder, `{libraries}` and `{perl}` its library folders."""
+    """Variables it needs when unpacked: `{root}` is that folder, `{libraries}` and `{perl}` are library folders."""
     bare: bool = False
     """It needs no library but those that every Debian has, so it is started as it is."""
     folders: tuple[str, ...] = ()
@@ -76,4 +76,4 @@ PROGRAMS: dict[str, Program] = {
     ),
     "mmdebstrap": Program("mmdebstrap", "/usr/bin/mmdebstrap", group="lab", environment=(("PERL5LIB", "{perl}"),)),
 }
-"""Program → what brings it. BuildKit runs runc, the network plugins (`bridge` and its like, which run iptables), git."""
+"""Program → what brings it. BuildKit runs runc, git, and the network plugins beside `bridge`, which run iptables."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -27,7 +27,7 @@ class PlainReporter:
     """A line when a step begins, and one when it is done."""
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Detail]:
+    def step(self, title: str) -> Generator[Detail]:
         """Print the title, then the time that the block took."""
         self.note(f"{title} …")
         start = time.monotonic()
@@ -43,7 +43,7 @@ class RichReporter(PlainReporter):
     """A spinner with the time and the step's last line; a line that stays once it is done."""
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Detail]:
+    def step(self, title: str) -> Generator[Detail]:
         """Show the title live, then leave the time that the block took."""
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +50,7 @@ class Step:
 
 
 @contextmanager
-def locked(name: str, waiting: Callable[[], None], *, shared: bool = False) -> Iterator[None]:
+def locked(name: str, waiting: Callable[[], None], *, shared: bool = False) -> Generator[None]:
     """Hold the lock of that name (`flock`); calls `waiting` first if another process has it."""
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with _lock_file(name).open("w") as handle:
@@ -63,7 +63,7 @@ def locked(name: str, waiting: Callable[[], None], *, shared: bool = False) -> I
 
 
 @contextmanager
-def locked_if_free(name: str) -> Iterator[bool]:
+def locked_if_free(name: str) -> Generator[bool]:
     """Hold the lock of that name if nobody else does; the value says whether."""
     with _lock_file(name).open("w") as handle:
         try:
@@ -81,7 +81,7 @@ def _lock_file(name: str) -> Path:
 
 
 @contextmanager
-def disk_errors(log: Path) -> Iterator[None]:
+def disk_errors(log: Path) -> Generator[None]:
     """Turn an error of the file system into one that a person can act on."""
     try:
         yield

@@ -1,1 +1,1 @@
-"""The command line of the embedded engine: takes the arguments of `dagger`, asks a session in GraphQL, prints answers."""
+"""The command line of the embedded engine: takes the arguments of `dagger` and asks a session in GraphQL."""

@@ -7,19 +7,23 @@ import difflib
 import os
 import signal
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from embedded.cli.errors import ExitCode, UsageError
 from embedded.cli.flags import Flag, FlagError, FlagSet
 from embedded.cli.options import Options, call_flags, global_flags, module_flags, module_path, read_options
 from embedded.cli.output import say
 from embedded.cli.progress import Progress, make_progress
-from embedded.cli.protocol import Mode, OpenSession, Session
-from embedded.cli.values import Scalar, current_platform, parse_bool
+from embedded.cli.values import current_platform, parse_bool, scalar
 from embedded.engine.errors import EngineError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from embedded.cli.protocol import Mode, OpenSession, Session
 
 DAGGER_VERSION = "v0.21.8"
 """The Dagger whose arguments and answers these are."""
@@ -134,7 +138,7 @@ def own_flags(command: str) -> FlagSet:
     """Make the flags of a command's own, functions' arguments aside."""
     match command:
         case "run":
-            timeout = Flag("cleanup-timeout", Scalar("duration", str, "10s"), "Has no effect: it is always ten seconds")
+            timeout = Flag("cleanup-timeout", scalar("duration", str, "10s"), "Has no effect: it is always ten seconds")
             return FlagSet([timeout, _switch("focus", "Has no effect: the command's output is always shown")])
         case "query":
             from embedded.cli.query import query_flags
@@ -204,7 +208,9 @@ def _run(request: Request, opener: OpenSession | None) -> int:
 
 async def _serve(request: Request, opener: OpenSession | None) -> int:
     if opener is None:
-        from embedded.engine.session import open_session as opener
+        from embedded.engine.session import open_session
+
+        opener = open_session
     if request.mode == "lab":
         from embedded.cli.lab import LAB_NOTICE
 
@@ -304,4 +310,4 @@ def _check_command(command: str) -> None:
 
 
 def _switch(name: str, usage: str, short: str = "") -> Flag:
-    return Flag(name, Scalar("", parse_bool, False, bare="true"), usage, short)
+    return Flag(name, scalar("", parse_bool, False, bare="true"), usage, short)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from embedded.cli.errors import UsageError
 from embedded.cli.flags import Flag, FlagSet
 from embedded.cli.model import Argument, Function, Kind, TypeView
-from embedded.cli.protocol import Session
 from embedded.cli.values import (
-    Many,
-    Scalar,
     Value,
+    many,
     parse_bool,
     parse_build_arg,
     parse_enum,
@@ -27,11 +25,15 @@ from embedded.cli.values import (
     parse_name,
     parse_platform,
     parse_port_forward,
+    scalar,
     split_commas,
     split_csv,
     split_unquoted,
 )
 from embedded.engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from embedded.cli.protocol import Session
 
 # How an object's id is asked for. A wrong address of the first three is a mistake on the command line; the
 # others are looked up when they are used, so their errors come from the run.
@@ -85,45 +87,45 @@ def _value(arg: Argument) -> Value | None:
         return _list_value(view.element)
     match view.kind:
         case Kind.STRING | Kind.VOID:
-            return Scalar("string", str)
+            return scalar("string", str)
         case Kind.INT:
-            return Scalar("int", parse_int)
+            return scalar("int", parse_int)
         case Kind.FLOAT:
-            return Scalar("float", parse_float)
+            return scalar("float", parse_float)
         case Kind.BOOL:
-            return Scalar("", parse_bool, bare="true")
+            return scalar("", parse_bool, bare="true")
         case Kind.SCALAR:
-            return Scalar(view.name, parse_platform) if view.name == "Platform" else Scalar("string", str)
+            return scalar(view.name, parse_platform) if view.name == "Platform" else scalar("string", str)
         case Kind.ENUM:
-            return Scalar(",".join(view.members), parse_enum(view.members))
+            return scalar(",".join(view.members), parse_enum(view.members))
         case Kind.INPUT:
-            return Scalar(view.name, _INPUTS[view.name]) if view.name in _INPUTS else None
+            return scalar(view.name, _INPUTS[view.name]) if view.name in _INPUTS else None
         case _:
             is_own_id = arg.name == "id"
-            return Scalar(view.name, _address(view.name)) if view.name in _LOOKUPS and not is_own_id else None
+            return scalar(view.name, _address(view.name)) if view.name in _LOOKUPS and not is_own_id else None
 
 
 def _list_value(element: TypeView) -> Value | None:
     match element.kind:
         case Kind.STRING | Kind.VOID:
-            return Many("strings", split_csv, str)
+            return many("strings", split_csv, str)
         case Kind.INT:
-            return Many("ints", split_commas, parse_list_int)
+            return many("ints", split_commas, parse_list_int)
         case Kind.FLOAT:
-            return Many("floats", split_commas, parse_float)
+            return many("floats", split_commas, parse_float)
         case Kind.BOOL:
-            return Many("bools", split_unquoted, parse_bool)
+            return many("bools", split_unquoted, parse_bool)
         case Kind.SCALAR:
             platform = element.name == "Platform"
-            return Many("[]Platform", split_unquoted, parse_platform) if platform else Many("strings", split_csv, str)
+            return many("[]Platform", split_unquoted, parse_platform) if platform else many("strings", split_csv, str)
         case Kind.ENUM:
-            return Many(f"[]{','.join(element.members)}", split_unquoted, parse_enum(element.members))
+            return many(f"[]{','.join(element.members)}", split_unquoted, parse_enum(element.members))
         case Kind.INPUT:
             parse = _INPUTS.get(element.name)
-            return Many(f"[]{element.name}", split_unquoted, parse) if parse else None
+            return many(f"[]{element.name}", split_unquoted, parse) if parse else None
         case Kind.OBJECT:
             known = element.name in _LOOKUPS
-            return Many(f"[]{element.name}", split_unquoted, _address(element.name)) if known else None
+            return many(f"[]{element.name}", split_unquoted, _address(element.name)) if known else None
         case _:
             return None
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedded.cli.arguments import argument_values
 from embedded.cli.chain import Chain, build_query, read_chain, unwrap
 from embedded.cli.changes import apply_changes
-from embedded.cli.flags import FlagSet
 from embedded.cli.help import print_chain_help
 from embedded.cli.lab import fallback_arguments
 from embedded.cli.model import Kind, Model, TypeView
 from embedded.cli.options import call_flags, global_flags
 from embedded.cli.output import print_objects, print_result, save_result, say
-from embedded.cli.progress import Progress
-from embedded.cli.protocol import Mode, Session
 from embedded.engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from embedded.cli.flags import FlagSet
+    from embedded.cli.progress import Progress
+    from embedded.cli.protocol import Mode, Session
 
 _EXPORTABLE = frozenset({"Changeset", "Container", "Directory", "File"})
 

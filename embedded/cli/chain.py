@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from embedded.cli.arguments import argument_flags, supported
 from embedded.cli.errors import UsageError
 from embedded.cli.flags import FlagError, FlagSet
-from embedded.cli.model import Function, Model, TypeView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from embedded.cli.model import Function, Model, TypeView
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from embedded.cli.output import say
-from embedded.cli.protocol import Session
 from embedded.engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from embedded.cli.protocol import Session
 
 _SHOWN = 40
 _MERGE = "query($changes: [ID!]!) { changeset { withChangesets(changes: $changes) { id } } }"

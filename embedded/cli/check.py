@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedded.cli.arguments import argument_values
 from embedded.cli.chain import build_query, read_chain
 from embedded.cli.errors import ExitCode
 from embedded.cli.help import print_table
 from embedded.cli.lab import fallback_arguments
-from embedded.cli.model import Function, Model
 from embedded.cli.names import kebab
 from embedded.cli.output import say
-from embedded.cli.progress import Progress
-from embedded.cli.protocol import Mode, Session
 from embedded.engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from embedded.cli.model import Function, Model
+    from embedded.cli.progress import Progress
+    from embedded.cli.protocol import Mode, Session
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ class UsageError(EngineError):
         self.command = command
 
 
-class ExitCode(Exception):
+class ExitCode(Exception):  # noqa: N818 - it is not always an error
     """Everything has been said; only the exit code is left."""
 
     def __init__(self, code: int) -> None:

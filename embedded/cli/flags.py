@@ -8,11 +8,15 @@ Parsing can stop at the first word that is no flag (the next function's name), a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from embedded.cli.names import kebab
-from embedded.cli.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from embedded.cli.values import Value
 
 
 class FlagError(ValueError):

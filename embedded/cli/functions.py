@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from embedded.cli.arguments import supported
 from embedded.cli.help import print_functions
-from embedded.cli.model import Model
 from embedded.engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from embedded.cli.model import Model
 
 
 def list_functions(model: Model, path: list[str]) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from embedded.cli.arguments import supported, unsupported_arguments
-from embedded.cli.chain import Chain
-from embedded.cli.flags import Flag, FlagSet
-from embedded.cli.model import Function, Model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from embedded.cli.chain import Chain
+    from embedded.cli.flags import Flag, FlagSet
+    from embedded.cli.model import Function, Model
 
 _NAME_WIDTH = 11
 
@@ -19,7 +23,7 @@ def print_chain_help(model: Model, chain: Chain, common: Sequence[FlagSet]) -> N
     """Print the help of the last function of a chain, or of the command itself when none is named."""
     link = chain.links[-1] if chain.links else None
     own, inherited = common
-    functions = model.functions((link.function.type if link else None).object_name if link else model.root)
+    functions = model.functions(link.function.type.object_name if link else model.root)
     shown = [function for function in functions if supported(function)]
     blocks: list[str] = []
     usage = f"  {chain.leaf}"
@@ -27,8 +31,7 @@ def print_chain_help(model: Model, chain: Chain, common: Sequence[FlagSet]) -> N
         blocks.append(link.function.description)
         usage += " [arguments]" if list(link.flags) else ""
     else:
-        about = link.function.type.name if link else ""
-        blocks.append(_COMMANDS[chain.leaf.rpartition(" ")[2]] + (f"\n\nModule: {about}" if about else ""))
+        blocks += [_COMMANDS[chain.leaf.rpartition(" ")[2]], model.description]
         usage += " [options]"
     blocks.append(f"USAGE\n{usage}{' <function>' if shown else ''}")
     if shown:

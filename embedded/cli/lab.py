@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from embedded.cli.protocol import Mode
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from embedded.cli.protocol import Mode
 
 LAB_NOTICE = "lab: working against the stand-in upstream; what comes out is for trying, not for use"
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from embedded.cli.progress import Progress, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 _ROWS = 12
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -30,7 +32,8 @@ class LiveProgress(Progress):
         self._live = self._new_live()
 
     @contextmanager
-    def hidden(self) -> Iterator[None]:
+    def hidden(self) -> Generator[None]:
+        """Take the display off the screen for a while."""
         self._live.stop()
         try:
             yield

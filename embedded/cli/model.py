@@ -6,11 +6,10 @@ a Directory), `@defaultPath`, `@ignorePatterns`, `@check`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from graphql import (
     ConstDirectiveNode,
@@ -29,6 +28,9 @@ from graphql import (
 )
 
 from embedded.cli.names import kebab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Dagger's command line hides what only an SDK can use.
 _HIDDEN = {
@@ -98,6 +100,7 @@ class Function:
 
     @property
     def description(self) -> str:
+        """The documentation, as its author wrote it."""
         return self.field.description or ""
 
     @property
@@ -107,14 +110,17 @@ class Function:
 
     @cached_property
     def type(self) -> TypeView:
-        return _type_view(self.field.type, _expected(self.field))
+        """What it gives."""
+        return _type_view(_type_of(self.field), _expected(self.field))
 
     @cached_property
     def arguments(self) -> tuple[Argument, ...]:
+        """What it takes, in the order of the schema."""
         return tuple(_argument(name, arg) for name, arg in self.field.args.items())
 
     @property
     def is_check(self) -> bool:
+        """Whether `dagger check` runs it."""
         return "check" in _directives(self.field)
 
 
@@ -134,6 +140,12 @@ class Model:
     def root(self) -> str:
         """Name of the type whose functions come first."""
         return self.constructor.type.object_name if self.constructor else "Query"
+
+    @property
+    def description(self) -> str:
+        """What the module says of itself."""
+        found = self._schema.get_type(self.root)
+        return (found.description if found and self.main else "") or ""
 
     def functions(self, owner: str) -> list[Function]:
         """List an object's functions, sorted by command; those of the SDKs' own are left out."""
@@ -179,18 +191,23 @@ def _expected(element: GraphQLField | GraphQLArgument) -> str:
 def _argument(name: str, arg: GraphQLArgument) -> Argument:
     directives = _directives(arg)
     default_path: str = directives.get("defaultPath", {}).get("path", "")
+    given = _type_of(arg)
     has_default = arg.default is not None or arg.default_value is not Undefined
     return Argument(
         name=name,
         flag=kebab(name),
         description=arg.description or "",
-        type=_type_view(arg.type, _expected(arg)),
-        graphql_type=str(arg.type),
-        required=isinstance(arg.type, GraphQLNonNull) and not has_default and not default_path,
+        type=_type_view(given, _expected(arg)),
+        graphql_type=str(given),
+        required=isinstance(given, GraphQLNonNull) and not has_default and not default_path,
         default=_default(arg),
         default_path=default_path,
         ignore=tuple(directives.get("ignorePatterns", {}).get("patterns", ())),
     )
+
+
+def _type_of(element: GraphQLField | GraphQLArgument) -> GraphQLType:
+    return cast("Any", element).type
 
 
 def _default(arg: GraphQLArgument) -> Any:
@@ -200,10 +217,11 @@ def _default(arg: GraphQLArgument) -> Any:
 
 
 def _type_view(given: GraphQLType, expected: str) -> TypeView:
+    # graphql-core's wrapping types don't say what they wrap to the type checker.
     if isinstance(given, GraphQLNonNull):
-        return _type_view(given.of_type, expected)
+        return _type_view(cast("GraphQLNonNull[Any]", given).of_type, expected)
     if isinstance(given, GraphQLList):
-        element = _type_view(given.of_type, expected)
+        element = _type_view(cast("GraphQLList[Any]", given).of_type, expected)
         return TypeView(Kind.LIST, f"[]{element.name}", element=element)
     name: str = getattr(given, "name", "")
     if expected:

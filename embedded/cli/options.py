@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedded.cli.errors import UsageError
 from embedded.cli.flags import Flag, FlagSet
-from embedded.cli.values import Count, Many, Scalar, parse_bool, split_csv
+from embedded.cli.values import count, many, parse_bool, scalar, split_csv
 from embedded.engine.errors import EngineError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROGRESS = ("auto", "plain", "tty", "dots", "logs", "report")
 _LOCK_OFF = ("", "disabled")
@@ -28,9 +31,9 @@ def global_flags() -> FlagSet:
             _text("lock", "", "Lock lookup mode: only disabled, the default, is supported"),
             _switch("no-exit", "E", "Leave the progress display running after completion (ignored)"),
             _text("progress", "auto", f"Progress output format ({', '.join(PROGRESS[:-1])})"),
-            Flag("quiet", Count(_number(env.get("DAGGER_QUIET"))), "Reduce verbosity: no summary at the end", "q"),
+            Flag("quiet", count(_number(env.get("DAGGER_QUIET"))), "Reduce verbosity: no summary at the end", "q"),
             _switch("silent", "s", "Do not show progress at all", env.get("DAGGER_SILENT", "") in ("1", "true")),
-            Flag("verbose", Count(), "Increase verbosity (-v: cached steps and live logs)", "v"),
+            Flag("verbose", count(), "Increase verbosity (-v: cached steps and live logs)", "v"),
             _switch("web", "w", "Open trace URL in a web browser (not supported)"),
             _hidden(_text("workdir", env.get("DAGGER_WORKDIR", ""), "")),
             _hidden(_text("x-release", "", "")),
@@ -48,7 +51,7 @@ def module_flags() -> FlagSet:
         [
             _text("mod", "", "Module to load: a local path (defaults to the current directory)", "m"),
             _switch("no-mod", "M", "Don't load a module (mutually exclusive with --mod)"),
-            Flag("allow-llm", Many("strings", split_csv, str), "Has no effect: the embedded engine has no LLM"),
+            Flag("allow-llm", many("strings", split_csv, str), "Has no effect: the embedded engine has no LLM"),
             _switch("eager-runtime", "", "Has no effect: the module's runtime is always loaded"),
         ]
     )
@@ -116,11 +119,11 @@ def module_path(flags: FlagSet, command: str) -> Path | None:
 
 
 def _switch(name: str, short: str, usage: str, initial: bool = False) -> Flag:
-    return Flag(name, Scalar("", parse_bool, initial, bare="true"), usage, short)
+    return Flag(name, scalar("", parse_bool, initial, bare="true"), usage, short)
 
 
 def _text(name: str, initial: str, usage: str, short: str = "") -> Flag:
-    return Flag(name, Scalar("string", str, initial), usage, short, default=f'"{initial}"' if initial else "")
+    return Flag(name, scalar("string", str, initial), usage, short, default=f'"{initial}"' if initial else "")
 
 
 def _hidden(flag: Flag) -> Flag:

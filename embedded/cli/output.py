@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from embedded.cli.model import Model, TypeView
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedded.cli.model import Model, TypeView
 
 
 def say(text: str) -> None:

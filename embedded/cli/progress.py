@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from embedded.engine.events import StepEvent
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from embedded.engine.events import StepEvent
 
 _NAME_WIDTH = 120
 _KEPT_LOG = 64 * 1024
@@ -78,7 +80,7 @@ class Progress:
             self._completed(step)
 
     @contextmanager
-    def hidden(self) -> Iterator[None]:
+    def hidden(self) -> Generator[None]:
         """Make room for lines on standard output."""
         yield
 

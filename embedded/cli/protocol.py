@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from graphql import GraphQLSchema
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
-from embedded.engine.events import OnStep
+    from graphql import GraphQLSchema
+
+    from embedded.engine.events import OnStep
 
 Mode = Literal["real", "lab"]
 

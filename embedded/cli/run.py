@@ -7,9 +7,12 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from embedded.cli.protocol import Session
 from embedded.engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from embedded.cli.protocol import Session
 
 _GRACE = 10.0
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -7,9 +7,10 @@ session turns into an id.
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
@@ -21,69 +22,39 @@ _UNQUOTED = re.compile(r'[^",\n]*')
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
-class Value(ABC):
-    """A flag's value; `type_name` is what the help shows, `bare` what the flag means without a value."""
-
-    type_name: str = ""
-    bare: str | None = None
-
-    @abstractmethod
-    def set(self, text: str) -> None:
-        """Take a text, or raise ValueError with the reason that a person sees."""
-
-    @abstractmethod
-    def get(self) -> Any:
-        """The value so far."""
-
-
-class Scalar(Value):
-    """One value, the last one given."""
+class Value:
+    """A flag's value; `type_name` is what the help shows, `bare` what the flag means without a text."""
 
     def __init__(
-        self, type_name: str, parse: Callable[[str], Any], initial: Any = None, bare: str | None = None
+        self, type_name: str, add: Callable[[Any, str], Any], initial: Any = None, bare: str | None = None
     ) -> None:
         self.type_name = type_name
         self.bare = bare
-        self._parse = parse
+        self._add = add
         self._value = initial
 
     def set(self, text: str) -> None:
-        self._value = self._parse(text)
+        """Take a text, or raise ValueError with the reason that a person sees."""
+        self._value = self._add(self._value, text)
 
     def get(self) -> Any:
+        """Give the value so far."""
         return self._value
 
 
-class Count(Value):
-    """How often the flag was given: `-vvv`."""
-
-    type_name = "count"
-    bare = "+1"
-
-    def __init__(self, initial: int = 0) -> None:
-        self._value = initial
-
-    def set(self, text: str) -> None:
-        self._value = self._value + 1 if text == "+1" else parse_int(text)
-
-    def get(self) -> int:
-        return self._value
+def scalar(type_name: str, parse: Callable[[str], Any], initial: Any = None, bare: str | None = None) -> Value:
+    """Make a value of which the last text given counts."""
+    return Value(type_name, lambda _, text: parse(text), initial, bare)
 
 
-class Many(Value):
-    """A list: the first text given replaces the default, each further one adds."""
+def many(type_name: str, split: Callable[[str], list[str]], parse: Callable[[str], Any]) -> Value:
+    """Make a list to which each text given adds."""
+    return Value(type_name, lambda found, text: [*found, *(parse(part) for part in split(text))], [])
 
-    def __init__(self, type_name: str, split: Callable[[str], list[str]], parse: Callable[[str], Any]) -> None:
-        self.type_name = type_name
-        self._split = split
-        self._parse = parse
-        self._values: list[Any] = []
 
-    def set(self, text: str) -> None:
-        self._values = self._values + [self._parse(part) for part in self._split(text)]
-
-    def get(self) -> list[Any]:
-        return list(self._values)
+def count(initial: int = 0) -> Value:
+    """Make a number that says how often the flag was given: `-vvv`."""
+    return Value("count", lambda found, text: found + 1 if text == "+1" else parse_int(text), initial, bare="+1")
 
 
 def parse_bool(text: str) -> bool:

@@ -1,0 +1,1 @@
+"""A module for tests: one function for each kind of argument, result and failure."""

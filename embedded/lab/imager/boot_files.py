@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import ImagerError
 from .report import Progress, human_size
 from .tools import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 EFI_LABEL = "EFI"
 # Where UEFI looks on removable media; the ISO spells its folder in capitals, the disk does not.
@@ -23,8 +25,8 @@ def create_raw(path: Path, size: int, progress: Progress) -> None:
     """
     progress(f"creating raw disk of size {human_size(size)}")
     try:
-        with open(path, "wb") as file:
-            os.truncate(file.fileno(), size)
+        with path.open("wb") as file:
+            file.truncate(size)
     except OSError as error:
         raise ImagerError(f"failed to create raw disk: {error.strerror}") from None
 

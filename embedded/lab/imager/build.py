@@ -8,6 +8,7 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import goyaml
 from .cmdline import build_cmdline
@@ -21,10 +22,12 @@ from .iso import IsoBuilder
 from .oci import flattened, pull
 from .profile import Bootloader, ContainerAsset, DiskFormat, ImageOptions, OutFormat, OutputKind, Profile
 from .profile_rules import fill_defaults, validate
-from .report import Progress, Reporter
 from .tools import copy_file, run
 from .uki import UkiBuilder
 from .untar import SELINUX_RECORD, tarball_members, untar
+
+if TYPE_CHECKING:
+    from .report import Progress, Reporter
 
 _EMBEDDED_CONFIG_FOLDER = "usr/local/etc/talos"
 _EMBEDDED_CONFIG_LABEL = "system_u:object_r:system_state_t:s0"
@@ -91,13 +94,14 @@ class _Build:
             return
         if not self.contract.makes_disks:
             raise ImagerError(
-                f"the lab's imager {self.contract.tag} makes no {kind.value}: it makes kernel, cmdline, initramfs, uki and "
-                "installer; the lab's imager v1.13.6 makes all kinds"
+                f"the lab's imager {self.contract.tag} makes no {kind.value}: it makes kernel, cmdline, initramfs, "
+                "uki and installer; the lab's imager v1.13.6 makes all kinds"
             )
         options = profile.output.image_options if kind is OutputKind.IMAGE else profile.output.iso_options
         if options is not None and options.bootloader is not Bootloader.SD_BOOT:
             raise ImagerError(
-                f"the lab's imager has no GRUB: {kind.value} with bootloader sd-boot only, not {options.bootloader.value}"
+                f"the lab's imager has no GRUB: {kind.value} with bootloader sd-boot only, "
+                f"not {options.bootloader.value}"
             )
 
     def _embed_machine_configuration(self, text: str) -> None:

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from .contract import Quirks
 from .errors import ImagerError
 from .profile import OutputKind, Profile
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 PLATFORM = "talos.platform"
 # Platforms that Talos knows and the lab does not make.
 _OTHER_PLATFORMS = frozenset(
-    "akamai aws azure cloudstack container digital-ocean equinixMetal exoscale gcp hcloud opennebula openstack oracle "
-    "packet scaleway upcloud vmware vultr".split()
+    [
+        "akamai",
+        "aws",
+        "azure",
+        "cloudstack",
+        "container",
+        "digital-ocean",
+        "equinixMetal",
+        "exoscale",
+        "gcp",
+        "hcloud",
+        "opennebula",
+        "openstack",
+        "oracle",
+        "packet",
+        "scaleway",
+        "upcloud",
+        "vmware",
+        "vultr",
+    ]
 )
 
 

@@ -6,14 +6,18 @@ import hashlib
 import os
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .boot_files import BOOT_FILES, EFI_LABEL, LOADER_CONF, copy_into_vfat, create_raw, make_vfat
 from .contract import Quirks
 from .errors import ImagerError
 from .meta import PARTITION_SIZE, MetaContents, partition_image
-from .report import Progress
 from .tools import copy_file, run, touch_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .report import Progress
 
 SECTOR = 512
 _MIB = 1 << 20
@@ -129,7 +133,7 @@ def guid(label: str) -> str:
 
 def write_sparse(source: Path, target: Path, offset: int) -> None:
     """Copies what a sparse file holds to an offset of another one, holes left as holes."""
-    with open(source, "rb") as read, open(target, "r+b") as write:
+    with source.open("rb") as read, target.open("r+b") as write:
         end = os.fstat(read.fileno()).st_size
         position = 0
         while position < end:

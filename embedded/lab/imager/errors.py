@@ -22,7 +22,7 @@ def require(path: str | Path) -> os.stat_result:
     Raises ImagerError `stat PATH: no such file or directory`.
     """
     try:
-        return os.stat(path)
+        return Path(path).stat()
     except OSError as error:
         raise ImagerError(os_error_text("stat", path, error)) from None
 
@@ -33,6 +33,6 @@ def open_input(path: str | Path) -> BinaryIO:
     Raises ImagerError `open PATH: no such file or directory`.
     """
     try:
-        return open(path, "rb")
+        return Path(path).open("rb")
     except OSError as error:
         raise ImagerError(os_error_text("open", path, error)) from None

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import goyaml
-from .contract import Contract, Quirks
 from .errors import ImagerError
 from .goyaml import Problems
 from .report import Progress, table
 from .versions import dotted, parse_tolerant, satisfies
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .contract import Contract, Quirks
 
 
 @dataclass(frozen=True)

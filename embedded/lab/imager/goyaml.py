@@ -21,7 +21,8 @@ _PROBLEMS = {"mapping values are not allowed here": "mapping values are not allo
 def compose(text: str, *, v4: bool) -> Node:
     """Parses the first document of a YAML text into nodes.
 
-    Raises ImagerError `EOF` for an empty one, `yaml: line N, column M: …` (v4) or `yaml: line N: …` (v3) for bad syntax.
+    Raises ImagerError `EOF` for an empty one, `yaml: line N, column M: …` (v4) or `yaml: line N: …` (v3)
+    for bad syntax.
     """
     try:
         node = next(yaml.compose_all(text, Loader=yaml.SafeLoader), None)  # type: ignore[no-untyped-call]
@@ -138,13 +139,15 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: _Dumper, value: str) -> ScalarNode:
+    # PyYAML's stubs leave these two partly without types.
+    untyped: Any = dumper
     if "\n" in value:
         style = "|"
-    elif value.lower() in _BOOLEANS_OF_YAML_1_1 or dumper.resolve(ScalarNode, value, (True, False)) != _STRING_TAG:
+    elif value.lower() in _BOOLEANS_OF_YAML_1_1 or untyped.resolve(ScalarNode, value, (True, False)) != _STRING_TAG:
         style = '"'
     else:
         style = None
-    return dumper.represent_scalar(_STRING_TAG, value, style=style)
+    return untyped.represent_scalar(_STRING_TAG, value, style=style)
 
 
 _STRING_TAG = "tag:yaml.org,2002:str"

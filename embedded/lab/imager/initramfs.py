@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import goyaml
-from .contract import Contract, Quirks
 from .errors import ImagerError
 from .extensions import Extension, load_all, print_all, validate_all
 from .modules import copy_tree, dependency_extension, remove
-from .report import Progress
 from .tools import pipe, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .contract import Contract, Quirks
+    from .report import Progress
 
 CPIO = ("cpio", "-H", "newc", "--create", "--reproducible", "--quiet", "-R", "+0:+0")
 ZSTD = ("zstd", "-T0", "-18", "-c", "--quiet")
@@ -82,7 +86,7 @@ class InitramfsBuilder:
                 continue
             target = contents / destination
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(target, "ab") as file:
+            with target.open("ab") as file:
                 for blob in blobs:
                     file.write(blob.read_bytes())
                     blob.unlink()

@@ -7,23 +7,46 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .contract import Contract
-from .oci import Image, Layer, parse_reference
-from .report import Progress
 from .errors import ImagerError, require
+from .oci import Image, Layer, parse_reference
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .contract import Contract
+    from .report import Progress
 
 # The fields of an image's `config` that survive, in the order in which they are written.
-_CONFIG_FIELDS = (
-    "AttachStderr AttachStdin AttachStdout Cmd Healthcheck Domainname Entrypoint Env Hostname Image Labels OnBuild "
-    "OpenStdin StdinOnce Tty User Volumes WorkingDir ExposedPorts ArgsEscaped NetworkDisabled MacAddress StopSignal Shell"
-).split()
+_CONFIG_FIELDS = [
+    "AttachStderr",
+    "AttachStdin",
+    "AttachStdout",
+    "Cmd",
+    "Healthcheck",
+    "Domainname",
+    "Entrypoint",
+    "Env",
+    "Hostname",
+    "Image",
+    "Labels",
+    "OnBuild",
+    "OpenStdin",
+    "StdinOnce",
+    "Tty",
+    "User",
+    "Volumes",
+    "WorkingDir",
+    "ExposedPorts",
+    "ArgsEscaped",
+    "NetworkDisabled",
+    "MacAddress",
+    "StopSignal",
+    "Shell",
+]
 _UNKNOWN_TIME = "0001-01-01T00:00:00Z"
 
 
@@ -69,17 +92,17 @@ def write_installer(
     config = _compact(_config(base, layers, arch, contract))
     config_name = f"sha256:{hashlib.sha256(config).hexdigest()}"
     names = [f"{built.layer.digest.removeprefix('sha256:')}.tar.gz" for built in layers]
-    with open(target, "wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    with target.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         _add(archive, config_name, len(config), io.BytesIO(config))
         for name, built in dict(zip(names, layers, strict=True)).items():
-            with open(built.layer.blob, "rb") as blob:
+            with built.layer.blob.open("rb") as blob:
                 _add(archive, name, require(built.layer.blob).st_size, blob)
         manifest = _compact([{"Config": config_name, "RepoTags": tags, "Layers": names}])
         _add(archive, "manifest.json", len(manifest), io.BytesIO(manifest))
 
 
 def _config(base: Image, layers: list[BuiltLayer], arch: str, contract: Contract) -> dict[str, Any]:
-    runtime = base.config.get("config") or {}
+    runtime: dict[str, Any] = base.config.get("config") or {}
     return {
         "architecture": arch,
         "created": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
@@ -91,29 +114,24 @@ def _config(base: Image, layers: list[BuiltLayer], arch: str, contract: Contract
 
 
 def _artifacts_layer(artifacts: dict[str, Path], target: Path) -> BuiltLayer:
-    with open(target, "wb") as raw:
+    with target.open("wb") as raw:
         compressed = _HashingWriter(raw)
-        with _gzip(compressed) as zipped:
+        # Without a time or a name in its header, so that the same files give the same layer.
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=compressed, mtime=0) as zipped:
             plain = _HashingWriter(zipped)
-            with tarfile.open(fileobj=plain, mode="w|", format=tarfile.USTAR_FORMAT) as archive:  # type: ignore[call-overload]
+            with tarfile.TarFile.open(fileobj=plain, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
                 for name, source in sorted(artifacts.items()):
                     size = require(source).st_size
-                    with open(source, "rb") as file:
+                    with source.open("rb") as file:
                         _add(archive, name, size, file, mode=0)
     return BuiltLayer(Layer(compressed.digest, target), plain.digest)
 
 
-@contextmanager
-def _gzip(target: Any) -> Iterator[BinaryIO]:
-    # Without a time or a name in its header, so that the same files give the same layer.
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=target, mtime=0) as zipped:
-        yield zipped  # type: ignore[misc]
-
-
-class _HashingWriter:
+class _HashingWriter(io.RawIOBase):
     """Passes bytes on and sums them up."""
 
-    def __init__(self, target: BinaryIO) -> None:
+    def __init__(self, target: BinaryIO | gzip.GzipFile) -> None:
+        super().__init__()
         self._target = target
         self._hash = hashlib.sha256()
 
@@ -121,12 +139,12 @@ class _HashingWriter:
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"
 
-    def write(self, data: bytes) -> int:
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
         self._hash.update(data)
         return self._target.write(data)
-
-    def flush(self) -> None:
-        self._target.flush()
 
 
 def _add(archive: tarfile.TarFile, name: str, size: int, contents: BinaryIO, mode: int = 0o644) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .boot_files import BOOT_FILES, LOADER_CONF, copy_into_vfat, create_raw, make_vfat
 from .errors import ImagerError, require
-from .report import Progress
 from .tools import copy_file, run, source_date_epoch, touch_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .report import Progress
 
 _MIB = 1 << 20
 

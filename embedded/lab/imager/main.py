@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .build import build
 from .contract import installed_contract
@@ -26,6 +25,9 @@ from .profile import (
 )
 from .profile_reader import parse_profile
 from .report import Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MIN_DISK_SIZE = 1246 << 20
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

@@ -6,8 +6,11 @@ import base64
 import gzip
 import hashlib
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PARTITION_SIZE = 1 << 20
 BLOCK_SIZE = 256 * 1024

@@ -8,12 +8,14 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from .errors import ImagerError, require
 from .extensions import Extension, Metadata
-from .report import Progress
 from .tools import run
+
+if TYPE_CHECKING:
+    from .report import Progress
 
 DEPMOD_CONFIG = "/etc/modules.d/10-extra-modules.conf"
 ROOTFS = "rootfs.sqsh"
@@ -76,7 +78,7 @@ def copy_tree(source: Path, target: Path, then: FileOperation | None = None) -> 
         for item in sorted(source.iterdir()):
             copy_tree(item, target / item.name, then)
     else:
-        with open(source, "rb") as read, open(os.open(target, os.O_CREAT | os.O_WRONLY, mode), "wb") as write:
+        with source.open("rb") as read, os.fdopen(os.open(target, os.O_CREAT | os.O_WRONLY, mode), "wb") as write:
             shutil.copyfileobj(read, write)
     if then is not None:
         then(source)
@@ -92,7 +94,7 @@ def remove(path: Path) -> None:
 
 def _extract_rootfs(initramfs: Path, target: Path) -> None:
     """Writes `rootfs.sqsh` of the initramfs's first archive to a file."""
-    with open(initramfs, "rb") as file:
+    with initramfs.open("rb") as file:
         magic = file.read(4)
     tool = "xz" if magic == _XZ_MAGIC else "zstd"
     if magic not in {_XZ_MAGIC, _ZSTD_MAGIC}:
@@ -113,7 +115,7 @@ def _copy_cpio_entry(archive: IO[bytes], wanted: str, target: Path) -> None:
         name = archive.read(name_size + -(_CPIO_HEADER + name_size) % 4)[: name_size - 1].decode(errors="replace")
         if name == "TRAILER!!!":
             break
-        with open(target if name == wanted else os.devnull, "wb") as file:
+        with (target if name == wanted else Path(os.devnull)).open("wb") as file:
             left = size
             while left > 0 and (chunk := archive.read(min(left, 1 << 20))):
                 file.write(chunk)

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
+import posixpath
 import re
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, cast
 
-from .errors import ImagerError, open_input, os_error_text
-from .profile import ContainerAsset
-from .report import Progress
+from .errors import ImagerError, open_input, os_error_text, require
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from .profile import ContainerAsset
+    from .report import Progress
 
 _REFERENCE = re.compile(
     r"(?P<repository>[a-zA-Z0-9._:-]+(?:/[a-z0-9._/-]+)?)"
@@ -83,12 +86,13 @@ def pull(asset: ContainerAsset, arch: str, progress: Progress) -> Image:
 def _open_layout(layout: Path, arch: str) -> Image:
     index_path = layout / "index.json"
     try:
-        os.stat(index_path)
-    except OSError as error:
-        raise ImagerError(f"error opening OCI layout: {os_error_text('stat', index_path, error)}") from None
+        require(index_path)
+    except ImagerError as error:
+        raise ImagerError(f"error opening OCI layout: {error}") from None
     index = _document(index_path, "error opening OCI manifest")
-    for descriptor in index.get("manifests") or []:
-        platform = descriptor.get("platform") or {}
+    manifests: list[dict[str, Any]] = index.get("manifests") or []
+    for descriptor in manifests:
+        platform: dict[str, str] = descriptor.get("platform") or {}
         if (platform.get("os"), platform.get("architecture")) == ("linux", arch):
             return _open_image(layout, descriptor["digest"])
     raise ImagerError(f"no OCI image found for {arch}")
@@ -123,16 +127,16 @@ def flattened(image: Image) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]
 
     Raises ImagerError `unexpected EOF` for a layer that ends too early.
     """
-    seen: dict[str, bool] = {}
+    seen: dict[PurePosixPath, bool] = {}
     for layer in reversed(image.layers):
         with _layer_tar(layer) as archive:
             try:
                 for member in archive:
-                    name = os.path.normpath(member.name)
-                    folder, base = os.path.split(name)
-                    hides = base.startswith(_WHITEOUT)
-                    name = os.path.join(folder, base.removeprefix(_WHITEOUT)) if hides else name
-                    if name in seen or _is_hidden(seen, name):
+                    name = PurePosixPath(posixpath.normpath(member.name))
+                    hides = name.name.startswith(_WHITEOUT)
+                    if hides:
+                        name = name.with_name(name.name.removeprefix(_WHITEOUT))
+                    if name in seen or any(seen.get(parent) for parent in name.parents):
                         continue
                     seen[name] = hides or not member.isdir()
                     if not hides:
@@ -141,31 +145,21 @@ def flattened(image: Image) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]
                 raise ImagerError("unexpected EOF") from None
 
 
-def _is_hidden(seen: dict[str, bool], name: str) -> bool:
-    while parent := os.path.dirname(name):
-        if seen.get(parent):
-            return True
-        if parent == name:
-            break
-        name = parent
-    return False
-
-
 @contextmanager
-def _layer_tar(layer: Layer) -> Iterator[tarfile.TarFile]:
+def _layer_tar(layer: Layer) -> Generator[tarfile.TarFile]:
     with ExitStack() as stack:
         raw = stack.enter_context(open_input(layer.blob))
         magic = raw.read(4)
         raw.seek(0)
         stream: IO[bytes] = raw
         if magic[:2] == b"\x1f\x8b":
-            stream = stack.enter_context(gzip.open(raw))
+            stream = cast("IO[bytes]", stack.enter_context(gzip.open(raw)))
         elif magic == b"\x28\xb5\x2f\xfd":
             process = stack.enter_context(subprocess.Popen(["zstd", "-dcq"], stdin=raw, stdout=subprocess.PIPE))
             assert process.stdout is not None
             stream = process.stdout
         try:
-            archive = tarfile.open(fileobj=stream, mode="r|")
+            archive = stack.enter_context(tarfile.open(fileobj=stream, mode="r|"))
         except (tarfile.ReadError, EOFError):
             raise ImagerError("unexpected EOF") from None
-        yield stack.enter_context(archive)
+        yield archive

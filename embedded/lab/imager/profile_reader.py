@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from yaml.nodes import Node, ScalarNode
 
 from . import goyaml
-from .contract import Contract
 from .goyaml import Problems
 from .meta import MetaContents, MetaValue
 from .profile import (
@@ -25,6 +24,9 @@ from .profile import (
     OutputKind,
     Profile,
 )
+
+if TYPE_CHECKING:
+    from .contract import Contract
 
 # The Go types that the errors of these fields name.
 _GO_ENUMS: dict[type[Enum], str] = {
@@ -77,7 +79,7 @@ class _Reader:
 
     def enum(self, parent: dict[str, Node], key: str, default: _E) -> _E:
         node = parent.get(key)
-        if node is None or goyaml.is_null(node) and getattr(node, "style", None) is None:
+        if node is None or (goyaml.is_null(node) and getattr(node, "style", None) is None):
             return default
         kind = type(default)
         if not isinstance(node, ScalarNode):

@@ -6,11 +6,15 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import ImagerError, os_error_text
-from .report import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .report import Progress
 
 
 def run(arguments: Sequence[str | Path], *, cwd: Path | None = None, stdin: bytes | None = None) -> bytes:
@@ -33,10 +37,11 @@ def pipe(first: Sequence[str], second: Sequence[str], *, stdin: bytes, append_to
 
     Raises ImagerError when either program fails.
     """
-    with open(append_to, "ab") as destination:
+    with append_to.open("ab") as destination:
         producer = subprocess.Popen(first, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         consumer = subprocess.Popen(second, cwd=cwd, stdin=producer.stdout, stdout=destination)
-        assert producer.stdin is not None and producer.stdout is not None
+        assert producer.stdin is not None
+        assert producer.stdout is not None
         producer.stdout.close()
         producer.stdin.write(stdin)
         producer.stdin.close()

@@ -1,4 +1,4 @@
-"""The unified kernel image: systemd's stub, with everything to boot in sections of one PE file, put together by ukify."""
+"""The unified kernel image: systemd's stub, with all that a machine boots as sections of one PE file; made by ukify."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .contract import Contract, Quirks
 from .errors import ImagerError, open_input, require
 from .profile import OutputKind, Profile
-from .report import Progress
 from .tools import copy_file, run, source_date_epoch
+
+if TYPE_CHECKING:
+    from .report import Progress
 
 _SPLASH_WIDTH, _SPLASH_HEIGHT = 320, 200
 _SPLASH_BACKGROUND, _SPLASH_BAR = b"\x40\x2a\x1e", b"\xb0\x8a\x4c"
@@ -128,7 +131,7 @@ def os_release(name: str, version: str) -> str:
 def x86_kernel_version(kernel: Path) -> str:
     """Returns the release that a bzImage names, an empty text for any other kernel (Linux x86 boot protocol)."""
     try:
-        with open(kernel, "rb") as file:
+        with kernel.open("rb") as file:
             header = file.read(1024)
             if header[0x202:0x206] != b"HdrS":
                 return ""
@@ -144,7 +147,7 @@ def x86_kernel_version(kernel: Path) -> str:
 
 def set_pe_timestamp(file: Path, timestamp: int) -> None:
     """Sets the build time in a PE file's header, which ukify leaves as the stub's."""
-    with open(file, "r+b") as pe:
+    with file.open("r+b") as pe:
         pe.seek(0x3C)
         (offset,) = struct.unpack("<I", pe.read(4))
         pe.seek(offset + 8)

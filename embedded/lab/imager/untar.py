@@ -10,10 +10,12 @@ import os
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from .errors import ImagerError, os_error_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SELINUX_RECORD = "SCHILY.xattr.security.selinux"
 _BLOCK = 512
@@ -26,7 +28,7 @@ def tarball_members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, IO[bytes
     Raises ImagerError `error reading tar header: …` for anything else.
     """
     try:
-        archive = tarfile.open(fileobj=file, mode="r|")
+        archive = tarfile.open(fileobj=file, mode="r|")  # noqa: SIM115 - closed below
     except tarfile.ReadError:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
@@ -70,7 +72,7 @@ def _write(member: tarfile.TarInfo, content: IO[bytes] | None, path: Path) -> No
     elif member.issym():
         path.symlink_to(member.linkname)
     else:
-        with open(path, "xb") as file:
+        with path.open("xb") as file:
             while content is not None and (chunk := content.read(1 << 20)):
                 file.write(chunk)
         path.chmod(mode)
@@ -78,7 +80,8 @@ def _write(member: tarfile.TarInfo, content: IO[bytes] | None, path: Path) -> No
 
 def _failure(member: tarfile.TarInfo, path: Path, error: OSError) -> str:
     if member.isdir():
-        return f'error creating directory "{path}" mode d{_rwx(member.mode | 0o700)}: {os_error_text("mkdir", path, error)}'
+        mode = _rwx(member.mode | 0o700)
+        return f'error creating directory "{path}" mode d{mode}: {os_error_text("mkdir", path, error)}'
     if member.issym():
         link = os_error_text("symlink", f"{member.linkname} {path}", error)
         return f'error creating symlink "{path}" -> "{member.linkname}": {link}'

@@ -13,19 +13,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/session"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
 )
-
-const dialPatience = 15 * time.Second
 
 func main() {
 	addr := flag.String("addr", "", "buildkitd's address")
@@ -54,7 +50,11 @@ func run(addr, sharedKey, state string, answers *answers) error {
 	defer stop()
 	go exitWithParent()
 
-	daemon, err := client.New(ctx, addr)
+	daemon, err := client.New(ctx, addr,
+		client.WithGRPCDialOption(grpc.WithInitialWindowSize(window)),
+		client.WithGRPCDialOption(grpc.WithInitialConnWindowSize(window)),
+		client.WithGRPCDialOption(grpc.WithReadBufferSize(buffer)),
+		client.WithGRPCDialOption(grpc.WithWriteBufferSize(buffer)))
 	if err != nil {
 		return err
 	}
@@ -71,36 +71,6 @@ func run(addr, sharedKey, state string, answers *answers) error {
 		return err
 	case <-ctx.Done():
 		return nil
-	}
-}
-
-// open starts a session and returns its id once the daemon has it. Its end is told through over.
-func (p *provider) open(ctx context.Context, sharedKey string, dial session.Dialer, over chan<- error) (string, error) {
-	s, err := session.NewSession(ctx, sharedKey)
-	if err != nil {
-		return "", err
-	}
-	for _, service := range p.services() {
-		s.Allow(service)
-	}
-	dialled := make(chan error, 1)
-	dialAndTell := func(ctx context.Context, proto string, meta map[string][]string) (net.Conn, error) {
-		conn, err := dial(ctx, proto, meta)
-		dialled <- err
-		return conn, err
-	}
-	go func() {
-		err := s.Run(ctx, dialAndTell)
-		if err == nil {
-			err = errors.New("buildkitd closed the session: it was stopped or has died")
-		}
-		over <- err
-	}()
-	select {
-	case err := <-dialled:
-		return s.ID(), err
-	case <-time.After(dialPatience):
-		return "", fmt.Errorf("no answer within %v", dialPatience)
 	}
 }
 

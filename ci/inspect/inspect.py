@@ -239,7 +239,13 @@ def _readable(
     except MissingFileError:
         raise
     except InspectError as error:
-        return Inspection(name=entry.path, size=entry.size, sha256="", facts=UnreadableFacts(error=str(error)))
+        digest = "" if entry.type == "directory" else _digest(place)
+        return Inspection(name=entry.path, size=entry.size, sha256=digest, facts=UnreadableFacts(error=str(error)))
+
+
+def _digest(path: Path) -> str:
+    with open_file(path) as source:
+        return source.sha256()
 
 
 def _layout(root: Path, name: str, context: Context) -> Inspection:

@@ -1,0 +1,211 @@
+"""The findings of an inspection in the order in which the checks ask for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from ci.inspect import inspect_path
+from ci.inspect.models import (
+    CmdlineFacts,
+    DiskFacts,
+    EfiFacts,
+    Facts,
+    FolderFacts,
+    ImageFacts,
+    InitramfsFacts,
+    Inspection,
+    IsoFacts,
+    KernelFacts,
+    LayerFacts,
+    SquashfsFacts,
+    TextFacts,
+    UkiFacts,
+)
+from ci.pins import STAND_IN_LABEL
+from ci.verify.checksums import CHECKSUMS, file_digests
+from ci.verify.model import Expectation, VerifyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ci.inspect.models import Entry
+
+VALIDATION = "validation/"
+STAND_IN = "STAND-IN.txt"
+
+BASE_IMAGE = "rootfs.sqsh"
+MODULES_IMAGE = "modules.dep.sqsh"
+
+_Facts = TypeVar("_Facts", bound=Facts)
+
+
+@dataclass(frozen=True)
+class Found(Generic[_Facts]):
+    """Something inside the assets: where it is, its bytes' digest and what it is."""
+
+    path: str
+    sha256: str
+    facts: _Facts
+    node: Inspection
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A squashfs image of an initramfs and what `extensions.yaml` calls it."""
+
+    layer: LayerFacts
+    #: Where it is; `None` where the listed image is not there.
+    path: str | None
+    squashfs: SquashfsFacts | None
+
+
+class Assets:
+    """A folder of boot assets, inspected; the same bytes in two outputs are looked at once."""
+
+    def __init__(self, inspection: Inspection, root: Path) -> None:
+        self.inspection = inspection
+        self.root = root
+        self.digests = file_digests(inspection, root)
+        prefix = f"{inspection.name}/"
+        self._nodes = [(path.removeprefix(prefix), node) for path, node in inspection.walk()]
+        self.files = {node.name: node for node in inspection.contents}
+
+    def of(self, kind: type[_Facts]) -> list[Found[_Facts]]:
+        """Returns all of one kind, wherever they are, repeated bytes included."""
+        return [
+            Found(path, node.sha256, node.facts, node) for path, node in self._nodes if isinstance(node.facts, kind)
+        ]
+
+    def distinct(self, kind: type[_Facts]) -> list[Found[_Facts]]:
+        """Returns all of one kind, the same bytes only once."""
+        first: dict[str, Found[_Facts]] = {}
+        for found in self.of(kind):
+            first.setdefault(found.sha256 or found.path, found)
+        return list(first.values())
+
+    @property
+    def kernels(self) -> list[Found[KernelFacts]]:
+        """All kernels."""
+        return self.of(KernelFacts)
+
+    @property
+    def initramfs(self) -> list[Found[InitramfsFacts]]:
+        """All initramfs, repeated bytes included."""
+        return self.of(InitramfsFacts)
+
+    @property
+    def ukis(self) -> list[Found[UkiFacts]]:
+        """All unified kernel images, repeated bytes included."""
+        return self.of(UkiFacts)
+
+    @property
+    def loaders(self) -> list[Found[EfiFacts]]:
+        """All boot loaders and other EFI programs."""
+        return self.of(EfiFacts)
+
+    @property
+    def images(self) -> list[Found[ImageFacts]]:
+        """All container images."""
+        return self.of(ImageFacts)
+
+    @property
+    def media(self) -> list[Found[IsoFacts] | Found[DiskFacts]]:
+        """All ISOs and disk images."""
+        return [*self.of(IsoFacts), *self.of(DiskFacts)]
+
+    def cmdlines(self) -> list[tuple[str, str]]:
+        """Returns every kernel command line with its place; those of further profiles of a UKI too."""
+        lines = [(f"{uki.path}:.cmdline", uki.facts.cmdline) for uki in self.ukis if uki.facts.cmdline is not None]
+        lines += [(f"{uki.path}:.cmdline", line) for uki in self.ukis for line in uki.facts.more_cmdlines]
+        return lines + [(found.path, found.facts.cmdline) for found in self.of(CmdlineFacts)]
+
+    def images_of(self, initramfs: Found[InitramfsFacts]) -> dict[str, SquashfsFacts]:
+        """Returns the squashfs images of an initramfs by name."""
+        return {node.name: node.facts for node in initramfs.node.contents if isinstance(node.facts, SquashfsFacts)}
+
+    def extensions(self, initramfs: Found[InitramfsFacts]) -> list[Extension]:
+        """Returns what `extensions.yaml` lists, but for the index of modules."""
+        images = self.images_of(initramfs)
+        return [
+            Extension(
+                layer, f"{initramfs.path}:{layer.image}" if layer.image in images else None, images.get(layer.image)
+            )
+            for layer in initramfs.facts.layers or ()
+            if layer.image != MODULES_IMAGE
+        ]
+
+    def trees(self) -> list[tuple[str, tuple[Entry, ...]]]:
+        """Returns every file tree that runs on a node or installs one, the same bytes once."""
+        found: list[tuple[str, tuple[Entry, ...]]] = []
+        for initramfs in self.distinct(InitramfsFacts):
+            entries = tuple(entry for frame in initramfs.facts.frames for entry in frame.entries)
+            found.append((initramfs.path, entries))
+            found += [(f"{initramfs.path}:{name}", image.entries) for name, image in self.images_of(initramfs).items()]
+        return found + [(image.path, image.facts.entries) for image in self.images]
+
+    @property
+    def arch(self) -> str | None:
+        """What most of the assets are for."""
+        votes = Counter[str](kernel.facts.machine for kernel in self.kernels)
+        votes.update(uki.facts.machine for uki in self.ukis)
+        votes.update(image.facts.architecture for image in self.images)
+        votes.update(
+            entry.machine
+            for initramfs in self.initramfs
+            for frame in initramfs.facts.frames
+            for entry in frame.entries
+            if entry.path == "init" and entry.machine
+        )
+        return votes.most_common(1)[0][0] if votes else None
+
+    @property
+    def talos(self) -> str | None:
+        """The Talos version that most of the outputs name."""
+        votes = Counter[str](v for uki in self.ukis if (v := uki.facts.osrel.get("VERSION_ID")))
+        votes.update(v for image in self.images if (v := image.facts.labels.get("alpha.talos.dev/version")))
+        return votes.most_common(1)[0][0] if votes else None
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether anything here says that the assets are stand-ins."""
+        return STAND_IN in self.files or any(STAND_IN_LABEL in image.facts.labels for image in self.images)
+
+    def text(self, path: str) -> str | None:
+        """Returns a small text file's content."""
+        node = self.files.get(path)
+        return node.facts.text if node is not None and isinstance(node.facts, TextFacts) else None
+
+
+def find_root(folder: Path) -> Path:
+    """Returns the folder with the assets: the one given, or the only `talos/<arch>` below it."""
+    if not folder.is_dir():
+        raise VerifyError(f"{folder}: no such folder: give the one that `build` exported")
+    if (folder / "boot").is_dir() or (folder / CHECKSUMS).exists():
+        return folder
+    below = sorted(
+        {path.parent for path in folder.glob("**/talos/*/boot")} or {p.parent for p in folder.rglob(CHECKSUMS)}
+    )
+    if len(below) > 1:
+        names = ", ".join(str(path.relative_to(folder)) for path in below)
+        raise VerifyError(f"{folder}: holds assets of several architectures ({names}): give one of these folders")
+    return below[0] if below else folder
+
+
+def read_assets(folder: Path) -> Assets:
+    """Inspects the assets in or below a folder."""
+    root = find_root(folder)
+    inspection = inspect_path(root)
+    if not isinstance(inspection.facts, FolderFacts):
+        raise VerifyError(f"{root}: is a {inspection.kind}, not a folder of assets: put it in a folder of its own")
+    if not inspection.contents:
+        raise VerifyError(f"{root}: holds no files: give the folder that `build` exported")
+    return Assets(inspection, root)
+
+
+def expected_of(assets: Assets, expectation: Expectation | None) -> Expectation:
+    """Returns the expectation with what is not given filled in from the assets, so that they must agree with themselves."""
+    given = expectation or Expectation()
+    arch = given.arch or (assets.arch if assets.arch in ("arm64", "amd64") else None)
+    return given.model_copy(update={"arch": arch, "talos": given.talos or assets.talos})

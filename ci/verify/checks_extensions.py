@@ -1,0 +1,314 @@
+"""Checks of the initramfs and of the system extensions in it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ci.inspect.initramfs import EXTENSIONS_YAML
+from ci.inspect.models import InitramfsFacts
+from ci.verify.assets import BASE_IMAGE, MODULES_IMAGE
+from ci.verify.compatibility import ConstraintError, satisfies
+from ci.verify.model import Expectation, Verdict, skip
+from ci.verify.paths import foreign_programs, mode_problems, path_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ci.inspect.models import Entry
+    from ci.verify.assets import Assets, Found
+
+_NO_INITRAMFS = "there is no initramfs"
+_MODULES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
+#: What Talos's initramfs holds beside its images; microcode is for the kernel's early loader.
+_EXPECTED = re.compile(
+    r"init|extensions\.yaml|[^/]+\.sqsh|(usr|usr/lib|lib|kernel|kernel/x86)|(usr/)?lib/firmware(/.*)?|kernel/x86/microcode(/.*)?"
+)
+
+
+def _entries(initramfs: Found[InitramfsFacts]) -> list[Entry]:
+    return [entry for frame in initramfs.facts.frames for entry in frame.entries]
+
+
+def base(assets: Assets, _: Expectation) -> Verdict:
+    """`initramfs.base`."""
+    found = assets.distinct(InitramfsFacts)
+    if not found:
+        return skip(_NO_INITRAMFS)
+    verdict = Verdict()
+    for initramfs in found:
+        names = {entry.path for entry in _entries(initramfs)}
+        verdict.problems += [f"{initramfs.path} lacks /{name}" for name in ("init", BASE_IMAGE) if name not in names]
+        frames = ", ".join(f"{frame.compression} {frame.size} bytes" for frame in initramfs.facts.frames)
+        verdict.evidence.append(f"{initramfs.path}: {frames}")
+    return verdict
+
+
+def duplicates(assets: Assets, _: Expectation) -> Verdict:
+    """`initramfs.duplicates`."""
+    found = assets.distinct(InitramfsFacts)
+    if not found:
+        return skip(_NO_INITRAMFS)
+    verdict = Verdict()
+    for initramfs in found:
+        counts = Counter(entry.path for entry in _entries(initramfs) if entry.type != "directory")
+        verdict.problems += [
+            f"{initramfs.path} has /{path} {count} times: the last one hides the others"
+            for path, count in sorted(counts.items())
+            if count > 1
+        ]
+        verdict.evidence.append(f"{initramfs.path}: {len(counts)} names")
+    return verdict
+
+
+def strays(assets: Assets, _: Expectation) -> Verdict:
+    """`initramfs.nothing-else`."""
+    found = assets.distinct(InitramfsFacts)
+    if not found:
+        return skip(_NO_INITRAMFS)
+    verdict = Verdict()
+    for initramfs in found:
+        for entry in _entries(initramfs):
+            if not _EXPECTED.fullmatch(entry.path):
+                verdict.problems.append(f"{initramfs.path} holds /{entry.path}, which Talos does not look for")
+    return verdict
+
+
+def listed(assets: Assets, _: Expectation) -> Verdict:
+    """`extensions.listed`."""
+    found = assets.distinct(InitramfsFacts)
+    if not found:
+        return skip(_NO_INITRAMFS)
+    verdict = Verdict()
+    for initramfs in found:
+        images = set(assets.images_of(initramfs)) - {BASE_IMAGE}
+        layers = [layer.image for layer in initramfs.facts.layers or ()]
+        verdict.problems += [
+            f"{initramfs.path}: {image} is there, but {EXTENSIONS_YAML} does not list it: Talos would not mount it"
+            for image in sorted(images - set(layers))
+        ]
+        verdict.problems += [
+            f"{initramfs.path}: {EXTENSIONS_YAML} lists {image}, which is not there: Talos would not start"
+            for image in sorted(set(layers) - images)
+        ]
+        verdict.problems += [
+            f"{initramfs.path}: {EXTENSIONS_YAML} lists {image} {count} times"
+            for image, count in sorted(Counter(layers).items())
+            if count > 1
+        ]
+        verdict.evidence.append(f"{initramfs.path}: {len(layers)} images listed")
+    return verdict
+
+
+def planned(assets: Assets, expectation: Expectation) -> Verdict:
+    """`extensions.planned`."""
+    found = assets.distinct(InitramfsFacts)
+    if expectation.extensions is None:
+        return skip("no plan says which extensions there should be")
+    if not found:
+        return skip(_NO_INITRAMFS)
+    verdict = Verdict()
+    wanted = {extension.name: extension.version for extension in expectation.extensions}
+    for initramfs in found:
+        actual = {extension.layer.name: extension.layer.version for extension in assets.extensions(initramfs)}
+        verdict.problems += [f"{initramfs.path} lacks {name}" for name in wanted if name not in actual]
+        verdict.problems += [f"{initramfs.path} holds {name}, not planned" for name in actual if name not in wanted]
+        verdict.problems += [
+            f"{initramfs.path} holds {name} {actual[name]}, planned is {version}"
+            for name, version in wanted.items()
+            if version is not None and name in actual and actual[name].lstrip("v") != version.lstrip("v")
+        ]
+        verdict.evidence.append(f"{initramfs.path}: {', '.join(f'{n} {v}' for n, v in actual.items()) or 'none'}")
+    return verdict
+
+
+def absent(assets: Assets, expectation: Expectation) -> Verdict:
+    """`extensions.absent`."""
+    if not expectation.absent:
+        return skip("nothing is said to be absent")
+    verdict = Verdict(evidence=[f"no trace of {', '.join(expectation.absent)}"])
+    words = [word.lower() for word in expectation.absent]
+    for path, entries in assets.trees():
+        verdict.problems += [
+            f"{path}: /{entry.path}"
+            for entry in entries
+            if any(word in entry.path.lower() or word in (entry.target or "").lower() for word in words)
+        ]
+    for initramfs in assets.distinct(InitramfsFacts):
+        verdict.problems += [
+            f"{initramfs.path}: {EXTENSIONS_YAML} lists {layer.name}"
+            for layer in initramfs.facts.layers or ()
+            if any(word in layer.name.lower() for word in words)
+        ]
+    return verdict
+
+
+def unique(assets: Assets, _: Expectation) -> Verdict:
+    """`extensions.unique`."""
+    found = assets.distinct(InitramfsFacts)
+    if not found:
+        return skip(_NO_INITRAMFS)
+    verdict = Verdict()
+    for initramfs in found:
+        counts = Counter(extension.layer.name for extension in assets.extensions(initramfs))
+        verdict.problems += [
+            f"{initramfs.path} has {name} {count} times" for name, count in sorted(counts.items()) if count > 1
+        ]
+        verdict.evidence.append(f"{initramfs.path}: {len(counts)} extensions")
+    return verdict
+
+
+def compatible(assets: Assets, expectation: Expectation) -> Verdict:
+    """`extensions.compatible`."""
+    layers = [
+        (f"{initramfs.path}: {extension.layer.name}", extension.layer.compatibility)
+        for initramfs in assets.distinct(InitramfsFacts)
+        for extension in assets.extensions(initramfs)
+    ]
+    if expectation.talos is None or not layers:
+        return skip("the Talos version is not known" if layers else "there are no extensions")
+    return compatibility(layers, expectation.talos)
+
+
+def compatibility(constraints: Iterable[tuple[str, str]], talos: str) -> Verdict:
+    """Returns whether a Talos version meets the constraints of extensions."""
+    verdict = Verdict()
+    for name, constraint in constraints:
+        try:
+            met = satisfies(constraint, talos)
+        except ConstraintError as error:
+            verdict.problems.append(f"{name}: {error}")
+            continue
+        if not met:
+            verdict.problems.append(f"{name} wants Talos {constraint}, this is {talos}")
+        verdict.evidence.append(f"{name}: {constraint or 'any'}")
+    return verdict
+
+
+def _extension_trees(assets: Assets) -> list[tuple[str, str, tuple[Entry, ...]]]:
+    """Returns place, name and files of every extension; an image that is mounted twice is one."""
+    found: dict[str, tuple[str, str, tuple[Entry, ...]]] = {}
+    for initramfs in assets.distinct(InitramfsFacts):
+        for extension in assets.extensions(initramfs):
+            if extension.path is not None and extension.squashfs is not None:
+                place = f"{extension.path} ({extension.layer.name})"
+                found.setdefault(extension.path, (place, extension.layer.name, extension.squashfs.entries))
+    return list(found.values())
+
+
+def paths(assets: Assets, expectation: Expectation) -> Verdict:
+    """`extensions.paths`."""
+    trees = _extension_trees(assets)
+    return Verdict(
+        problems=[
+            f"{place}: {line}" for place, _, entries in trees for line in path_problems(entries, expectation.talos)
+        ],
+        evidence=[f"{place}: {len(entries)} names" for place, _, entries in trees],
+        skipped=None if trees else "there are no extensions",
+    )
+
+
+def modes(assets: Assets, _: Expectation) -> Verdict:
+    """`extensions.modes`."""
+    trees = _extension_trees(assets)
+    return Verdict(
+        problems=[f"{place}: {line}" for place, _, entries in trees for line in mode_problems(entries)],
+        evidence=[f"{place}: {len(entries)} names" for place, _, entries in trees],
+        skipped=None if trees else "there are no extensions",
+    )
+
+
+def overlap(assets: Assets, _: Expectation) -> Verdict:
+    """`extensions.overlap`."""
+    trees = _extension_trees(assets)
+    if len(trees) < 2:
+        return skip("there are no two extensions")
+    by_initramfs: dict[str, list[tuple[str, tuple[Entry, ...]]]] = {}
+    for place, name, entries in trees:
+        by_initramfs.setdefault(place.split(".sqsh")[0].rpartition(":")[0], []).append((name, entries))
+    return Verdict(
+        problems=[line for group in by_initramfs.values() for line in overlaps(group)],
+        evidence=[f"{len(trees)} extensions"],
+    )
+
+
+def overlaps(trees: Iterable[tuple[str, Iterable[Entry]]]) -> list[str]:
+    """Returns the files that two extensions carry with different content: one of them would be hidden."""
+    first: dict[str, tuple[str, Entry]] = {}
+    problems: list[str] = []
+    for name, entries in trees:
+        for entry in entries:
+            if entry.type == "directory":
+                continue
+            owner, known = first.setdefault(entry.path, (name, entry))
+            if owner != name and (known.sha256, known.target) != (entry.sha256, entry.target):
+                problems.append(f"/{entry.path} is in {owner} and, with other content, in {name}")
+    return problems
+
+
+def elf_machine(assets: Assets, expectation: Expectation) -> Verdict:
+    """`elf.machine`."""
+    arch = expectation.arch
+    if arch is None:
+        return skip("the architecture is not known")
+    trees = assets.trees()
+    count = sum(entry.machine is not None for _, entries in trees for entry in entries)
+    return Verdict(
+        problems=[f"{place}: {line}" for place, entries in trees for line in foreign_programs(entries, arch)],
+        evidence=[f"{count} ELF files for {arch}"],
+        skipped=None if count else "there are no ELF files",
+    )
+
+
+def _module_release(entry: Entry) -> str | None:
+    found = _MODULES.match(entry.path)
+    return found[1] if found and entry.type == "file" else None
+
+
+def modules_kernel(assets: Assets, _: Expectation) -> Verdict:
+    """`modules.kernel`."""
+    releases = {kernel.facts.version for kernel in assets.kernels if kernel.facts.version}
+    if not releases:
+        return skip("the kernel's release is not known")
+    wanted = " or ".join(sorted(releases))
+    verdict = Verdict()
+    counts: Counter[str] = Counter()
+    for place, entries in assets.trees():
+        for entry in entries:
+            release = _module_release(entry)
+            if release is None:
+                continue
+            counts[place] += 1
+            if release not in releases:
+                verdict.problems.append(f"{place}: /{entry.path} is for {release}, the kernel is {wanted}")
+            elif entry.vermagic is not None and entry.vermagic.split(" ")[0] not in releases:
+                built = entry.vermagic.split(" ")[0]
+                verdict.problems.append(f"{place}: /{entry.path} was built for {built}, the kernel is {wanted}")
+    verdict.evidence += [f"{place}: {count} files for {wanted}" for place, count in counts.items()]
+    return verdict if counts else skip("there are no modules")
+
+
+def modules_index(assets: Assets, _: Expectation) -> Verdict:
+    """`modules.index`."""
+    verdict = Verdict()
+    for initramfs in assets.distinct(InitramfsFacts):
+        with_modules = [
+            extension.layer.name
+            for extension in assets.extensions(initramfs)
+            if extension.squashfs and any(entry.path.endswith(_ENDINGS) for entry in extension.squashfs.entries)
+        ]
+        if not with_modules:
+            continue
+        index = assets.images_of(initramfs).get(MODULES_IMAGE)
+        names = {entry.path.rpartition("/")[2] for entry in index.entries} if index else set[str]()
+        if "modules.dep" not in names:
+            verdict.problems.append(
+                f"{initramfs.path}: {', '.join(with_modules)} carry modules, but no {MODULES_IMAGE} with a modules.dep "
+                "lists them: modprobe would not find them"
+            )
+        verdict.evidence.append(f"{initramfs.path}: modules of {', '.join(with_modules)}")
+    return verdict if verdict.evidence else skip("no extension carries modules")
+
+
+_ENDINGS = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")

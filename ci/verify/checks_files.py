@@ -1,0 +1,141 @@
+"""Checks of the files themselves: readable, in their places, with true checksums and a true report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci.inspect.models import UnreadableFacts
+from ci.verify.assets import STAND_IN, VALIDATION
+from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, UNLISTED, ChecksumsError, parse_checksums
+from ci.verify.model import Expectation, Result, Verdict, VerifyError, skip
+from ci.verify.report import STAND_IN_LINE, Report, make_report, parse_report
+
+if TYPE_CHECKING:
+    from ci.verify.assets import Assets
+
+
+def readable(assets: Assets, _: Expectation) -> Verdict:
+    """`files.readable`."""
+    found = assets.of(UnreadableFacts)
+    return Verdict(
+        problems=[node.facts.error for node in found], evidence=[f"{len(assets.files)} files were read to the end"]
+    )
+
+
+def complete(assets: Assets, expectation: Expectation) -> Verdict:
+    """`layout.complete`."""
+    if expectation.files is None:
+        return skip("no plan says which files there should be")
+    verdict = Verdict()
+    for path, kind in sorted(expectation.files.items()):
+        node = assets.files.get(path)
+        if node is None:
+            verdict.problems.append(f"{path} is missing")
+        elif node.kind != kind and node.kind != "unreadable":
+            verdict.problems.append(f"{path} is a {node.kind}, a {kind} belongs there")
+        else:
+            verdict.evidence.append(f"{path}: {kind}, {node.size} bytes")
+    return verdict
+
+
+def nothing_else(assets: Assets, expectation: Expectation) -> Verdict:
+    """`layout.nothing-else`."""
+    if expectation.files is None:
+        return skip("no plan says which files there should be")
+    allowed = {*expectation.files, *UNLISTED, STAND_IN}
+    strays = [path for path in assets.digests if path not in allowed and not path.startswith(VALIDATION)]
+    links = [
+        f"{entry.path} is a {entry.type}"
+        for entry in getattr(assets.inspection.facts, "entries", ())
+        if entry.type != "directory"
+    ]
+    return Verdict(problems=[f"{path} is not in the plan" for path in strays] + links)
+
+
+def checksums_complete(assets: Assets, expectation: Expectation) -> Verdict:
+    """`checksums.complete`."""
+    text = assets.text(CHECKSUMS)
+    if text is None:
+        if expectation.files is None:
+            return skip(f"there is no {CHECKSUMS}")
+        return Verdict(problems=[f"{CHECKSUMS} is missing"])
+    try:
+        listed = [path for path, _ in parse_checksums(text)]
+    except ChecksumsError as error:
+        return Verdict(problems=[str(error)])
+    wanted = {path for path in assets.digests if path not in UNLISTED}
+    problems = [f"{path} is not listed" for path in sorted(wanted - set(listed))]
+    problems += [
+        f"{path} is listed {listed.count(path)} times" for path in sorted(set(listed)) if listed.count(path) > 1
+    ]
+    problems += [f"{path} is listed, but is not there" for path in sorted(set(listed) - set(assets.digests))]
+    return Verdict(problems=problems, evidence=[f"{len(listed)} files are listed"])
+
+
+def checksums_true(assets: Assets, _: Expectation) -> Verdict:
+    """`checksums.true`."""
+    text = assets.text(CHECKSUMS)
+    if text is None:
+        return skip(f"there is no {CHECKSUMS}")
+    try:
+        listed = parse_checksums(text)
+    except ChecksumsError:
+        return skip("the list can't be read")
+    return Verdict(
+        problems=[
+            f"{path}: {digest} is listed, the file has {assets.digests[path]}"
+            for path, digest in listed
+            if path in assets.digests and assets.digests[path] != digest
+        ],
+        evidence=[f"{digest}  {path}" for path, digest in listed],
+    )
+
+
+def report_agrees(assets: Assets, expectation: Expectation) -> Verdict:
+    """`report.agrees`."""
+    text = assets.text(REPORT)
+    if text is None:
+        if expectation.files is None:
+            return skip(f"there is no {REPORT}")
+        return Verdict(problems=[f"{REPORT} is missing"])
+    try:
+        given = parse_report(text, REPORT)
+    except VerifyError as error:
+        return Verdict(problems=[str(error)])
+    actual = make_report(assets, expectation, Result(checks=()))
+    verdict = Verdict(evidence=[f"{len(given.files)} files, {len(given.extensions)} extensions as reported"])
+    for field in ("arch", "talos", "kernel", "extensions", "cmdlines"):
+        if getattr(given, field) != getattr(actual, field):
+            verdict.problems.append(f"{field}: {_plain(given, field)} is reported, found was {_plain(actual, field)}")
+    reported, found = ({file.path: file for file in report.files} for report in (given, actual))
+    for path in sorted(reported.keys() | found.keys()):
+        if path not in reported or path not in found:
+            where = "there, but not reported" if path in found else "reported, but not there"
+            verdict.problems.append(f"files: {path} is {where}")
+        elif reported[path] != found[path]:
+            verdict.problems.append(f"files: {path} is not the one that was reported")
+    if assets.text(REPORT_TEXT) is None:
+        verdict.problems.append(f"{REPORT_TEXT} is missing")
+    return verdict
+
+
+def _plain(report: Report, field: str) -> str:
+    value = getattr(report, field)
+    if isinstance(value, tuple):
+        return ", ".join(f"{extension.name} {extension.version}" for extension in report.extensions) or "none"
+    return str(value)
+
+
+def stand_in(assets: Assets, expectation: Expectation) -> Verdict:
+    """`report.stand-in`."""
+    wanted = assets.stand_in if expectation.stand_in is None else expectation.stand_in or assets.stand_in
+    verdict = Verdict(evidence=["stand-ins, and they say so" if wanted else "no stand-ins"])
+    if wanted and STAND_IN not in assets.files:
+        verdict.problems.append(f"the assets are stand-ins, but there is no {STAND_IN}")
+    text = assets.text(REPORT_TEXT)
+    if text is not None and wanted != text.startswith(STAND_IN_LINE):
+        says = "does not say" if wanted else "says"
+        verdict.problems.append(f"{REPORT_TEXT} {says} in its first line that the assets are stand-ins")
+    if expectation.stand_in is False and assets.stand_in:
+        verdict.problems.append("the plan is not of stand-ins, the assets are")
+    return verdict

@@ -1,0 +1,96 @@
+"""What an extension may carry: the rules of Talos's own validation, which its imager does not apply.
+
+Source: github.com/siderolabs/talos, pkg/machinery/extensions (`AllowedPaths`, `validateContents`) at the tags named.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from ci.verify.compatibility import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ci.inspect.models import Entry
+
+#: Since v1.10.
+_ALLOWED = (
+    "etc/cri/conf.d",
+    "etc/vulkan",
+    "usr/bin/ldconfig",
+    "usr/lib/firmware",
+    "usr/lib/ld-linux-x86-64.so.2",
+    "usr/lib/modules",
+    "usr/lib/udev/rules.d",
+    "usr/local",
+    "usr/share/egl",
+    "usr/share/glvnd",
+)
+#: What later versions added.
+_ADDED: tuple[tuple[tuple[int, int, int], tuple[str, ...]], ...] = (
+    ((1, 12, 0), ("usr/lib/ld-linux-aarch64.so.1",)),
+    (
+        (1, 13, 0),
+        (
+            "etc/ld.so.cache",
+            "etc/ld.so.conf",
+            "usr/bin/nvidia-cdi-hook",
+            "usr/bin/nvidia-ctk",
+            "usr/bin/nvidia-modprobe",
+            "usr/bin/nvidia-pcc",
+            "usr/bin/nvidia-smi",
+            "usr/bin/nvme",
+        ),
+    ),
+)
+
+#: Firmware runs on devices, whose processors are not the machine's: what lies here may be ELF of anything.
+FIRMWARE = ("usr/lib/firmware/", "lib/firmware/")
+
+#: Programs for the kernel's own virtual machine, the same on every machine.
+PORTABLE_MACHINES = ("0x00f7",)
+
+
+def allowed_paths(talos: str | None) -> tuple[str, ...]:
+    """Returns the beginnings that paths of an extension may have; without a version, those of the newest one known."""
+    version = parse_version(talos) if talos else None
+    added = [paths for since, paths in _ADDED if version is None or version >= since]
+    return tuple(sorted(_ALLOWED + tuple(path for paths in added for path in paths)))
+
+
+def path_problems(entries: Iterable[Entry], talos: str | None) -> Iterator[str]:
+    """Yields what an extension's root file system holds that Talos does not allow there."""
+    allowed = allowed_paths(talos)
+    for entry in entries:
+        if entry.type not in ("file", "directory", "symlink", "hardlink"):
+            yield f"/{entry.path} is a {entry.type}: only files, directories and links are allowed"
+        elif entry.type != "directory" and not entry.path.startswith(allowed):
+            yield f"/{entry.path} is outside of the allowed paths ({', '.join('/' + path for path in allowed)})"
+        elif entry.type == "symlink" and _leaves(entry.path, entry.target or ""):
+            yield f"/{entry.path} points to {entry.target!r}, above the root"
+
+
+def mode_problems(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yields what is writable by everyone. A link has no mode of its own."""
+    for entry in entries:
+        if entry.type in ("file", "directory") and entry.mode & 0o002:
+            yield f"/{entry.path} has the mode {entry.mode:04o}: writable by everyone"
+
+
+def foreign_programs(entries: Iterable[Entry], arch: str) -> Iterator[str]:
+    """Yields the ELF files that are not the machine's, firmware apart."""
+    for entry in entries:
+        if (
+            entry.machine is not None
+            and entry.machine not in (arch, *PORTABLE_MACHINES)
+            and not entry.path.startswith(FIRMWARE)
+        ):
+            yield f"/{entry.path} is an ELF file for {entry.machine}, {arch} is wanted"
+
+
+def _leaves(path: str, target: str) -> bool:
+    if target.startswith("/"):
+        return False
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), target)).startswith("..")

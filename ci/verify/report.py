@@ -1,0 +1,122 @@
+"""`validation/build-report.*`: what was built, what is inside, and how every check went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ci.verify.checksums import UNLISTED
+from ci.verify.model import Check, Expectation, Result, VerifyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ci.verify.assets import Assets
+
+STAND_IN_LINE = "STAND-IN: made from the lab's stand-in images. Not for real machines, not to be published."
+
+_MARKS = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ReportedFile(_Value):
+    """One file of the assets."""
+
+    path: str
+    kind: str
+    size: int
+    sha256: str
+
+
+class ReportedExtension(_Value):
+    """One extension of the initramfs."""
+
+    name: str
+    version: str
+    image: str
+
+
+class Report(_Value):
+    """The report's JSON document; the text says the same."""
+
+    format: int = 1
+    stand_in: bool
+    variant: str | None
+    arch: str | None
+    talos: str | None
+    #: Release of the kernel, as its banner says it.
+    kernel: str | None
+    extensions: tuple[ReportedExtension, ...]
+    #: Every command line by the path of what holds it.
+    cmdlines: dict[str, str]
+    files: tuple[ReportedFile, ...]
+    checks: tuple[Check, ...]
+    #: The plan as it was given: every input with its digest and reason.
+    plan: Any = None
+
+
+def make_report(assets: Assets, expectation: Expectation, result: Result, plan: Any = None) -> Report:
+    """Returns the report of a verification."""
+    initramfs = assets.initramfs[:1]
+    return Report(
+        stand_in=assets.stand_in if expectation.stand_in is None else expectation.stand_in,
+        variant=expectation.variant,
+        arch=expectation.arch,
+        talos=expectation.talos,
+        kernel=next((kernel.facts.version for kernel in assets.kernels), None),
+        extensions=tuple(
+            ReportedExtension(name=layer.name, version=layer.version, image=layer.image)
+            for found in initramfs
+            for layer in found.facts.layers or ()
+        ),
+        cmdlines=dict(assets.cmdlines()),
+        files=tuple(
+            ReportedFile(path=node.name, kind=node.kind, size=node.size, sha256=node.sha256)
+            for node in assets.inspection.contents
+            if node.name not in UNLISTED
+        ),
+        checks=result.checks,
+        plan=plan,
+    )
+
+
+def parse_report(text: str, name: str) -> Report:
+    """Returns the report in a JSON document."""
+    try:
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise VerifyError(f"{name}: {'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}") from error
+
+
+def render_report(report: Report) -> str:
+    """Returns the report as text; of stand-ins the first line says so."""
+    title = f"Talos boot assets: {report.variant or 'no variant named'}, {report.arch or 'unknown architecture'}"
+    lines = [STAND_IN_LINE] if report.stand_in else []
+    lines += [title, "", f"Talos       {report.talos or 'unknown'}", f"kernel      {report.kernel or 'unknown'}"]
+    lines += [f"extension   {extension.name} {extension.version}" for extension in report.extensions]
+    lines += [f"command line of {path}: {line}" for path, line in report.cmdlines.items()]
+    lines += ["", *(f"{file.sha256}  {file.size:>12}  {file.kind:<10}  {file.path}" for file in report.files)]
+    return "\n".join([*lines, "", render_checks(report.checks)]) + "\n"
+
+
+def render_checks(checks: tuple[Check, ...]) -> str:
+    """Returns one line a check, of failed and skipped ones with the evidence, and a last line that counts."""
+    width = max((len(check.id) for check in checks), default=0)
+    lines: list[str] = []
+    for check in checks:
+        lines.append(f"{_MARKS[check.status]}  {check.id:<{width}}  {check.sentence}")
+        if check.status != "pass":
+            lines += [f"{'':<{width + 8}}- {line}" for line in check.evidence]
+    count: Mapping[str, int] = {status: sum(check.status == status for check in checks) for status in _MARKS}
+    lines.append(f"{len(checks)} checks: {count['pass']} passed, {count['fail']} failed, {count['skip']} skipped")
+    return "\n".join(lines)
+
+
+def render_result(result: Result) -> str:
+    """Returns a verification as text."""
+    return render_checks(result.checks)

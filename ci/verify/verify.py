@@ -1,0 +1,109 @@
+"""The requirements of boot assets, each with an id that stays, and the run of all of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ci.inspect import inspect_path
+from ci.verify import checks_boot as boot
+from ci.verify import checks_extensions as extensions
+from ci.verify import checks_files as files
+from ci.verify.assets import VALIDATION, Assets, expected_of, read_assets
+from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, render_checksums
+from ci.verify.model import Expectation, Requirement, Result
+from ci.verify.report import make_report, render_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REQUIREMENTS: tuple[Requirement, ...] = tuple(
+    Requirement(*row)
+    for row in (
+        ("files.readable", "Every file can be read to its end as what it is.", files.readable),
+        ("layout.complete", "Every planned output is in its place and is of its kind.", files.complete),
+        ("layout.nothing-else", "Nothing lies beside the planned outputs.", files.nothing_else),
+        ("checksums.complete", "checksums.sha256 lists every file, once.", files.checksums_complete),
+        ("checksums.true", "Every file has the checksum that is listed.", files.checksums_true),
+        ("kernel.machine", "Every kernel is an EFI image of the wanted architecture.", boot.kernel_machine),
+        ("kernel.same", "Every output that embeds a kernel embeds the same one.", boot.kernel_same),
+        ("initramfs.base", "The initramfs holds Talos's init and root file system.", extensions.base),
+        ("initramfs.duplicates", "No name is in the initramfs twice.", extensions.duplicates),
+        ("initramfs.nothing-else", "The initramfs holds nothing that Talos does not look for.", extensions.strays),
+        ("initramfs.same", "Every output that embeds an initramfs embeds the same one.", boot.initramfs_same),
+        ("extensions.listed", "extensions.yaml lists the images in the initramfs, each once.", extensions.listed),
+        ("extensions.planned", "The extensions are those planned, no more and no fewer.", extensions.planned),
+        ("extensions.absent", "There is no trace of what the variant must not have.", extensions.absent),
+        ("extensions.unique", "No two extensions have the same name.", extensions.unique),
+        ("extensions.compatible", "Every extension is compatible with the Talos version.", extensions.compatible),
+        ("extensions.paths", "Extensions carry files only where Talos allows them.", extensions.paths),
+        ("extensions.modes", "Nothing in an extension is writable by everyone.", extensions.modes),
+        ("extensions.overlap", "No two extensions carry different files at the same path.", extensions.overlap),
+        ("elf.machine", "Every program and module is for the wanted architecture.", extensions.elf_machine),
+        ("modules.kernel", "Every kernel module is for the kernel that is there.", extensions.modules_kernel),
+        ("modules.index", "The modules of extensions are in an index of their own.", extensions.modules_index),
+        ("uki.machine", "Every unified kernel image is for the wanted architecture.", boot.uki_machine),
+        ("uki.sections", "Every unified kernel image has all its sections.", boot.uki_sections),
+        ("uki.version", "Every unified kernel image names the Talos version.", boot.uki_version),
+        ("uki.release", "Every unified kernel image names the release of its kernel.", boot.uki_release),
+        ("cmdline.arguments", "Every command line has the planned arguments.", boot.cmdline_arguments),
+        ("boot-loader.machine", "Every boot loader is for the wanted architecture.", boot.loader_machine),
+        ("installer.architecture", "The installer image is for the wanted architecture.", boot.installer_architecture),
+        ("installer.boot-files", "The installer holds UKI and boot loader where it looks.", boot.installer_boot_files),
+        ("installer.entrypoint", "The installer image holds the program that it starts.", boot.installer_entrypoint),
+        ("installer.digests", "The installer image's digests are true.", boot.installer_digests),
+        ("installer.version", "The installer image is of the Talos version.", boot.installer_version),
+        ("media.bootable", "ISO and disk images hold a boot loader where firmware looks.", boot.media_bootable),
+        ("disk.partitions", "Disk images have an EFI system and a META partition.", boot.disk_partitions),
+        ("report.agrees", "The build report says what the files are.", files.report_agrees),
+        ("report.stand-in", "Stand-ins say that they are some.", files.stand_in),
+    )
+)
+
+#: Not asked before the report is written.
+_OF_THE_REPORT = ("report.agrees", "report.stand-in")
+
+
+def verify_assets(assets: Assets, expectation: Expectation | None = None, leave_out: tuple[str, ...] = ()) -> Result:
+    """Returns how every check went; all are run, whatever fails."""
+    expected = expected_of(assets, expectation)
+    return Result(
+        checks=tuple(
+            requirement.run(assets, expected).check(requirement.id, requirement.sentence)
+            for requirement in REQUIREMENTS
+            if requirement.id not in leave_out
+        )
+    )
+
+
+def verify(folder: Path, expectation: Expectation | None = None) -> Result:
+    """Checks a folder of boot assets of any origin against what is expected of it.
+
+    Without an expectation the assets must agree with themselves: one architecture, one Talos version, the same kernel
+    and initramfs everywhere. Raises `VerifyError` or `InspectError` only where there is nothing to check.
+    """
+    return verify_assets(read_assets(folder), expectation)
+
+
+def seal(folder: Path, expectation: Expectation, plan: Any = None) -> Result:
+    """Writes `checksums.sha256` and `validation/build-report.*` into a folder of new assets, and returns the checks.
+
+    Both are written whatever the checks say.
+    """
+    assets = read_assets(folder)
+    (assets.root / CHECKSUMS).write_text(render_checksums(assets.digests), encoding="utf-8")
+    assets = _with_checksums(assets)
+    result = verify_assets(assets, expectation, leave_out=_OF_THE_REPORT)
+    report = make_report(assets, expected_of(assets, expectation), result, plan)
+    (assets.root / VALIDATION).mkdir(exist_ok=True)
+    document = json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=False, ensure_ascii=False)
+    (assets.root / REPORT).write_text(document + "\n", encoding="utf-8")
+    (assets.root / REPORT_TEXT).write_text(render_report(report), encoding="utf-8")
+    return result
+
+
+def _with_checksums(assets: Assets) -> Assets:
+    """Returns the same assets with the list that was just written, without reading them all again."""
+    written = inspect_path(assets.root / CHECKSUMS).model_copy(update={"name": CHECKSUMS})
+    others = [node for node in assets.inspection.contents if node.name != CHECKSUMS]
+    return Assets(assets.inspection.model_copy(update={"contents": (*others, written)}), assets.root)

@@ -1,0 +1,5 @@
+"""The fields of Dagger's schema: importing this registers every resolver."""
+
+from embedded.engine.api import changeset, container, directory, file, git, host, images, query, secret
+
+__all__ = ["changeset", "container", "directory", "file", "git", "host", "images", "query", "secret"]

@@ -1,0 +1,194 @@
+"""The state of one session: its objects by id, its secrets, and the way to BuildKit."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from embedded.engine import llb
+from embedded.engine.api.values import Directory, File
+from embedded.engine.attachables import Attachables
+from embedded.engine.buildkit import BuildKit, FileStat, SolveError
+from embedded.engine.errors import EngineError, ExecFailedError
+
+T = TypeVar("T")
+
+HELPER_PATH = "/dev/.exec/helper"
+"""Where the exec helper lies in a container: below `/dev`, which no image brings along."""
+HELPER_FAILED = 121
+"""Exit code of the exec helper itself; what it says stands on stderr."""
+UNEXPECTED_SUCCESS = 120
+"""Exit code of the exec helper where a command succeeded that was expected to fail."""
+
+
+class Module(Protocol):
+    """The loaded module, as the schema's resolvers reach it; `module/bound.py` implements it."""
+
+    def owns(self, type_name: str, field: str) -> bool: ...
+
+    async def resolve(
+        self, source: Any, engine: Engine, type_name: str, field: str, given: dict[str, Any]
+    ) -> Any: ...
+
+
+@dataclass
+class Engine:
+    """What resolvers work with."""
+
+    bk: BuildKit
+    attachables: Attachables
+    platform: str
+    workdir: Path
+    """The folder of who called; relative paths start there."""
+    scratch: Path
+    """A folder of this session's own, removed with it."""
+    helper: llb.Output
+    """The exec helper: a tree with `/exec-helper`."""
+    ca_bundle: Path | None = None
+    unreachable_hint: str = ""
+    """Said when a registry can't be reached."""
+    env: dict[str, str] = field(default_factory=dict[str, str])
+    secrets: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    offered: set[str] = field(default_factory=set[str])
+    tarballs: Path | None = None
+    """Where image archives are kept from session to session."""
+    module: Module | None = None
+    _objects: dict[str, Any] = field(default_factory=dict[str, Any])
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
+
+    # --- objects ------------------------------------------------------------------------------------------------
+
+    def id_of(self, value: Any) -> str:
+        """An opaque id, valid in this session: equal values have equal ids."""
+        name = f"{value.TYPE}:{hashlib.sha256(repr(value).encode()).hexdigest()[:32]}"
+        identifier = base64.urlsafe_b64encode(name.encode()).decode()
+        self._objects[identifier] = value
+        return identifier
+
+    def load(self, identifier: str, kind: type[T]) -> T:
+        try:
+            value = self._objects[identifier]
+        except KeyError:
+            raise EngineError(f"no object has the id {identifier!r} in this session") from None
+        if not isinstance(value, kind):
+            raise EngineError(f"the id {identifier!r} is of a {value.TYPE}, not of a {kind.__name__}")
+        return value
+
+    def lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    # --- evaluation -----------------------------------------------------------------------------------------------
+
+    async def solve(self, tree: llb.Output) -> str:
+        """Evaluate a tree; a failed exec becomes the error that `dagger-io` knows."""
+        try:
+            return await self.bk.solve(tree)
+        except SolveError as error:
+            raise await self.explain(error) from None
+
+    async def export_tree(self, tree: llb.Output, exporter: str, attrs: Mapping[str, str]) -> dict[str, str]:
+        try:
+            return await self.bk.export(tree, exporter, attrs)
+        except SolveError as error:
+            raise await self.explain(error) from None
+
+    async def explain(self, error: SolveError) -> EngineError:
+        if error.args_of_exec[:1] != (HELPER_PATH,) or error.exit_code is None:
+            return self.reworded(error)
+        instructions, *command = error.args_of_exec[1:]
+        stdout, stderr = (text.decode(errors="replace").strip() for text in await self.bk.streams(error.vertex))
+        code = error.exit_code
+        if code == UNEXPECTED_SUCCESS and json.loads(instructions).get("expect") == "FAILURE":
+            code = 0
+        if code == HELPER_FAILED and "exec helper:" in stderr:
+            return EngineError(stderr.splitlines()[-1])
+        return ExecFailedError(command, code, stdout, stderr)
+
+    def reworded(self, error: SolveError) -> EngineError:
+        """Say what BuildKit's text means for who reads it."""
+        text = error.message
+        if "no space left on device" in text:
+            return EngineError(
+                f"the disk of the engine's cache is full: {text}",
+                "Make room, or give the engine's cache back with: python -m embedded prune",
+            )
+        if "is not allowed" in text and "security.insecure" in text:
+            return EngineError(
+                "this engine refuses privileged execs (security.insecure)",
+                "Allow it in its buildkitd.toml: insecure-entitlements = [ \"security.insecure\" ]",
+            )
+        if self.unreachable_hint and any(sign in text for sign in UNREACHABLE):
+            return EngineError(text, self.unreachable_hint)
+        return error
+
+    def unresolved(self, registry: str, reference: str, platform: str, error: SolveError) -> EngineError:
+        """An image that could not be looked up: the registry, the cause, and the way out if it can't be reached."""
+        text = f'failed to resolve image "{reference}" (platform: "{platform}"): {error.message}'
+        if any(sign in error.message for sign in UNREACHABLE):
+            return EngineError(f"the registry {registry} can't be reached: {text}", self.unreachable_hint)
+        return EngineError(text)
+
+    async def entries(self, directory: Directory, path: str = "") -> list[FileStat]:
+        reference = await self.solve(directory.tree)
+        full = directory.at(path)
+        if not reference and full != "/":
+            raise missing(path or directory.path)
+        try:
+            return await self.bk.read_dir(reference, full)
+        except SolveError as error:
+            raise _worded(error, path or directory.path) from None
+
+    async def stat(self, tree: llb.Output, path: str, shown: str) -> FileStat:
+        reference = await self.solve(tree)
+        if not reference:
+            if path == "/":
+                return FileStat("/", (1 << 31) | 0o755, 0, "")
+            raise missing(shown)
+        try:
+            return await self.bk.stat(reference, path)
+        except SolveError as error:
+            raise _worded(error, shown) from None
+
+    async def contents(self, file: File) -> bytes:
+        stat = await self.stat(file.tree, file.path, file.path.lstrip("/"))
+        if stat.is_dir:
+            raise EngineError(f"path {file.path.lstrip('/')} is a directory, not a file")
+        reference = await self.solve(file.tree)
+        try:
+            return await self.bk.read_file(reference, file.path)
+        except SolveError as error:
+            raise _worded(error, file.path.lstrip("/")) from None
+
+
+UNREACHABLE = (
+    "dial tcp",
+    "no such host",
+    "i/o timeout",
+    "connection refused",
+    "network is unreachable",
+    "TLS handshake",
+    "x509:",
+    "server misbehaving",
+    "403 Forbidden",
+    "deadline exceeded",
+    "EOF",
+)
+"""Signs in BuildKit's texts that a host could not be reached at all."""
+
+
+def missing(path: str) -> EngineError:
+    return EngineError(f"stat {path.lstrip('/')}: no such file or directory")
+
+
+def _worded(error: SolveError, path: str) -> EngineError:
+    if "no such file or directory" in error.message:
+        return missing(path)
+    if "not a directory" in error.message:
+        return EngineError(f"path {path.lstrip('/')} is a file, not a directory")
+    return error

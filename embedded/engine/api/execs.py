@@ -1,0 +1,153 @@
+"""`Container.withExec`: a container and a command become one exec of BuildKit.
+
+Every command is run by the exec helper (`embedded/tools/exec`), which does what BuildKit's definition has no word for:
+standard input, redirects, output that is kept beside the cached result, secrets scrubbed from the logs. It and the
+folder for that output are mounted below `/dev`, which no image brings along, so that no trace stays in the root.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from embedded.engine import llb
+from embedded.engine.api import trees
+from embedded.engine.api.context import HELPER_PATH, Engine
+from embedded.engine.api.values import CacheVolume, Container, Directory, File, LastExec, MountPoint
+
+OUTPUT_MOUNT = "/dev/.exec/out"
+OUTPUT_FOLDER = "kept"
+CA_PATH = "/dev/.exec/ca.pem"
+STDIN_PATH = "/dev/.exec/stdin"
+CA_SECRET = "host-ca-bundle"
+INLINE_STDIN = 32 << 10
+"""Bytes of standard input that travel in the helper's argument; the kernel takes 128 KiB in one."""
+
+# the helper may run as any user, and the root of an empty mount belongs to root
+_OUTPUT = llb.file_op(llb.SCRATCH, [trees.make_folder("/" + OUTPUT_FOLDER, 0o777)], "make room for the output")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What `withExec` was asked for, expanded."""
+
+    args: tuple[str, ...]
+    stdin: str = ""
+    redirect_stdin: str = ""
+    redirect_stdout: str = ""
+    redirect_stderr: str = ""
+    expect: str = "SUCCESS"
+    insecure: bool = False
+
+
+def cache_id(volume: CacheVolume, owner: str) -> str:
+    return "/".join(["cozystack-talos", volume.key, *([owner] if owner else [])])
+
+
+def _owner_ids(owner: str) -> tuple[int, int]:
+    user, _, group = owner.partition(":")
+    return (int(user), int(group or user)) if user.isdigit() else (0, 0)
+
+
+def _mount(point: MountPoint) -> llb.Mount:
+    match point.kind:
+        case "directory":
+            assert isinstance(point.source, Directory)
+            return llb.Mount(
+                point.path, tree=point.source.tree, selector=point.source.path, writable=not point.read_only
+            )
+        case "file":
+            # changes are dropped, and so BuildKit keys the exec by the file's content, not by where it came from
+            assert isinstance(point.source, File)
+            return llb.Mount(point.path, tree=point.source.tree, selector=point.source.path)
+        case "cache":
+            assert point.cache is not None
+            seed = point.cache.source or (point.source if isinstance(point.source, Directory) else None)
+            tree = trees.rooted(seed).tree if seed else llb.SCRATCH
+            if point.owner:
+                tree = llb.file_op(llb.SCRATCH, _seed(seed, point.owner), "seed the cache")
+            return llb.Mount(
+                point.path, "cache", tree, cache_id=cache_id(point.cache, point.owner), sharing=point.sharing
+            )
+        case "secret":
+            assert point.secret is not None
+            owner = _owner_ids(point.owner)
+            return llb.Mount(point.path, "secret", secret_id=point.secret.secret_id, owner=owner, mode=point.mode)
+        case _:
+            return llb.Mount(point.path, "tmpfs", size=point.size)
+
+
+def _seed(seed: Directory | None, owner: str) -> list[llb.FileAction]:
+    filled = [trees.copy(seed, "/", owner=owner)] if seed and not seed.is_empty else []
+    return filled or [trees.make_folder("/", 0o755, owner)]
+
+
+def spec_of(container: Container, command: Command, ca: bool) -> dict[str, object]:
+    """The exec helper's instructions (see `embedded/tools/exec`), without what is not asked for."""
+    given = {
+        "out": posixpath.join(OUTPUT_MOUNT, OUTPUT_FOLDER),
+        "expect": command.expect,
+        "stdin": command.stdin if len(command.stdin.encode()) <= INLINE_STDIN else "",
+        "redirectStdin": command.redirect_stdin or (STDIN_PATH if _large(command) else ""),
+        "redirectStdout": command.redirect_stdout,
+        "redirectStderr": command.redirect_stderr,
+        "scrubEnv": [name for name, _ in container.secret_env],
+        "scrubFiles": [point.path for point in container.mounts if point.kind == "secret"],
+        "ca": CA_PATH if ca else "",
+    }
+    return {key: value for key, value in given.items() if value}
+
+
+def _large(command: Command) -> bool:
+    return len(command.stdin.encode()) > INLINE_STDIN
+
+
+def with_exec(engine: Engine, container: Container, command: Command) -> Container:
+    """The container after the command; nothing runs until something of it is asked for."""
+    ca = engine.ca_bundle is not None
+    points = [_mount(point) for point in container.mounts]
+    helpers = [
+        llb.Mount(OUTPUT_MOUNT, tree=_OUTPUT, writable=True),
+        llb.Mount(HELPER_PATH, tree=engine.helper, selector="/exec-helper"),
+    ]
+    if ca:
+        helpers.append(llb.Mount(CA_PATH, "secret", secret_id=CA_SECRET, mode=0o444))
+    if _large(command):
+        text = trees.with_new_file(Directory(), "stdin", command.stdin.encode(), 0o444)
+        helpers.append(llb.Mount(STDIN_PATH, tree=text.tree, selector="/stdin"))
+    spec = json.dumps(spec_of(container, command, ca), sort_keys=True, ensure_ascii=False)
+    _, outputs = llb.exec_op(
+        llb.Exec(
+            args=(HELPER_PATH, spec, *command.args),
+            env=tuple(f"{name}={value}" for name, value in container.settings.env),
+            cwd=container.absolute("."),
+            user=container.settings.user,
+            mounts=(llb.Mount("/", tree=container.root, writable=True), *helpers, *points),
+            secret_env=tuple((name, secret.secret_id) for name, secret in container.secret_env),
+            insecure=command.insecure,
+            platform=container.platform,
+            name=f"exec {_shown(command.args)}",
+        )
+    )
+    root, kept, after = outputs[0], outputs[1], outputs[1 + len(helpers) :]
+    assert root is not None and kept is not None
+    return replace(
+        container,
+        root=root,
+        mounts=tuple(_after(point, tree) for point, tree in zip(container.mounts, after, strict=True)),
+        last=LastExec(kept),
+        image_ref="",
+    )
+
+
+def _after(point: MountPoint, tree: llb.Output | None) -> MountPoint:
+    if tree is None or not isinstance(point.source, Directory):
+        return point
+    return replace(point, source=Directory(tree, point.source.path))
+
+
+def _shown(args: Sequence[str]) -> str:
+    text = " ".join(args).replace("\n", " ")
+    return text if len(text) <= 100 else text[:99] + "…"

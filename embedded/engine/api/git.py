@@ -1,0 +1,172 @@
+"""Git repositories: BuildKit fetches the trees, the machine's `git ls-remote` tells refs and commits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from packaging.version import InvalidVersion, Version
+from wcmatch import fnmatch
+
+from embedded.engine import llb
+from embedded.engine.api.context import Engine
+from embedded.engine.api.registry import resolver
+from embedded.engine.api.values import Directory
+from embedded.engine.errors import EngineError, UnsupportedError
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SCHEME = re.compile(r"^[a-z]+://|^git@")
+
+
+@dataclass(frozen=True)
+class GitRepository:
+    TYPE: ClassVar[str] = "GitRepository"
+    url: str
+    keep_git_dir: bool = True
+
+
+@dataclass(frozen=True)
+class GitRef:
+    """A ref with the commit that it was when it was asked for."""
+
+    TYPE: ClassVar[str] = "GitRef"
+    repository: GitRepository
+    ref: str
+    commit: str
+
+
+@resolver("Query", "git")
+async def git(
+    _: object, engine: Engine, url: str, keep_git_dir: bool = True, **special: Any
+) -> GitRepository:
+    if asked := [name for name, value in special.items() if value]:
+        raise UnsupportedError(f"Query.git({', '.join(asked)}: …)")
+    return GitRepository(url if _SCHEME.match(url) else f"https://{url}", keep_git_dir)
+
+
+async def ls_remote(repository: GitRepository, *patterns: str) -> dict[str, str]:
+    """Ref → commit, annotated tags already followed to their commit."""
+    process = await asyncio.create_subprocess_exec(
+        "git",
+        "ls-remote",
+        "--",
+        repository.url,
+        *patterns,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"GIT_TERMINAL_PROMPT": "0"},
+    )
+    out, err = await process.communicate()
+    if process.returncode:
+        cause = err.decode(errors="replace").strip().splitlines()
+        raise EngineError(
+            f"can't read the git repository {repository.url}: {cause[-1] if cause else 'no answer'}",
+            "Check the address and that it can be reached from here; a local folder works too.",
+        )
+    refs: dict[str, str] = {}
+    for line in out.decode().splitlines():
+        commit, _, name = line.partition("\t")
+        if name.endswith("^{}"):
+            refs[name[:-3]] = commit
+        else:
+            refs.setdefault(name, commit)
+    return refs
+
+
+async def _find(repository: GitRepository, *names: str) -> GitRef:
+    refs = await ls_remote(repository, *names, *(f"{name}^{{}}" for name in names))
+    for name in names:
+        if name in refs:
+            return GitRef(repository, name, refs[name])
+    raise EngineError(f"the git repository {repository.url} has no ref {names[0].removeprefix('refs/tags/')!r}")
+
+
+@resolver("GitRepository", "ref")
+async def ref(self: GitRepository, engine: Engine, name: str) -> GitRef:
+    if _COMMIT.fullmatch(name):
+        return GitRef(self, name, name)
+    if name.startswith("refs/") or name == "HEAD":
+        return await _find(self, name)
+    return await _find(self, f"refs/tags/{name}", f"refs/heads/{name}")
+
+
+@resolver("GitRepository", "tag")
+async def tag(self: GitRepository, engine: Engine, name: str) -> GitRef:
+    return await _find(self, f"refs/tags/{name.removeprefix('refs/tags/')}")
+
+
+@resolver("GitRepository", "branch")
+async def branch(self: GitRepository, engine: Engine, name: str) -> GitRef:
+    return await _find(self, f"refs/heads/{name.removeprefix('refs/heads/')}")
+
+
+@resolver("GitRepository", "commit")
+async def commit(self: GitRepository, engine: Engine, id: str) -> GitRef:
+    if not _COMMIT.fullmatch(id):
+        raise EngineError(f"not a commit: {id!r}; it takes all 40 hexadecimal digits")
+    return GitRef(self, id, id)
+
+
+@resolver("GitRepository", "head")
+async def head(self: GitRepository, engine: Engine) -> GitRef:
+    return await _find(self, "HEAD")
+
+
+@resolver("GitRepository", "url")
+async def url(self: GitRepository, engine: Engine) -> str:
+    return self.url
+
+
+async def _names(self: GitRepository, prefix: str, patterns: list[str] | None) -> list[str]:
+    names = [name.removeprefix(prefix) for name in await ls_remote(self) if name.startswith(prefix)]
+    return sorted(name for name in names if not patterns or fnmatch.fnmatch(name, patterns))
+
+
+@resolver("GitRepository", "tags")
+async def tags(self: GitRepository, engine: Engine, patterns: list[str] | None = None) -> list[str]:
+    return await _names(self, "refs/tags/", patterns)
+
+
+@resolver("GitRepository", "branches")
+async def branches(self: GitRepository, engine: Engine, patterns: list[str] | None = None) -> list[str]:
+    return await _names(self, "refs/heads/", patterns)
+
+
+@resolver("GitRepository", "latestVersion")
+async def latest_version(self: GitRepository, engine: Engine) -> GitRef:
+    versions: list[tuple[Version, str]] = []
+    for name in await _names(self, "refs/tags/", ["v*"]):
+        try:
+            version = Version(name)
+        except InvalidVersion:
+            continue
+        if not version.is_prerelease:
+            versions.append((version, name))
+    if not versions:
+        raise EngineError(f"the git repository {self.url} has no tag that is a version")
+    return await _find(self, f"refs/tags/{max(versions)[1]}")
+
+
+@resolver("GitRef", "commit")
+async def ref_commit(self: GitRef, engine: Engine) -> str:
+    return self.commit
+
+
+@resolver("GitRef", "ref")
+async def ref_name(self: GitRef, engine: Engine) -> str:
+    return self.ref
+
+
+@resolver("GitRef", "tree")
+async def tree(
+    self: GitRef, engine: Engine, discard_git_dir: bool = False, depth: int = 1, include_tags: bool = False
+) -> Directory:
+    remote = re.sub(r"^[a-z]+://", "", self.repository.url)
+    attrs = {"git.fullurl": self.repository.url, "git.checksum": self.commit}
+    if self.repository.keep_git_dir and not discard_git_dir:
+        attrs["git.keepgitdir"] = "true"
+    name = f"fetch {self.repository.url} {self.ref}"
+    return Directory(llb.source(f"git://{remote}#{self.ref}", attrs, name=name))

@@ -1,0 +1,114 @@
+"""What BuildKit may ask of its client during a solve: folders, secrets, credentials, OCI layouts, places to write.
+
+The `session-helper` (a Go program on BuildKit's own `session` package) answers it; this is its controller. One line of
+JSON goes to its standard input for each thing offered, so that no secret ever stands in an argument or the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from embedded.engine.errors import EngineError
+
+START_SECONDS = 20
+
+
+class Attachables:
+    """The session of one call, open between `start` and `close`."""
+
+    def __init__(self, program: Path, address: str) -> None:
+        self._program = program
+        self._address = address
+        self._process: asyncio.subprocess.Process | None = None
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._number = 0
+        self._exports = asyncio.Lock()
+        self.id = ""
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            str(self._program),
+            "--addr",
+            self._address,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the command line, which ends this one in order
+        )
+        assert self._process.stdout is not None
+        line = b""
+        with contextlib.suppress(asyncio.TimeoutError):
+            line = await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)
+        try:
+            self.id = json.loads(line)["id"]
+        except (ValueError, KeyError):
+            cause = await self._last_words()
+            raise EngineError(f"the BuildKit engine at {self._address} does not open a session: {cause}") from None
+        self._reader = asyncio.create_task(self._read())
+
+    async def _last_words(self) -> str:
+        assert self._process is not None and self._process.stderr is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        words = (await self._process.stderr.read()).decode(errors="replace").strip()
+        return words.splitlines()[-1] if words else "no answer"
+
+    async def close(self) -> None:
+        if self._process is None:
+            return
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), 1)
+        except asyncio.TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def _read(self) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            answer: dict[str, Any] = json.loads(line)
+            if waiting := self._answers.pop(answer.get("n", -1), None):
+                waiting.set_result(answer)
+        for waiting in self._answers.values():
+            waiting.set_result({"error": "the session ended"})
+
+    async def _tell(self, op: str, **fields: Any) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        self._number += 1
+        answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
+        self._process.stdin.write(json.dumps({"n": self._number, "op": op, **fields}).encode() + b"\n")
+        await self._process.stdin.drain()
+        if error := (await answer).get("error"):
+            raise EngineError(f"the session of the BuildKit engine refused {op}: {error}")
+
+    async def offer_folder(self, name: str, path: Path) -> None:
+        """Answer for the source `local://NAME`."""
+        await self._tell("dir", name=name, path=str(path))
+
+    async def offer_secret(self, secret_id: str, value: bytes) -> None:
+        await self._tell("secret", id=secret_id, value=base64.b64encode(value).decode())
+
+    async def offer_credentials(self, host: str, username: str, password: bytes) -> None:
+        await self._tell("auth", host=host, username=username, password=base64.b64encode(password).decode())
+
+    async def offer_layout(self, name: str, path: Path) -> None:
+        """Answer for sources `oci-layout://…` whose attribute `oci.store` is NAME."""
+        await self._tell("store", name=name, path=str(path))
+
+    @contextlib.asynccontextmanager
+    async def target(self, *, folder: Path | None = None, file: Path | None = None) -> Any:
+        """Where the one export that runs inside this context writes. Exports wait for each other."""
+        async with self._exports:
+            place = {"dir": str(folder)} if folder else {"file": str(file)}
+            await self._tell("target", index=0, **place)
+            yield

@@ -1,0 +1,382 @@
+"""The client of buildkitd: one build kept open for a session, through whose gateway trees are solved and read.
+
+An empty `Control.Solve` keeps the build's results alive; `LLBBridge` calls that carry its id as metadata
+(`buildkit-controlapi-buildid`) solve definitions, list, read and resolve images in milliseconds, and never export.
+What leaves BuildKit (exports, pushes) goes through a `Control.Solve` of its own with an exporter.
+Source of the calls: BuildKit's `control.proto` and `gateway.proto`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from embedded.engine import llb
+from embedded.engine.errors import EngineError
+from embedded.engine.events import StepEvent
+from embedded.engine.protos import control, gateway, rpc_status
+
+CONTROL = "/moby.buildkit.v1.Control/"
+BRIDGE = "/moby.buildkit.v1.frontend.LLBBridge/"
+READ_CHUNK = 8 << 20
+INSECURE = "security.insecure"
+LOG_WAIT_SECONDS = 3.0
+ATTEMPTS = 3
+SECOND_FAILURE = "releasing already released reference"
+
+_EXIT_CODE = re.compile(r"exit code: (\d+)")
+
+
+class SolveError(EngineError):
+    """A solve failed: BuildKit's text, and which vertex it was if it was one.
+
+    `args` and `exit_code` are those of a failed exec. The vertex is known by BuildKit's own digest of it, which is not
+    that of the bytes that were sent: it marshals operations anew.
+    """
+
+    def __init__(
+        self, message: str, vertex: str = "", args: tuple[str, ...] = (), exit_code: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.vertex = vertex
+        self.args_of_exec = args
+        self.exit_code = exit_code
+
+
+class EngineGoneError(EngineError):
+    """buildkitd went away in the middle."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"the BuildKit engine went away in the middle of the work: {cause}",
+            "Call again: it is started anew and what was finished is still in its cache.",
+        )
+
+
+@dataclass
+class _Vertex:
+    """What was seen of a vertex: its log, and whether it has ended."""
+
+    name: str = ""
+    chunks: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A solved tree: the build that holds it, and its id there. The empty tree has neither."""
+
+    build: str
+    id: str
+
+    def __bool__(self) -> bool:
+        return bool(self.id)
+
+
+EMPTY = Ref("", "")
+
+
+@dataclass(frozen=True)
+class FileStat:
+    """A file's entry in a listing; mode is Go's, as fsutil gives it."""
+
+    name: str
+    mode: int
+    size: int
+    link: str
+
+    @property
+    def is_dir(self) -> bool:
+        return bool(self.mode & (1 << 31))
+
+    @property
+    def is_symlink(self) -> bool:
+        return bool(self.mode & (1 << 27))
+
+    @property
+    def permissions(self) -> int:
+        return self.mode & 0o777
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """An image reference resolved: its digest, and the OCI image config of the wanted platform."""
+
+    reference: str
+    digest: str
+    config: dict[str, Any]
+
+
+class BuildKit:
+    """A connection to buildkitd for one session."""
+
+    def __init__(self, address: str, session_id: str, on_step: Callable[[StepEvent], None] | None = None) -> None:
+        self._address = address
+        self._session = session_id
+        self._on_step = on_step
+        self._channel: Any = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._builds: dict[bool, asyncio.Task[str]] = {}
+        self._refs: dict[tuple[str, int], asyncio.Task[Ref]] = {}
+        self._images: dict[tuple[str, str], asyncio.Task[ImageConfig]] = {}
+        self._vertices: dict[str, _Vertex] = {}
+        self._closing = False
+
+    async def __aenter__(self) -> BuildKit:
+        unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self._channel = grpc.aio.insecure_channel(self._address, options=unlimited)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        # buildkitd cancels what a closed connection asked for
+        await self._channel.close(grace=None)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- calls ------------------------------------------------------------------------------------------------
+
+    def _unary(self, path: str, answer: Any) -> Any:
+        return self._channel.unary_unary(
+            path, request_serializer=lambda m: m.SerializeToString(), response_deserializer=answer.FromString
+        )
+
+    async def _call(self, path: str, request: Any, answer: Any, metadata: tuple[tuple[str, str], ...] = ()) -> Any:
+        try:
+            return await self._unary(path, answer)(request, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise solve_error(error) from None
+
+    async def _bridge(self, build: str, method: str, request: Any, answer: Any) -> Any:
+        return await self._call(BRIDGE + method, request, answer, (("buildkit-controlapi-buildid", build),))
+
+    async def _build(self, insecure: bool) -> str:
+        if insecure not in self._builds:
+            self._builds[insecure] = asyncio.create_task(self._open_build(insecure))
+        return await asyncio.shield(self._builds[insecure])
+
+    async def _open_build(self, insecure: bool) -> str:
+        reference = secrets.token_hex(16)
+        request = control.SolveRequest(
+            Ref=reference, Session=self._session, Internal=True, Entitlements=[INSECURE] if insecure else []
+        )
+        solve = self._spawn(self._call(CONTROL + "Solve", request, control.SolveResponse))
+        self._spawn(self._watch(reference))
+        first = self._spawn(self._bridge(reference, "Ping", gateway.PingRequest(), gateway.PongResponse))
+        await asyncio.wait({solve, first}, return_when=asyncio.FIRST_COMPLETED)
+        if solve.done() and not self._closing:
+            first.cancel()
+            raise solve.exception() or EngineGoneError("the build ended at once")
+        await first
+        return reference
+
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # an error is looked at by who awaits the task, or belongs to a build that is being closed
+        task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        return task
+
+    # --- progress ---------------------------------------------------------------------------------------------
+
+    async def _watch(self, reference: str) -> None:
+        """Follow a build's progress: keep the logs of its vertices, and tell who listens."""
+        stream = self._channel.unary_stream(
+            CONTROL + "Status",
+            request_serializer=lambda m: m.SerializeToString(),
+            response_deserializer=control.StatusResponse.FromString,
+        )
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            async for response in stream(control.StatusRequest(Ref=reference)):
+                self._note(response)
+        for vertex in self._vertices.values():
+            vertex.ended.set()
+
+    def _note(self, response: Any) -> None:
+        for log in response.logs:
+            seen = self._vertices.setdefault(log.vertex, _Vertex())
+            seen.chunks.append((log.stream, log.msg))
+            if self._on_step:
+                self._on_step(StepEvent(id=log.vertex, name=seen.name, log=log.msg.decode(errors="replace")))
+        for vertex in response.vertexes:
+            seen = self._vertices.setdefault(vertex.digest, _Vertex())
+            seen.name = vertex.name
+            started, completed = vertex.HasField("started"), vertex.HasField("completed")
+            if started and not completed:
+                seen.ended.clear()
+            if completed:
+                seen.ended.set()
+            if self._on_step:
+                self._on_step(
+                    StepEvent(
+                        id=vertex.digest,
+                        name=vertex.name,
+                        started=vertex.started.ToNanoseconds() / 1e9 if started else None,
+                        completed=vertex.completed.ToNanoseconds() / 1e9 if completed else None,
+                        cached=vertex.cached,
+                        error=vertex.error,
+                    )
+                )
+
+    async def streams(self, digest: str) -> tuple[bytes, bytes]:
+        """Stdout and stderr of a vertex that ran in this session, whole once it has ended."""
+        seen = self._vertices.setdefault(digest, _Vertex())
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(seen.ended.wait(), LOG_WAIT_SECONDS)
+        return tuple(b"".join(msg for stream, msg in seen.chunks if stream == wanted) for wanted in (1, 2))  # type: ignore[return-value]
+
+    # --- solving and reading ------------------------------------------------------------------------------------
+
+    async def solve(self, output: llb.Output) -> Ref:
+        """Evaluate an output and return the reference under which it can be read."""
+        if output.vertex is None:
+            return EMPTY
+        key = (output.vertex.digest, output.index)
+        task = self._refs.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = self._refs[key] = self._spawn(self._solve(output))
+        return await asyncio.shield(task)
+
+    async def _solve(self, output: llb.Output) -> Ref:
+        assert output.vertex is not None
+        insecure = output.vertex.insecure
+        request = gateway.SolveRequest(
+            Definition=llb.definition(output), allowResultReturn=True, allowResultArrayRef=True, Evaluate=True
+        )
+        for attempt in range(1, ATTEMPTS + 1):
+            build = await self._build(insecure)
+            try:
+                response = await self._bridge(build, "Solve", request, gateway.SolveResponse)
+                return Ref(build, response.result.ref.id)
+            except SolveError as error:
+                self._retire(insecure, build)
+                if SECOND_FAILURE not in error.message or attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _retire(self, insecure: bool, build: str) -> None:
+        """Solve in a new build from now on; what was solved in this one stays readable.
+
+        BuildKit 0.34 keeps the inputs of a failed exec in its build, and a second failure with one of them ends in
+        an error about that instead of its own.
+        """
+        task = self._builds.get(insecure)
+        if task is not None and task.done() and not task.exception() and task.result() == build:
+            del self._builds[insecure]
+
+    async def read_dir(self, reference: Ref, path: str) -> list[FileStat]:
+        if not reference:
+            return []
+        request = gateway.ReadDirRequest(Ref=reference.id, DirPath=path)
+        response = await self._bridge(reference.build, "ReadDir", request, gateway.ReadDirResponse)
+        return [FileStat(e.path, e.mode, e.size, e.linkname) for e in response.entries]
+
+    async def stat(self, reference: Ref, path: str) -> FileStat:
+        request = gateway.StatFileRequest(Ref=reference.id, Path=path)
+        entry = (await self._bridge(reference.build, "StatFile", request, gateway.StatFileResponse)).stat
+        return FileStat(entry.path, entry.mode, entry.size, entry.linkname)
+
+    async def read_file(self, reference: Ref, path: str) -> bytes:
+        """A file's contents, in pieces that stay below the gateway's limit for a message."""
+        contents = bytearray()
+        while len(contents) % READ_CHUNK == 0:
+            span = gateway.FileRange(Offset=len(contents), Length=READ_CHUNK)
+            request = gateway.ReadFileRequest(Ref=reference.id, FilePath=path, Range=span)
+            piece = (await self._bridge(reference.build, "ReadFile", request, gateway.ReadFileResponse)).Data
+            if not piece:
+                break
+            contents += piece
+        return bytes(contents)
+
+    async def resolve_image(self, reference: str, platform: str) -> ImageConfig:
+        """Look a reference up in its registry (through the engine's mirrors), once a session.
+
+        Gives its digest, and the config for the platform.
+        """
+        key = (reference, platform)
+        task = self._images.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = self._images[key] = self._spawn(self._resolve_image(reference, platform))
+        return await asyncio.shield(task)
+
+    async def _resolve_image(self, reference: str, platform: str) -> ImageConfig:
+        request = gateway.ResolveImageConfigRequest(Ref=reference, ResolveMode="default", SessionID=self._session)
+        system, _, rest = platform.partition("/")
+        request.Platform.OS = system
+        request.Platform.Architecture, _, request.Platform.Variant = rest.partition("/")
+        response = await self._bridge(await self._build(False), "ResolveImageConfig", request, gateway.ResolveImageConfigResponse)
+        return ImageConfig(response.Ref or reference, response.Digest, json.loads(response.Config))
+
+    async def export(self, output: llb.Output, exporter: str, attrs: Mapping[str, str]) -> dict[str, str]:
+        """Solve and hand the result to an exporter of BuildKit (`local`, `oci`, `docker`, `image`)."""
+        reference = secrets.token_hex(16)
+        request = control.SolveRequest(Ref=reference, Session=self._session, Internal=True)
+        if output.vertex is not None:
+            request.Definition.CopyFrom(llb.definition(output))
+            request.Entitlements.extend([INSECURE] if output.vertex.insecure else [])
+        request.Exporters.add(Type=exporter, Attrs=dict(attrs))
+        self._spawn(self._watch(reference))
+        response = await self._call(CONTROL + "Solve", request, control.SolveResponse)
+        return dict(response.ExporterResponse)
+
+    async def export_platforms(
+        self, trees: Mapping[str, tuple[llb.Output, dict[str, Any]]], exporter: str, attrs: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Export several platforms as one index: platform → (root filesystem, image config)."""
+        reference = secrets.token_hex(16)
+        request = control.SolveRequest(Ref=reference, Session=self._session, Internal=True)
+        request.Exporters.add(Type=exporter, Attrs=dict(attrs))
+        if any(tree.vertex is not None and tree.vertex.insecure for tree, _ in trees.values()):
+            request.Entitlements.append(INSECURE)
+        solve = self._spawn(self._call(CONTROL + "Solve", request, control.SolveResponse))
+        self._spawn(self._watch(reference))
+        result = gateway.ReturnRequest()
+        platforms: list[dict[str, Any]] = []
+        for platform, (tree, config) in trees.items():
+            system, _, rest = platform.partition("/")
+            architecture, _, variant = rest.partition("/")
+            spec = {"architecture": architecture, "os": system} | ({"variant": variant} if variant else {})
+            platforms.append({"ID": platform, "Platform": spec})
+            solved = gateway.SolveRequest(
+                Definition=llb.definition(tree), allowResultReturn=True, allowResultArrayRef=True
+            )
+            answer = await self._bridge(reference, "Solve", solved, gateway.SolveResponse)
+            result.result.refs.refs[platform].CopyFrom(answer.result.ref)
+            result.result.metadata[f"containerimage.config/{platform}"] = json.dumps(config).encode()
+        result.result.metadata["refs.platforms"] = json.dumps({"Platforms": platforms}).encode()
+        await self._bridge(reference, "Return", result, gateway.ReturnResponse)
+        return dict((await solve).ExporterResponse)
+
+
+def solve_error(error: grpc.aio.AioRpcError) -> EngineError:
+    """Make of a gRPC error what it says about the build: the vertex and the exit code are in its details."""
+    text = error.details() or str(error.code())
+    if error.code() == grpc.StatusCode.UNAVAILABLE:
+        return EngineGoneError(text)
+    packed = next((value for key, value in error.trailing_metadata() or () if key == "grpc-status-details-bin"), b"")
+    details = _details(packed if isinstance(packed, bytes) else packed.encode())
+    vertex: str = details.get("errdefs.Vertex", {}).get("digest", "")
+    args = details.get("errdefs.Solve", {}).get("op", {}).get("exec", {}).get("meta", {}).get("args", ())
+    found = _EXIT_CODE.search(text)
+    return SolveError(text, vertex, tuple(args), int(found.group(1)) if found else None)
+
+
+def _details(packed: bytes) -> dict[str, dict[str, Any]]:
+    """The typed errors that BuildKit packs as JSON in a status' details, by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for detail in rpc_status.Status.FromString(packed).details:
+        name = detail.type_url.rpartition("/")[2]
+        if name.endswith("+json"):
+            found.setdefault(name.removesuffix("+json"), json.loads(detail.value))
+    return found

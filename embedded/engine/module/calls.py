@@ -1,0 +1,226 @@
+"""Calls into a module: one process a call, run as the module's SDK runs it, in a clean environment.
+
+A process imports the SDK (about a second) before it asks what it is to do, and any of them can do any call: so some
+are started ahead, each with a token of its own, and wait in `currentFunctionCall` until there is a call for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from embedded.engine.api.context import Engine
+from embedded.engine.api.registry import resolver
+from embedded.engine.api.values import Named
+from embedded.engine.errors import EngineError, FunctionFailedError
+from embedded.engine.events import StepEvent
+
+ENTRY = "import sys; from dagger.mod.cli import app; sys.exit(app())"
+KEPT = ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+LAST_LINES = 40
+STEP_PREFIX = "function:"
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """`dag.error(…)`: what a function says when it fails."""
+
+    TYPE: ClassVar[str] = "Error"
+    message: str
+    values: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a process is to do. An empty parent name asks for the module's types."""
+
+    parent_name: str = ""
+    name: str = ""
+    parent: str = "null"
+    args: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"{self.parent_name}.{self.name}" if self.name else self.parent_name or "types of the module"
+
+
+@dataclass
+class Slot:
+    """One process, the call that it got, and what came of it."""
+
+    TYPE: ClassVar[str] = "FunctionCall"
+    token: str
+    process: asyncio.subprocess.Process
+    assigned: asyncio.Future[Call]
+    result: asyncio.Future[str]
+    lines: deque[str] = field(default_factory=lambda: deque[str](maxlen=LAST_LINES))
+    readers: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+
+
+class Runner:
+    """Starts processes of one module's environment and gives them calls."""
+
+    def __init__(
+        self, python: Path, copy: Path, names: tuple[str, str], port: int, tokens: dict[str, Any], on_step: Callable[[StepEvent], None]
+    ) -> None:
+        self._python = python
+        self._copy = copy
+        self._names = names
+        self._port = port
+        self._tokens = tokens
+        self._on_step = on_step
+        self._idle: deque[Slot] = deque()
+        self._slots: list[Slot] = []
+
+    async def prepare(self, count: int) -> None:
+        """Start processes ahead of their calls."""
+        for _ in range(count):
+            self._idle.append(await self._start())
+
+    async def _start(self) -> Slot:
+        token = secrets.token_hex(16)
+        work = self._copy / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        source = self._copy / "source"
+        module, main_object = self._names
+        env = {name: os.environ[name] for name in KEPT if name in os.environ} | {
+            "PATH": f"{self._python.parent}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(work),
+            "PYTHONPATH": f"{source}:{source / 'src'}",
+            "PYTHONUNBUFFERED": "1",
+            "DAGGER_SESSION_PORT": str(self._port),
+            "DAGGER_SESSION_TOKEN": token,
+            "DAGGER_MODULE": module,
+            "DAGGER_MAIN_OBJECT": main_object,
+            "OTEL_SDK_DISABLED": "true",
+        }
+        process = await asyncio.create_subprocess_exec(
+            str(self._python),
+            "-c",
+            ENTRY,
+            cwd=work,
+            env=env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        loop = asyncio.get_running_loop()
+        slot = Slot(token, process, loop.create_future(), loop.create_future())
+        slot.readers = [asyncio.create_task(self._read(slot, stream)) for stream in (process.stdout, process.stderr)]
+        slot.readers.append(asyncio.create_task(self._watch(slot)))
+        self._tokens[token] = slot
+        self._slots.append(slot)
+        return slot
+
+    async def _read(self, slot: Slot, stream: Any) -> None:
+        while line := await stream.readline():
+            text = line.decode(errors="replace")
+            slot.lines.append(text.rstrip("\n"))
+            if slot.assigned.done():
+                self._on_step(StepEvent(id=STEP_PREFIX + slot.token, log=text))
+
+    async def _watch(self, slot: Slot) -> None:
+        code = await slot.process.wait()
+        await asyncio.gather(*slot.readers[:2], return_exceptions=True)
+        if not slot.result.done():
+            words = "\n".join(slot.lines)
+            slot.result.set_exception(EngineError(f"the function's process ended with {code} and no answer:\n{words}"))
+            slot.result.exception()  # it is an error of whoever waits, if anyone does
+
+    async def run(self, call: Call) -> Any:
+        """Have a call done; the value that the function returned."""
+        slot = self._idle.popleft() if self._idle else await self._start()
+        step = STEP_PREFIX + slot.token
+        started = time.time()
+        self._on_step(StepEvent(id=step, name=call.title, started=started))
+        slot.assigned.set_result(call)
+        try:
+            value = json.loads(await slot.result)
+        except EngineError as error:
+            self._on_step(StepEvent(id=step, name=call.title, started=started, completed=time.time(), error=str(error)))
+            raise
+        self._on_step(StepEvent(id=step, name=call.title, started=started, completed=time.time()))
+        return value
+
+    async def close(self) -> None:
+        for slot in self._slots:
+            with contextlib.suppress(ProcessLookupError):
+                slot.process.kill()
+        for slot in self._slots:
+            await asyncio.gather(*slot.readers, return_exceptions=True)
+
+
+# --- what a process asks ------------------------------------------------------------------------------------------
+
+
+@resolver("Query", "currentFunctionCall")
+async def current_function_call(caller: object, engine: Engine) -> Slot:
+    if isinstance(caller, Slot):
+        return caller
+    raise EngineError("there is no function call here: currentFunctionCall is for a module's own process")
+
+
+@resolver("FunctionCall", "parentName")
+async def parent_name(self: Slot, engine: Engine) -> str:
+    return (await asyncio.shield(self.assigned)).parent_name
+
+
+@resolver("FunctionCall", "name")
+async def name(self: Slot, engine: Engine) -> str:
+    return (await asyncio.shield(self.assigned)).name
+
+
+@resolver("FunctionCall", "parent")
+async def parent(self: Slot, engine: Engine) -> str:
+    return (await asyncio.shield(self.assigned)).parent
+
+
+@resolver("FunctionCall", "inputArgs")
+async def input_args(self: Slot, engine: Engine) -> list[Named]:
+    call = await asyncio.shield(self.assigned)
+    return [Named("FunctionCallArgValue", (("name", key), ("value", value))) for key, value in call.args]
+
+
+@resolver("FunctionCall", "returnValue")
+async def return_value(self: Slot, engine: Engine, value: str) -> None:
+    if not self.result.done():
+        self.result.set_result(value)
+
+
+@resolver("FunctionCall", "returnError")
+async def return_error(self: Slot, engine: Engine, error: str) -> None:
+    report = engine.load(error, ErrorReport)
+    values = {key: json.loads(value) for key, value in report.values}
+    if not self.result.done():
+        self.result.set_exception(FunctionFailedError(report.message, values if "_type" in values else None))
+        self.result.exception()
+
+
+@resolver("Query", "error")
+async def error(_: object, engine: Engine, message: str) -> ErrorReport:
+    return ErrorReport(message)
+
+
+@resolver("Error", "withValue")
+async def with_value(self: ErrorReport, engine: Engine, name: str, value: str) -> ErrorReport:
+    return ErrorReport(self.message, (*self.values, (name, value)))
+
+
+@resolver("Error", "message")
+async def message(self: ErrorReport, engine: Engine) -> str:
+    return self.message
+
+
+@resolver("Error", "values")
+async def values(self: ErrorReport, engine: Engine) -> list[Named]:
+    return [Named("ErrorValue", (("name", key), ("value", value))) for key, value in self.values]

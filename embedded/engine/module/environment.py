@@ -1,0 +1,64 @@
+"""The virtual environment of a module: what its `pyproject.toml` asks for, and dagger-io of the engine's version.
+
+One for each `pyproject.toml`: a changed line of code needs no new one, since the code is found by PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from embedded.engine import DAGGER_VERSION
+from embedded.engine.errors import EngineError
+from embedded.setup.paths import UV_VERSION, Paths
+
+REVISION = 1
+
+
+async def environment(paths: Paths, copy: Path, say: object = None) -> Path:
+    """The interpreter of the module's environment, made at the first call."""
+    pyproject = copy / "source" / "pyproject.toml"
+    if not pyproject.is_file():
+        raise EngineError(f"the module has no pyproject.toml (or its dagger.json does not include it): {pyproject}")
+    inputs = f"{REVISION}\0{DAGGER_VERSION}\0{sys.version}\0{UV_VERSION}\0".encode() + pyproject.read_bytes()
+    target = paths.cache / "modules" / f"venv-{hashlib.sha256(inputs).hexdigest()[:24]}"
+    python, ready = target / "bin" / "python", target / ".ready"
+    if ready.exists():
+        return python
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / f"{target.name}.lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        if not ready.exists():
+            shutil.rmtree(target, ignore_errors=True)
+            await _uv(paths, copy, "venv", "--python", sys.executable, str(target))
+            dagger = f"dagger-io=={DAGGER_VERSION.removeprefix('v')}"
+            # as Dagger's runtime does it, with the published dagger-io in place of the engine's own
+            await _uv(
+                paths,
+                copy,
+                *("pip", "install", "--python", str(python), "--no-sources", "--compile-bytecode"),
+                *("-e", ".", dagger),
+            )
+            ready.touch()
+    return python
+
+
+async def _uv(paths: Paths, copy: Path, *args: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        str(paths.uv),
+        *args,
+        cwd=copy / "source",
+        env=os.environ | {"UV_CACHE_DIR": str(paths.uv_cache), "UV_NO_PROGRESS": "1", "UV_SYSTEM_CERTS": "1"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    if process.returncode:
+        words = out.decode(errors="replace").strip()
+        raise EngineError(f"can't make the module's environment (uv {' '.join(args[:2])}):\n{words}")

@@ -1,0 +1,73 @@
+"""The GraphQL schema: names and types of Dagger's API, with a loaded module's types merged in.
+
+`schema.graphqls` states types, fields, arguments and defaults of Dagger v0.21.8, without its texts. It is the whole
+of them, so that a module can name any field and gets a clear answer for one that nobody resolves here.
+Parsing takes 0.1 s, so the parsed document is kept below the cache folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    GraphQLInterfaceType,
+    GraphQLSchema,
+    build_ast_schema,
+    extend_schema,
+    get_introspection_query,
+    introspection_from_schema,
+    parse,
+)
+
+SCHEMA_FILE = Path(__file__).with_name("schema.graphqls")
+
+
+def _kept(path: Path, make: Any) -> bytes:
+    """A file's bytes, made if it is not there; two at once write the same."""
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    data: bytes = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_bytes(data)
+    part.replace(path)
+    return data
+
+
+def load_schema(cache: Path, module_sdl: str = "") -> GraphQLSchema:
+    """The schema, with a module's types if there are any. `cache` is a folder to keep parsed documents in."""
+    text = SCHEMA_FILE.read_text()
+    document = _parsed(cache, text)
+    schema = build_ast_schema(document, assume_valid=True, assume_valid_sdl=True)
+    if module_sdl:
+        schema = extend_schema(schema, _parsed(cache, module_sdl), assume_valid=True, assume_valid_sdl=True)
+    for kind in schema.type_map.values():
+        if isinstance(kind, GraphQLInterfaceType):
+            kind.resolve_type = _type_name
+    return schema
+
+
+def _type_name(value: Any, *_: Any) -> str:
+    return value.TYPE
+
+
+def _parsed(cache: Path, text: str) -> DocumentNode:
+    name = hashlib.sha256(text.encode()).hexdigest()[:24]
+    return pickle.loads(
+        _kept(cache / f"schema-{name}.pickle", lambda: pickle.dumps(parse(text, no_location=True)))
+    )
+
+
+def introspection(cache: Path, schema: GraphQLSchema, module_sdl: str = "") -> bytes:
+    """The answer to a client's introspection query, as JSON: clients ask it at every start."""
+    name = hashlib.sha256((SCHEMA_FILE.read_text() + module_sdl + get_introspection_query()).encode()).hexdigest()[:24]
+    return _kept(
+        cache / f"introspection-{name}.json", lambda: json.dumps({"data": introspection_from_schema(schema)}).encode()
+    )

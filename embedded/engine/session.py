@@ -1,0 +1,226 @@
+"""A session: the engine's life, the API, the server and the module, opened and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    execute,
+    parse,
+    validate,
+)
+from graphql.language import FieldNode, OperationDefinitionNode
+
+from embedded.engine import api as _api  # noqa: F401  registers the resolvers
+from embedded.engine import llb, server
+from embedded.engine.api.context import Engine
+from embedded.engine.api.execs import CA_SECRET
+from embedded.engine.api.registry import resolve
+from embedded.engine.attachables import Attachables
+from embedded.engine.buildkit import BuildKit
+from embedded.engine.errors import EngineError
+from embedded.engine.events import OnStep
+from embedded.engine.life import ca_bundle, lease
+from embedded.engine.module.calls import Runner, Slot
+from embedded.engine.module.environment import environment
+from embedded.engine.module.loading import load
+from embedded.engine.module.source import ModuleSource, copy_module, find_module
+from embedded.engine.schema import introspection, load_schema
+from embedded.setup.paths import Paths, paths, tool
+
+Mode = Literal["real", "lab"]
+
+PLATFORM = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
+AHEAD = 2
+"""Processes started ahead of their calls: a constructor and one function."""
+LAB_HINT = "Without a registry, stand-in images can be used instead: put --lab before the arguments of daggerw."
+
+
+class Session:
+    """Dagger's API for one caller, in this process and on a port."""
+
+    def __init__(self, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep) -> None:
+        self._mode: Mode = mode
+        self._workdir = workdir
+        self._given_module = module
+        self._on_step = on_step
+        self._paths: Paths = paths()
+        self._kept = self._paths.cache / "modules"
+        self._runner: Runner | None = None
+        self._source: ModuleSource | None = None
+        self._copy: Path | None = None
+        self._constructor = ""
+        self.token = secrets.token_hex(16)
+        self.tokens: dict[str, Any] = {self.token: None}
+        self._listening = server.bind()
+        self.port: int = self._listening.getsockname()[1]
+        self._core = load_schema(self._kept)
+        self._sdl = ""
+        self.schema: GraphQLSchema = self._core
+        self.tokens[self.token] = self
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Session]:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._listening.close)
+            await self._start_ahead()
+            stack.push_async_callback(self._close_runner)
+            held = await asyncio.to_thread(stack.enter_context, lease(self._paths, self._mode))
+            attachables = Attachables(tool("session-helper"), held.address)
+            stack.push_async_callback(attachables.close)
+            await attachables.start()
+            client = await stack.enter_async_context(BuildKit(held.address, attachables.id, self._on_step))
+            scratch = Path(tempfile.mkdtemp(prefix="session-", dir=self._folder("sessions")))
+            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            self._engine = await self._make_engine(client, attachables, scratch)
+            listener = server.Server(self, self._listening)
+            serving = asyncio.create_task(listener.answer_until_stopped())
+
+            async def stop() -> None:
+                listener.should_exit = True
+                await asyncio.gather(serving, return_exceptions=True)
+
+            stack.push_async_callback(stop)
+            yield self
+
+    def _folder(self, name: str) -> Path:
+        folder = self._paths.cache / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    async def _make_engine(self, client: BuildKit, attachables: Attachables, scratch: Path) -> Engine:
+        helper = tool("exec-helper")
+        await attachables.offer_folder("exec-helper", helper.parent)
+        bundle = ca_bundle()
+        if bundle is not None:
+            await attachables.offer_secret(CA_SECRET, bundle.read_bytes())
+        attrs = {"local.sharedkeyhint": str(helper), "local.includepattern": '["exec-helper"]'}
+        return Engine(
+            bk=client,
+            attachables=attachables,
+            platform=PLATFORM[os.uname().machine],
+            workdir=self._workdir,
+            scratch=scratch,
+            helper=llb.source("local://exec-helper", attrs, name="upload the exec helper"),
+            ca_bundle=bundle,
+            unreachable_hint=LAB_HINT if self._mode == "real" else "",
+            env=dict(os.environ),
+            tarballs=self._paths.cache / "engine" / self._mode / "tarballs",
+        )
+
+    # --- the module -----------------------------------------------------------------------------------------------
+
+    async def _start_ahead(self) -> None:
+        """Start the module's processes first of all: importing its SDK takes them longest."""
+        self._source = find_module(self._workdir, self._given_module)
+        if self._source is None:
+            return
+        self._copy = copy_module(self._source, self._folder("modules"))
+        python = await environment(self._paths, self._copy)
+        names = (self._source.name, self._source.main_object)
+        self._runner = Runner(python, self._copy, names, self.port, self.tokens, self._on_step)
+        await self._runner.prepare(AHEAD)
+
+    async def _close_runner(self) -> None:
+        if self._runner is not None:
+            await self._runner.close()
+
+    async def load_module(self) -> str:
+        """Merge the module's types into the schema; returns the Query field that is its constructor."""
+        if self._source is None or self._runner is None or self._copy is None:
+            raise EngineError(
+                f"no module found: there is no dagger.json in {self._workdir} or above",
+                "Go to a module's folder, or name it with -m PATH.",
+            )
+        if not self._constructor:
+            loaded = await load(self._engine, self._source, self._copy, self._runner)
+            self._sdl = loaded.sdl
+            self.schema = load_schema(self._kept, loaded.sdl)
+            self._engine.module = loaded.bound
+            self._constructor = self._source.constructor
+        return self._constructor
+
+    # --- queries --------------------------------------------------------------------------------------------------
+
+    async def execute(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Run a GraphQL document and return its data; its first error is raised."""
+        result = await self._run(self, query, dict(variables or {}), None)
+        for error in result.errors or ():
+            if isinstance(error.original_error, EngineError):
+                raise error.original_error
+            raise EngineError(error.message)
+        return result.data or {}
+
+    async def answer(
+        self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None
+    ) -> bytes:
+        """Answer a request that came by HTTP."""
+        if "__schema" in query and _asks_only_for_the_schema(query):
+            schema, sdl = self._seen_by(caller)
+            return introspection(self._kept, schema, sdl)
+        return orjson.dumps(server.formatted(await self._run(caller, query, variables, operation)))
+
+    def _seen_by(self, caller: Any) -> tuple[GraphQLSchema, str]:
+        """A module's own process sees the API without the module."""
+        return (self._core, "") if isinstance(caller, Slot) else (self.schema, self._sdl)
+
+    async def _run(
+        self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None
+    ) -> ExecutionResult:
+        schema, _ = self._seen_by(caller)
+        try:
+            document = parse(query, no_location=True)
+            errors = validate(schema, document)
+        except GraphQLError as error:
+            errors = [error]
+            document = DocumentNode(definitions=())
+        if errors:
+            return ExecutionResult(None, errors)
+        result = execute(
+            schema,
+            document,
+            root_value=caller,
+            context_value=self._engine,
+            variable_values=variables,
+            operation_name=operation,
+            field_resolver=resolve,
+        )
+        return await result if asyncio.iscoroutine(result) or asyncio.isfuture(result) else result  # type: ignore[misc]
+
+
+def _asks_only_for_the_schema(query: str) -> bool:
+    try:
+        document = parse(query, no_location=True)
+    except GraphQLError:
+        return False
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    if len(operations) != 1 or operations[0].operation is not OperationType.QUERY:
+        return False
+    fields = operations[0].selection_set.selections
+    return all(isinstance(field, FieldNode) and field.name.value == "__schema" for field in fields)
+
+
+@contextlib.asynccontextmanager
+async def open_session(
+    *, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep
+) -> AsyncIterator[Session]:
+    """Open a session; leaving it cancels what still runs.
+
+    `module` is what `--mod` named; None: the module in the working folder or above. Raises EngineError.
+    """
+    async with Session(mode, workdir, module, on_step).running() as session:
+        yield session

@@ -132,10 +132,10 @@ class Bench:
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "TZ": "UTC", "LC_ALL": "C.UTF-8", **(env or {})}
         code = self.programs.run(argv, stdin=stdin, env=environment, cwd=cwd or self.scratch, log=self.log)
         if code:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+            said = [line for line in self.log.read_text(errors="replace").splitlines() if not line.startswith("$ ")]
             raise LabError(
                 f"cannot make {self.name}: {Path(argv[0]).name} ended with {code}",
-                tail=tail,
+                tail="\n".join(said[-8:]),
                 log=self.log,
                 hint="run it again: what is done already stays",
             )
@@ -148,8 +148,8 @@ class Bench:
         self.run(
             *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
             *("sh", "-c", script, "sh", inside, self.lab, root),
-            *("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC", f"SOURCE_DATE_EPOCH={EPOCH}"),
-            *("-C", cwd or self.scratch, *argv),
+            *("env", "--ignore-environment", "--chdir", cwd or self.scratch, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"),
+            *("LC_ALL=C.UTF-8", "TZ=UTC", f"SOURCE_DATE_EPOCH={EPOCH}", *argv),
         )
 
     def image(self, image: Image) -> Value:

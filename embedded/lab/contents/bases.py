@@ -49,6 +49,6 @@ def recipes() -> list[Recipe]:
     return [
         *(root_recipe("debian", name) for name in ARCHITECTURES),
         *(root_recipe("python", name, _PYTHON_PACKAGES, _PYTHON_HOOKS) for name in ARCHITECTURES),
-        one_layer_image(DEBIAN, "part/root/debian", {"Env": [PATH], "Cmd": ["bash"]}, "Debian trixie from its packages"),
+        one_layer_image(DEBIAN, "part/root/debian", {"Env": [PATH]}, "Debian trixie from its packages"),
         one_layer_image(PYTHON, "part/root/python", python, "Debian trixie with its own Python 3.13"),
     ]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from embedded.lab.contents import bases
-from embedded.lab.debian import NATIVE
+from embedded.lab.contents import bases, kernel, talos
 from embedded.lab.recipe import Recipe
 
-TOOLS: Final = f"part/root/imager/{NATIVE}"
+TOOLS: Final = kernel.TOOLS
 """The root filesystem whose programs make the rest: the imager's own."""
 
 
 def recipes() -> list[Recipe]:
     """Return every recipe."""
-    return [*bases.recipes()]
+    return [*bases.recipes(), *talos.recipes(), *kernel.recipes()]

@@ -1,0 +1,149 @@
+"""Debian's kernel, a subset of its modules, and the base initramfs made of them."""
+
+from __future__ import annotations
+
+import fnmatch
+import lzma
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from embedded.lab import golang
+from embedded.lab.debian import ARCHITECTURES, NATIVE, Packages
+from embedded.lab.recipe import Bench, Recipe, Value
+from embedded.lab.tree import Folder, Link, Tree
+
+TOOLS: Final = f"part/root/imager/{NATIVE}"
+
+# Enough to boot in a virtual machine and to be a base for the modules of extensions; Talos's own set is ten times that.
+BASE_MODULES: Final = (
+    "fs/squashfs/*", "fs/overlayfs/*", "fs/xfs/*", "fs/fat/*", "fs/nls/*", "fs/isofs/*", "fs/fuse/*",
+    "drivers/block/loop.ko", "drivers/block/virtio_blk.ko", "drivers/block/nbd.ko",
+    "drivers/virtio/*", "drivers/char/hw_random/virtio-rng.ko", "drivers/firmware/qemu_fw_cfg.ko",
+    "drivers/net/virtio_net.ko", "drivers/net/tun.ko", "drivers/net/veth.ko", "drivers/net/dummy.ko",
+    "drivers/net/vxlan/*", "drivers/net/bonding/*", "drivers/net/wireguard/*",
+    "drivers/net/ethernet/broadcom/bnx2.ko", "drivers/net/ethernet/broadcom/bnx2x/*",
+    "drivers/net/ethernet/intel/ice/*", "drivers/net/ethernet/qlogic/qed*/*",
+    "drivers/nvme/host/*", "drivers/ata/ahci.ko", "drivers/scsi/sd_mod.ko", "drivers/scsi/virtio_scsi.ko",
+    "drivers/md/dm-mod.ko", "net/bridge/*", "net/8021q/*", "net/netfilter/*", "lib/lru_cache.ko",
+)  # fmt: skip
+
+EXTENSION_MODULES: Final = {
+    "drbd": "drivers/block/drbd/drbd.ko",
+    "zfs": "fs/f2fs/f2fs.ko",
+    "spl": "fs/jfs/jfs.ko",
+    "amdgpu": "drivers/gpu/drm/amd/amdgpu/amdgpu.ko",
+    "i915": "drivers/gpu/drm/i915/i915.ko",
+}
+"""What extensions carry, by the name it has there. Debian has no zfs: two other file systems stand in for zfs and spl."""
+
+BOOT_MODULES: Final = ("drivers/block/loop.ko", "fs/squashfs/squashfs.ko", "fs/overlayfs/overlay.ko")
+"""Modules that init needs before it can mount anything; none of them needs another one."""
+
+INDEXES: Final = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
+
+
+def _kernel(architecture: str) -> Recipe:
+    def make(bench: Bench) -> Value:
+        packages = Packages(bench)
+        (package,) = packages.dependencies(f"linux-image-{architecture}:{architecture}")[:1]
+        package = package.partition(":")[0]
+        release = package.removeprefix("linux-image-")
+        unpacked = bench.scratch / "unpacked"
+        packages.unpack([f"{package}:{architecture}"], unpacked)
+        bench.say("modules")
+        modules = unpacked / "usr/lib/modules" / release
+        bench.run_in_tools("depmod", "--basedir", unpacked / "usr", release)
+        needs = _dependencies(modules / "modules.dep")
+        base = _closure(_matching(needs, BASE_MODULES) - set(EXTENSION_MODULES.values()), needs)
+        _decompress(modules, base, bench.out / "base")
+        _decompress(modules, [path for path in EXTENSION_MODULES.values() if path in needs], bench.out / "extension")
+        _decompress(modules, BOOT_MODULES, bench.out / "boot")
+        for name in INDEXES:
+            shutil.copyfile(modules / name, bench.out / name)
+        shutil.copyfile(unpacked / "boot" / f"vmlinuz-{release}", bench.out / "vmlinuz")
+        return {"release": release, "package": package}
+
+    inputs = {"base": BASE_MODULES, "extension": EXTENSION_MODULES, "boot": BOOT_MODULES}
+    return Recipe(f"part/kernel/{architecture}", make, (TOOLS,), inputs=inputs)
+
+
+def _dependencies(file: Path) -> dict[str, list[str]]:
+    """Read modules.dep: module → modules it needs, paths relative to `kernel/`, without `.xz`."""
+    needs: dict[str, list[str]] = {}
+    for line in file.read_text().splitlines():
+        name, _, rest = line.replace(".ko.xz", ".ko").replace("kernel/", "").partition(":")
+        needs[name] = rest.split()
+    return needs
+
+
+def _matching(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
+    known = list(names)
+    return {name for pattern in patterns for name in fnmatch.filter(known, pattern)}
+
+
+def _closure(names: set[str], needs: dict[str, list[str]]) -> set[str]:
+    return names | {need for name in names for need in needs[name]}
+
+
+def _decompress(modules: Path, names: Iterable[str], into: Path) -> None:
+    for name in sorted(names):
+        target = into / "kernel" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        packed = modules / "kernel" / f"{name}.xz"
+        target.write_bytes(lzma.decompress(packed.read_bytes()) if packed.exists() else packed.with_suffix("").read_bytes())
+
+
+def _initramfs(architecture: str) -> Recipe:
+    kernel = f"part/kernel/{architecture}"
+
+    def make(bench: Bench) -> Value:
+        made = bench.need(kernel)
+        init = bench.scratch / "init"
+        init_program(bench, architecture, made.folder / "boot/kernel", init)
+        bench.say("rootfs.sqsh")
+        release = str(made.value["release"])
+        modules = bench.scratch / "modules/usr/lib/modules" / release
+        shutil.copytree(made.folder / "base/kernel", modules / "kernel")
+        for name in INDEXES:
+            shutil.copyfile(made.folder / name, modules / name)
+        bench.run_in_tools("depmod", "--basedir", bench.scratch / "modules/usr", release)
+        root = Tree()
+        for folder in ("dev", "proc", "sys", "run", "tmp", "var", "opt", "etc/cri/conf.d", "usr/lib/firmware", "usr/local/etc"):
+            root.add(folder, Folder())
+        for name in ("bin", "sbin", "lib"):
+            root.add(name, Link(f"usr/{'lib' if name == 'lib' else 'bin'}"))
+        root.copy(init, "usr/bin/init")
+        root.copy(bench.scratch / "modules/usr/lib/modules", "usr/lib/modules")
+        tar = bench.scratch / "rootfs.tar"
+        with tar.open("wb") as file:
+            root.write(file)
+        archive = bench.scratch / "archive"
+        archive.mkdir()
+        shutil.copyfile(init, archive / "init")
+        (archive / "init").chmod(0o755)
+        squash = f"mksquashfs - {archive}/rootfs.sqsh -tar -comp zstd -Xcompression-level 12 -all-root -no-progress -quiet < {tar}"
+        bench.run_in_tools("sh", "-c", squash)
+        bench.say("initramfs")
+        pack = (
+            "chmod 644 rootfs.sqsh && touch --date=@$SOURCE_DATE_EPOCH init rootfs.sqsh && printf 'init\\nrootfs.sqsh\\n' | "
+            f"cpio --quiet --reproducible -o -H newc -R 0:0 | zstd -q -9 > {bench.out}/initramfs.xz"
+        )
+        bench.run_in_tools("sh", "-c", pack, cwd=archive)
+        return {"release": release}
+
+    return Recipe(f"part/initramfs/{architecture}", make, (TOOLS, kernel), files=(golang.PROGRAMS,))
+
+
+def init_program(bench: Bench, architecture: str, modules: Path, target: Path) -> None:
+    """Build the init with the modules that it carries; `modules` holds the files of BOOT_MODULES."""
+    source = golang.copy_source(golang.PROGRAMS, bench.scratch / "source")
+    for number, name in enumerate(BOOT_MODULES):
+        shutil.copyfile(modules / name, source / "init/modules" / f"{number}-{Path(name).name}")
+    golang.build(bench, source, {target.name: "./init"}, architecture, target.parent)
+
+
+def recipes() -> list[Recipe]:
+    """Return the recipes of the kernels and the initramfs."""
+    return [recipe(architecture) for architecture in ARCHITECTURES for recipe in (_kernel, _initramfs)]

@@ -1,0 +1,192 @@
+"""Talos's own images: imager, installer-base, installer; and Matchbox, which CozyStack adds the assets to."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from embedded.lab import golang
+from embedded.lab.contents.bases import PATH, root_recipe
+from embedded.lab.contents.releases import REGISTRY, RELEASES, Release
+from embedded.lab.debian import ARCHITECTURES, Packages
+from embedded.lab.oci import Layer, Platform
+from embedded.lab.recipe import Bench, Recipe, Value
+from embedded.lab.tree import File, Folder, Link, Tree
+
+IMAGER: Final = golang.LAB / "imager"
+EFI_NAMES: Final = {"amd64": ("linuxx64.efi.stub", "systemd-bootx64.efi"), "arm64": ("linuxaa64.efi.stub", "systemd-bootaa64.efi")}
+INSTALL_LAYER: Final = "part/imager/install"
+_TOOLS: Final = tuple(f"part/root/imager/{name}" for name in ARCHITECTURES)
+
+
+def imager_packages() -> tuple[str, ...]:
+    """Return the packages that the lab's imager names in its packages.txt."""
+    lines = (line.partition("#")[0].strip() for line in (IMAGER / "packages.txt").read_text().splitlines())
+    return tuple(line for line in lines if line)
+
+
+def layer(bench: Bench, tree: Tree) -> Layer:
+    """Write a tree as a layer."""
+    with tempfile.TemporaryFile(dir=bench.scratch) as file:
+        tree.write(file)
+        file.seek(0)
+        return bench.blobs.put_layer(file)
+
+
+def _layer_recipe(name: str, build: Callable[[Bench], Tree], needs: tuple[str, ...], **more: Any) -> Recipe:
+    def make(bench: Bench) -> Value:
+        return {"layer": layer(bench, build(bench)).as_json()}
+
+    return Recipe(name, make, needs, **more)
+
+
+def _boot_loader(architecture: str) -> Recipe:
+    def make(bench: Bench) -> Value:
+        unpacked = bench.scratch / "unpacked"
+        Packages(bench).unpack([f"systemd-boot-efi:{architecture}"], unpacked)
+        for source, target in zip(EFI_NAMES[architecture], ("systemd-stub.efi", "systemd-boot.efi"), strict=True):
+            (unpacked / "usr/lib/systemd/boot/efi" / source).rename(bench.out / target)
+        return {}
+
+    return Recipe(f"part/boot-loader/{architecture}", make, _TOOLS)
+
+
+def _install(bench: Bench) -> Tree:
+    tree = Tree()
+    for name in ARCHITECTURES:
+        folder = f"usr/install/{name}"
+        tree.copy(bench.need(f"part/kernel/{name}").folder / "vmlinuz", f"{folder}/vmlinuz")
+        tree.copy(bench.need(f"part/initramfs/{name}").folder / "initramfs.xz", f"{folder}/initramfs.xz")
+        tree.copy(bench.need(f"part/boot-loader/{name}").folder, folder)
+    return tree
+
+
+def _program(release: Release) -> Callable[[Bench], Tree]:
+    def build(_: Bench) -> Tree:
+        home = "usr/lib/cozystack-lab/imager"
+        return (
+            Tree()
+            .copy(IMAGER, home, skip=frozenset({"__pycache__", "packages.txt"}))
+            .add("usr/bin/imager", Link(f"/{home}/bin/imager"))
+            .text("usr/install/VERSION", f"{release.talos}\n")
+            .copy(IMAGER / "etc/10-extra-modules.conf", "etc/modules.d/10-extra-modules.conf")
+            .add("tmp", Folder(0o1777))
+            .text("STAND-IN.txt", "This is the imager of the cozystack-talos lab, not the one of Talos.\n")
+        )
+
+    return build
+
+
+def _config(release: Release, architecture: str, entrypoint: str) -> dict[str, Any]:
+    return {
+        "Env": [PATH, f"TARGETARCH={architecture}", f"VERSION={release.talos}"],
+        "Entrypoint": [entrypoint],
+        "WorkingDir": "/",
+        "Labels": {
+            "alpha.talos.dev/version": release.talos,
+            "org.opencontainers.image.source": "https://github.com/siderolabs/talos",
+        },
+    }
+
+
+def _imager(release: Release) -> list[Recipe]:
+    program = f"part/imager/program/{release.talos}"
+
+    def make(bench: Bench) -> Value:
+        upper = [bench.need(INSTALL_LAYER).layer, bench.need(program).layer]
+        platforms = [
+            Platform(
+                name, [bench.need(f"part/root/imager/{name}").layer, *upper], _config(release, name, "/usr/bin/imager")
+            )
+            for name in ARCHITECTURES
+        ]
+        return bench.image(bench.blobs.put_image(platforms, description=f"the lab's imager, as of Talos {release.talos}"))
+
+    return [
+        _layer_recipe(program, _program(release), (), inputs={"talos": release.talos}, files=(IMAGER,)),
+        Recipe(f"{REGISTRY}/imager:{release.talos}", make, (*_TOOLS, INSTALL_LAYER, program)),
+    ]
+
+
+def _installer(release: Release) -> list[Recipe]:
+    """Make installer-base (the program) and installer (that, and what it installs).
+
+    Talos's own have this many layers: the base one, the installer two.
+    """
+    base = f"part/installer/base/{release.talos}"
+    upper = f"part/installer/boot/{release.talos}"
+
+    def make_base(bench: Bench) -> Value:
+        layers: Value = {}
+        for name in ARCHITECTURES:
+            variables = {"main.name": "installer", "main.version": release.talos}
+            golang.build(bench, golang.PROGRAMS, {"installer": "./standin"}, name, bench.scratch / name, variables)
+            tree = Tree().copy(bench.scratch / name / "installer", "usr/bin/installer").add("usr/bin/imager", Link("installer"))
+            for link in ("bin", "sbin"):
+                tree.add(link, Link("usr/bin"))
+            layers[name] = layer(bench, tree).as_json()
+        return {**layers, "blobs": [layers[name] for name in ARCHITECTURES]}
+
+    def make_upper(bench: Bench) -> Value:
+        layers: Value = {}
+        for name in ARCHITECTURES:
+            kernel = bench.need(f"part/kernel/{name}").folder / "vmlinuz"
+            boot = bench.need(f"part/boot-loader/{name}").folder / "systemd-boot.efi"
+            # Talos puts its UKI here, with these modes; the imager replaces this layer, so a bare kernel is enough.
+            tree = Tree().add(f"usr/install/{name}/vmlinuz.efi", File(kernel, 0)).add(f"usr/install/{name}/systemd-boot.efi", File(boot, 0))
+            layers[name] = layer(bench, tree).as_json()
+        return {**layers, "blobs": [layers[name] for name in ARCHITECTURES]}
+
+    def image(*parts: str) -> Callable[[Bench], Value]:
+        def make(bench: Bench) -> Value:
+            platforms = [
+                Platform(
+                    name,
+                    [Layer.from_json(bench.need(part).value[name]) for part in parts],
+                    _config(release, name, "/bin/installer"),
+                )
+                for name in ARCHITECTURES
+            ]
+            return bench.image(bench.blobs.put_image(platforms, description=f"an installer that installs nothing, as of Talos {release.talos}"))
+
+        return make
+
+    sources = tuple(f"part/{kind}/{name}" for kind in ("kernel", "boot-loader") for name in ARCHITECTURES)
+    return [
+        Recipe(base, make_base, inputs={"talos": release.talos}, files=(golang.PROGRAMS,)),
+        Recipe(upper, make_upper, sources),
+        Recipe(f"{REGISTRY}/installer-base:{release.talos}", image(base), (base,)),
+        Recipe(f"{REGISTRY}/installer:{release.talos}", image(base, upper), (base, upper)),
+    ]
+
+
+def _matchbox(release: Release) -> Recipe:
+    config = {"Env": [PATH], "Entrypoint": ["/matchbox"], "ExposedPorts": {"8080/tcp": {}}}
+
+    def make(bench: Bench) -> Value:
+        platforms: list[Platform] = []
+        for name in ARCHITECTURES:
+            golang.build(
+                bench, golang.PROGRAMS, {"matchbox": "./matchbox"}, name, bench.scratch / name, {"main.version": release.matchbox}
+            )
+            tree = Tree().copy(bench.scratch / name / "matchbox", "matchbox").add("etc", Folder()).add("tmp", Folder(0o1777))
+            platforms.append(Platform(name, [layer(bench, tree)], config))
+        return bench.image(bench.blobs.put_image(platforms, description=f"a small server with the command line of Matchbox {release.matchbox}"))
+
+    return Recipe(
+        f"quay.io/poseidon/matchbox:{release.matchbox}", make, inputs={"version": release.matchbox}, files=(golang.PROGRAMS,)
+    )
+
+
+def recipes() -> list[Recipe]:
+    """Return the recipes of Talos's images and Matchbox."""
+    inputs = tuple(f"part/{kind}/{name}" for kind in ("kernel", "initramfs", "boot-loader") for name in ARCHITECTURES)
+    # apt comes first in what these packages need anyway; the CA bundle is of use to nobody: the imager has no network.
+    return [
+        *(root_recipe("imager", name, imager_packages()) for name in ARCHITECTURES),
+        *(_boot_loader(name) for name in ARCHITECTURES),
+        _layer_recipe(INSTALL_LAYER, _install, inputs),
+        *(recipe for release in RELEASES for recipe in (*_imager(release), *_installer(release), _matchbox(release))),
+    ]

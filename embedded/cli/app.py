@@ -176,8 +176,11 @@ def print_error(error: EngineError, *, streams: bool = True) -> int:
 
 
 def _run(request: Request, opener: OpenSession | None) -> int:
-    """Run the request in an event loop that a signal ends within two seconds."""
+    """Run the request in an event loop; a signal cancels it, and ends the process if that takes too long."""
     stopped: list[int] = []
+    # What does not end by itself is ended: the engine's own programs die with this process.
+    last_resort = threading.Timer(_STOP_WITHIN, lambda: os._exit(128 + stopped[0]))
+    last_resort.daemon = True
 
     async def guarded() -> int:
         loop = asyncio.get_running_loop()
@@ -185,11 +188,9 @@ def _run(request: Request, opener: OpenSession | None) -> int:
         assert task is not None
 
         def stop(number: int, _frame: FrameType | None) -> None:
+            if not stopped:
+                last_resort.start()
             stopped.append(number)
-            # What does not end by itself is ended: the engine's own programs die with this process.
-            timer = threading.Timer(_STOP_WITHIN, os._exit, (128 + number,))
-            timer.daemon = True
-            timer.start()
             loop.call_soon_threadsafe(task.cancel)
 
         previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -204,6 +205,8 @@ def _run(request: Request, opener: OpenSession | None) -> int:
     except asyncio.CancelledError:
         say("Canceled.")
         return 128 + stopped[0] if stopped else 1
+    finally:
+        last_resort.cancel()
 
 
 async def _serve(request: Request, opener: OpenSession | None) -> int:

@@ -43,8 +43,9 @@ async def _agreed(changes: dict[str, list[str]]) -> bool:
         for path in changes[paths]
     ]
     if not sys.stdin.isatty():
+        paths = "1 path" if len(lines) == 1 else f"{len(lines)} paths"
         raise EngineError(
-            f"{len(lines)} paths would change and there is no terminal to ask on",
+            f"{paths} would change and there is no terminal to ask on",
             "Give -y to apply the changes, or -o PATH to write them elsewhere.",
         )
     for line in lines[:_SHOWN]:

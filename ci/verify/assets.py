@@ -56,8 +56,8 @@ class Extension:
     """A squashfs image of an initramfs and what `extensions.yaml` calls it."""
 
     layer: LayerFacts
-    #: Where it is; `None` where the listed image is not there.
-    path: str | None
+    path: str
+    #: `None` where the listed image is not there.
     squashfs: SquashfsFacts | None
 
 
@@ -82,7 +82,9 @@ class Assets:
         """Returns all of one kind, the same bytes only once."""
         first: dict[str, Found[_Facts]] = {}
         for found in self.of(kind):
-            first.setdefault(found.sha256 or found.path, found)
+            key = found.sha256 or found.path
+            if key not in first or first[key].node.same_as is not None:
+                first[key] = found  # Only one of them has its contents.
         return list(first.values())
 
     @property
@@ -129,9 +131,7 @@ class Assets:
         """Returns what `extensions.yaml` lists, but for the index of modules."""
         images = self.images_of(initramfs)
         return [
-            Extension(
-                layer, f"{initramfs.path}:{layer.image}" if layer.image in images else None, images.get(layer.image)
-            )
+            Extension(layer, f"{initramfs.path}:{layer.image}", images.get(layer.image))
             for layer in initramfs.facts.layers or ()
             if layer.image != MODULES_IMAGE
         ]
@@ -184,9 +184,8 @@ def find_root(folder: Path) -> Path:
         raise VerifyError(f"{folder}: no such folder: give the one that `build` exported")
     if (folder / "boot").is_dir() or (folder / CHECKSUMS).exists():
         return folder
-    below = sorted(
-        {path.parent for path in folder.glob("**/talos/*/boot")} or {p.parent for p in folder.rglob(CHECKSUMS)}
-    )
+    marks = [*folder.glob("**/talos/*/boot")] or [*folder.rglob(CHECKSUMS)]
+    below = sorted({path.parent for path in marks})
     if len(below) > 1:
         names = ", ".join(str(path.relative_to(folder)) for path in below)
         raise VerifyError(f"{folder}: holds assets of several architectures ({names}): give one of these folders")
@@ -205,7 +204,7 @@ def read_assets(folder: Path) -> Assets:
 
 
 def expected_of(assets: Assets, expectation: Expectation | None) -> Expectation:
-    """Returns the expectation with what is not given filled in from the assets, so that they must agree with themselves."""
+    """Returns the expectation, what it leaves open filled in from the assets: they must agree with themselves."""
     given = expectation or Expectation()
     arch = given.arch or (assets.arch if assets.arch in ("arm64", "amd64") else None)
     return given.model_copy(update={"arch": arch, "talos": given.talos or assets.talos})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci.inspect.initramfs import EXTENSIONS_YAML
@@ -186,51 +187,58 @@ def compatibility(constraints: Iterable[tuple[str, str]], talos: str) -> Verdict
     return verdict
 
 
-def _extension_trees(assets: Assets) -> list[tuple[str, str, tuple[Entry, ...]]]:
-    """Returns place, name and files of every extension; an image that is mounted twice is one."""
-    found: dict[str, tuple[str, str, tuple[Entry, ...]]] = {}
+@dataclass(frozen=True)
+class _Tree:
+    """The file tree of one extension in one initramfs."""
+
+    initramfs: str
+    place: str
+    name: str
+    entries: tuple[Entry, ...]
+
+
+def _trees(assets: Assets) -> list[_Tree]:
+    """Returns every extension; an image that is listed twice is one."""
+    found: dict[str, _Tree] = {}
     for initramfs in assets.distinct(InitramfsFacts):
         for extension in assets.extensions(initramfs):
-            if extension.path is not None and extension.squashfs is not None:
-                place = f"{extension.path} ({extension.layer.name})"
-                found.setdefault(extension.path, (place, extension.layer.name, extension.squashfs.entries))
+            if extension.squashfs is not None:
+                name = extension.layer.name
+                tree = _Tree(initramfs.path, f"{extension.path} ({name})", name, extension.squashfs.entries)
+                found.setdefault(extension.path, tree)
     return list(found.values())
 
 
 def paths(assets: Assets, expectation: Expectation) -> Verdict:
     """`extensions.paths`."""
-    trees = _extension_trees(assets)
+    trees = _trees(assets)
     return Verdict(
-        problems=[
-            f"{place}: {line}" for place, _, entries in trees for line in path_problems(entries, expectation.talos)
-        ],
-        evidence=[f"{place}: {len(entries)} names" for place, _, entries in trees],
+        problems=[f"{tree.place}: {line}" for tree in trees for line in path_problems(tree.entries, expectation.talos)],
+        evidence=[f"{tree.place}: {len(tree.entries)} names" for tree in trees],
         skipped=None if trees else "there are no extensions",
     )
 
 
 def modes(assets: Assets, _: Expectation) -> Verdict:
     """`extensions.modes`."""
-    trees = _extension_trees(assets)
+    trees = _trees(assets)
     return Verdict(
-        problems=[f"{place}: {line}" for place, _, entries in trees for line in mode_problems(entries)],
-        evidence=[f"{place}: {len(entries)} names" for place, _, entries in trees],
+        problems=[f"{tree.place}: {line}" for tree in trees for line in mode_problems(tree.entries)],
+        evidence=[f"{tree.place}: {len(tree.entries)} names" for tree in trees],
         skipped=None if trees else "there are no extensions",
     )
 
 
 def overlap(assets: Assets, _: Expectation) -> Verdict:
     """`extensions.overlap`."""
-    trees = _extension_trees(assets)
+    trees = _trees(assets)
     if len(trees) < 2:
         return skip("there are no two extensions")
-    by_initramfs: dict[str, list[tuple[str, tuple[Entry, ...]]]] = {}
-    for place, name, entries in trees:
-        by_initramfs.setdefault(place.split(".sqsh")[0].rpartition(":")[0], []).append((name, entries))
-    return Verdict(
-        problems=[line for group in by_initramfs.values() for line in overlaps(group)],
-        evidence=[f"{len(trees)} extensions"],
-    )
+    verdict = Verdict(evidence=[f"{len(trees)} extensions"])
+    for initramfs in assets.distinct(InitramfsFacts):
+        group = [(tree.name, tree.entries) for tree in trees if tree.initramfs == initramfs.path]
+        verdict.problems += [f"{initramfs.path}: {line}" for line in overlaps(group)]
+    return verdict
 
 
 def overlaps(trees: Iterable[tuple[str, Iterable[Entry]]]) -> list[str]:

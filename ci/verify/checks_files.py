@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ci.inspect.models import UnreadableFacts
@@ -65,9 +66,8 @@ def checksums_complete(assets: Assets, expectation: Expectation) -> Verdict:
         return Verdict(problems=[str(error)])
     wanted = {path for path in assets.digests if path not in UNLISTED}
     problems = [f"{path} is not listed" for path in sorted(wanted - set(listed))]
-    problems += [
-        f"{path} is listed {listed.count(path)} times" for path in sorted(set(listed)) if listed.count(path) > 1
-    ]
+    counts = Counter(listed)
+    problems += [f"{path} is listed {count} times" for path, count in sorted(counts.items()) if count > 1]
     problems += [f"{path} is listed, but is not there" for path in sorted(set(listed) - set(assets.digests))]
     return Verdict(problems=problems, evidence=[f"{len(listed)} files are listed"])
 

@@ -78,10 +78,11 @@ def _entry(reference: Reference, said: Mapping[str, Mapping[str, str]]) -> Catal
 
 def _descriptions(text: str) -> dict[str, dict[str, str]]:
     document = yamltext.parse_yaml(text, DESCRIPTIONS, CatalogError)
-    if not isinstance(document.data, dict):
+    data = document.data
+    if not isinstance(data, dict):
         raise CatalogError(DESCRIPTIONS, document.line(()), "a mapping is expected")
     found: dict[str, dict[str, str]] = {}
-    for key, value in cast("dict[str, object]", document.data).items():
+    for key, value in cast("dict[str, object]", data).items():
         if not isinstance(value, dict):
             raise CatalogError(DESCRIPTIONS, document.line((key,)), f"{key}: author and description are expected")
         found[key] = {name: str(words) for name, words in cast("dict[str, object]", value).items()}

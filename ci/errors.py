@@ -61,6 +61,10 @@ class NotResolvedError(PlanError):
     """A reference has no digest: the registry does not have it, or it was not looked up."""
 
 
+class NotFoundInRegistryError(CozystackTalosError):
+    """A registry answered that it has no such image (which is not the same as no answer)."""
+
+
 def nearest(given: str, allowed: Iterable[str]) -> list[str]:
     """Return the names that `given` was probably meant to be, most similar first, at most three."""
     return difflib.get_close_matches(given, list(allowed), n=3, cutoff=0.6)

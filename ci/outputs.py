@@ -220,17 +220,14 @@ def parse_outputs(names: Iterable[str], layout: Layout = Layout.BOOT) -> tuple[O
     """Read outputs' names into the table's order; commas separate too, a group's name stands for its members.
 
     A disk image without a format is `.raw.zst`, which packs fast; in the `upstream` layout it is `.raw.xz`, which is
-    what CozyStack has. Raises `OutputError` for an unknown name, one that is given twice, and none at all.
+    what CozyStack has. Raises `OutputError` for an unknown name, and for none at all.
     """
     asked = [part.strip() for name in names for part in name.split(",") if part.strip()]
     found = [_parse(part, layout) for name in asked for part in GROUPS.get(name, (name,))]
     if not found:
         raise OutputError(f"no output is asked for: choose from {', '.join(output_names())}")
-    for index, output in enumerate(found):
-        if output in found[:index]:
-            raise OutputError(f"output {output.name!r} is asked for twice")
     order = list(KINDS)
-    return tuple(sorted(found, key=lambda output: (order.index(output.kind.name), output.name)))
+    return tuple(sorted(set(found), key=lambda output: (order.index(output.kind.name), output.name)))
 
 
 def output_names() -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Image references: parsing, and what a part of one says.
 
-    reference  = repository [":" tag] ["@" digest]
-    repository = registry "/" path          the registry is always named: docker.io is not assumed
-    digest     = "sha256:" 64 lower-case hexadecimal digits
+reference  = repository [":" tag] ["@" digest]
+repository = registry "/" path          the registry is always named: docker.io is not assumed
+digest     = "sha256:" 64 lower-case hexadecimal digits
 """
 
 from __future__ import annotations

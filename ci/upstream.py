@@ -12,12 +12,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field
 
 from ci import yamltext
 from ci.arch import Arch
 from ci.errors import ReferenceSyntaxError, UpstreamError
+from ci.model import Value
 from ci.references import Reference, parse_reference
 
 if TYPE_CHECKING:
@@ -64,42 +64,38 @@ _Problem: TypeAlias = tuple[yamltext.Path, str]
 ImageRef = Annotated[str, AfterValidator(_reference)]
 
 
-class _Strict(BaseModel):
-    # The imager takes unknown fields without a word. Here one is a sign that the profile means more than is understood.
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
-
-
-class _FileAsset(_Strict):
+# The imager takes unknown fields without a word. Here one is refused: the profile may mean more than is understood.
+class _FileAsset(Value):
     path: str
 
 
-class _ImageAsset(_Strict):
+class _ImageAsset(Value):
     image_ref: ImageRef
 
 
-class _Input(_Strict):
+class _Input(Value):
     kernel: _FileAsset
     initramfs: _FileAsset
     base_installer: _ImageAsset
     system_extensions: tuple[_ImageAsset, ...]
 
 
-class _ImageOptions(_Strict):
+class _ImageOptions(Value):
     disk_size: Annotated[int, Field(gt=0)] | None = None
     disk_format: Literal["raw"] | None = None
 
 
-class _Output(_Strict):
+class _Output(Value):
     kind: str
     image_options: _ImageOptions = _ImageOptions()
     out_format: Literal["raw", ".xz"]
 
 
-class _Customization(_Strict):
+class _Customization(Value):
     extra_kernel_args: tuple[str, ...] = ()
 
 
-class _Profile(_Strict):
+class _Profile(Value):
     arch: Arch
     platform: str
     secureboot: Literal[False]

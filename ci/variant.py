@@ -22,19 +22,17 @@ from typing import Annotated, Any, Self, cast
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     field_validator,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from ci import yamltext
 from ci.arch import Arch, parse_arch
 from ci.errors import CozystackTalosError, UnknownVariantError, VariantError
+from ci.model import Value
 from ci.references import Reference, parse_reference
 
 #: The variants that come with this project.
@@ -56,10 +54,6 @@ def _extension_name(text: str) -> str:
 ExtensionName = Annotated[str, AfterValidator(_extension_name)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
-
-
 def _must_be_quoted(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, str):
         raise ValueError(f"{value!r} is a number in YAML: put it in quotes")  # noqa: TRY004 - pydantic's own protocol
@@ -69,7 +63,7 @@ def _must_be_quoted(value: object) -> object:
 Version = Annotated[str, StringConstraints(pattern=f"^{_VERSION}$")]
 
 
-class AddedExtension(_Model):
+class AddedExtension(Value):
     """An extension on top of CozyStack's own set."""
 
     name: ExtensionName
@@ -122,7 +116,7 @@ def _own(text: str) -> Reference:
     return reference
 
 
-class DroppedExtension(_Model):
+class DroppedExtension(Value):
     """An extension of CozyStack's set that this node type does not carry."""
 
     name: ExtensionName
@@ -136,21 +130,21 @@ class DroppedExtension(_Model):
         return data
 
 
-class Extensions(_Model):
+class Extensions(Value):
     """Changes to CozyStack's own set."""
 
     add: tuple[AddedExtension, ...] = ()
     drop: tuple[DroppedExtension, ...] = ()
 
 
-class Meta(_Model):
+class Meta(Value):
     """A value in the META partition. Keys 0x0a to 0x0c and the user's own are Talos's to explain."""
 
     key: Annotated[int, Field(ge=0, le=255)]
     value: str
 
 
-class KernelModule(_Model):
+class KernelModule(Value):
     """A module that the machine configuration has to load."""
 
     name: Text
@@ -158,7 +152,7 @@ class KernelModule(_Model):
     reason: Text
 
 
-class ServiceVariable(_Model):
+class ServiceVariable(Value):
     """An environment variable of an extension service."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
@@ -169,7 +163,7 @@ class ServiceVariable(_Model):
     secret: bool = False
 
 
-class ExtensionService(_Model):
+class ExtensionService(Value):
     """A service that waits for an ExtensionServiceConfig document."""
 
     name: ExtensionName
@@ -177,7 +171,7 @@ class ExtensionService(_Model):
     reason: Text
 
 
-class RuntimeClassNeed(_Model):
+class RuntimeClassNeed(Value):
     """A Kubernetes RuntimeClass that makes a container runtime of the image usable."""
 
     name: Text
@@ -185,7 +179,7 @@ class RuntimeClassNeed(_Model):
     reason: Text
 
 
-class Configuration(_Model):
+class Configuration(Value):
     """What a node has to be told; without it its extensions wait, and the boot ends in a reboot loop."""
 
     kernel_modules: tuple[KernelModule, ...] = ()
@@ -193,7 +187,7 @@ class Configuration(_Model):
     runtime_classes: tuple[RuntimeClassNeed, ...] = ()
 
 
-class VariantSpec(_Model):
+class VariantSpec(Value):
     """The contents of a variant file."""
 
     description: Text
@@ -203,6 +197,8 @@ class VariantSpec(_Model):
     extensions: Extensions = Extensions()
     extra_kernel_args: tuple[Text, ...] = ()
     meta: tuple[Meta, ...] = ()
+    #: Words that no name in the initramfs may have in it: what must never get into this node type by mistake.
+    absent: tuple[Text, ...] = ()
     configuration: Configuration = Configuration()
 
     @field_validator("architectures", mode="before")
@@ -298,6 +294,7 @@ def _refuse_duplicates(variant: Variant) -> None:
         (("aliases",), list(spec.aliases)),
         (("architectures",), [str(arch) for arch in spec.architectures]),
         (("extraKernelArgs",), list(spec.extra_kernel_args)),
+        (("absent",), list(spec.absent)),
         (("meta",), [f"key {meta.key:#x}" for meta in spec.meta]),
         (("configuration", "kernelModules"), [module.name for module in spec.configuration.kernel_modules]),
         (("configuration", "extensionServices"), [service.name for service in spec.configuration.extension_services]),
@@ -312,6 +309,9 @@ def _refuse_duplicates(variant: Variant) -> None:
             raise variant.error(
                 ("extensions", "add", index), f"{added.name!r} is both added and dropped: take one of the two lines out"
             )
+    for index, word in enumerate(spec.absent):
+        if carrying := [added.name for added in spec.extensions.add if word in added.name]:
+            raise variant.error(("absent", index), f"{word!r} must be absent, but {carrying[0]!r} is added")
     for index, alias in enumerate(spec.aliases):
         if not re.fullmatch(r"[a-z][a-z0-9+-]*", alias):
             raise variant.error(("aliases", index), f"bad alias {alias!r}: a-z first, then a-z, 0-9, - and +")

@@ -41,7 +41,7 @@ class Document:
     """One YAML document: its value, and the line (from 1) of each key and item by its path."""
 
     file: str
-    data: Any
+    data: object
     lines: Mapping[Path, int]
 
     def line(self, path: Path) -> int | None:
@@ -107,7 +107,7 @@ def validate(model: type[Model], document: Document, error: type[FileError]) -> 
 
     An unknown key is answered with the nearest known one.
     """
-    data: object = document.data
+    data = document.data
     if not isinstance(data, Mapping):
         raise error(document.file, document.line(()), f"a mapping is expected, not {_kind(data)}")
     try:

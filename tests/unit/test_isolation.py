@@ -14,14 +14,18 @@ import pytest
 TOP = Path(__file__).parents[2]
 
 PURE = (
+    "ci.arch",
     "ci.catalog",
     "ci.errors",
+    "ci.expectation",
+    "ci.extensions",
+    "ci.model",
     "ci.outputs",
     "ci.pins",
     "ci.plan",
     "ci.profile",
     "ci.references",
-    "ci.report",
+    "ci.resolve",
     "ci.tables",
     "ci.upstream",
     "ci.variant",

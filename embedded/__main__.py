@@ -1,0 +1,40 @@
+"""The embedded engine's upkeep: `python -m embedded status|stop|prune`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from embedded.setup.paths import EMBEDDED, paths
+
+
+def main() -> int:
+    """Run one of the commands in the engine's environment; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m embedded", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("status", help="what runs, since when, and what the cache holds")
+    commands.add_parser("stop", help="end the engine's BuildKit; the cache stays")
+    commands.add_parser("prune", help="empty the cache, and remove what older versions set up")
+    arguments = parser.parse_args()
+    python = paths().venv / "bin/python"
+    if not python.exists():
+        print(f"nothing is set up below {paths().cache}: the first ./daggerw call does it")
+        return 0
+    if Path(sys.prefix).resolve() != paths().venv.resolve():
+        env = os.environ | {"PYTHONPATH": str(EMBEDDED.parent)}
+        os.execve(python, [str(python), "-m", "embedded", arguments.command], env)
+    from embedded.engine.life import commands as life
+
+    code = life.main(arguments.command)
+    if arguments.command == "prune" and code == 0:
+        from embedded.setup.prune import remove_superseded
+
+        for folder in remove_superseded():
+            print(f"removed {folder}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

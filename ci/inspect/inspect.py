@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,9 @@ from ci.inspect.tar import is_tar, list_members, stream_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+#: Arguments as the imager writes them: no quotes, no second line.
+_CMDLINE = re.compile(r"[\w.-]+(=[^\s\"]*)?( +[\w.-]+(=[^\s\"]*)?)*", re.ASCII)
 
 _Found = tuple[AnyFacts, tuple[Inspection, ...]]
 
@@ -123,7 +127,7 @@ def _other(source: Source, context: Context) -> AnyFacts:
         except UnicodeDecodeError:
             text = "\0"
         if not any(ord(character) < 32 and character not in "\t\r\n" for character in text):
-            if "talos.platform=" in text and "\n" not in text.strip():
+            if "talos.platform=" in text and _CMDLINE.fullmatch(text.strip()):
                 return CmdlineFacts(cmdline=text.strip())
             return TextFacts(text=text)
     return DataFacts(head=data[:16].hex())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ci.inspect import inspect_path
+from ci.inspect.limits import MIB
 from ci.inspect.models import (
     CmdlineFacts,
     DiskFacts,
@@ -20,7 +21,6 @@ from ci.inspect.models import (
     KernelFacts,
     LayerFacts,
     SquashfsFacts,
-    TextFacts,
     UkiFacts,
 )
 from ci.pins import STAND_IN_LABEL
@@ -28,6 +28,7 @@ from ci.verify.checksums import CHECKSUMS, file_digests
 from ci.verify.model import Expectation, VerifyError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ci.inspect.models import Entry
@@ -37,6 +38,9 @@ STAND_IN = "STAND-IN.txt"
 
 BASE_IMAGE = "rootfs.sqsh"
 MODULES_IMAGE = "modules.dep.sqsh"
+
+#: Bytes of a report or a list of checksums.
+_LONGEST_TEXT = 64 * MIB
 
 _Facts = TypeVar("_Facts", bound=Facts)
 
@@ -68,8 +72,8 @@ class Assets:
         self.inspection = inspection
         self.root = root
         self.digests = file_digests(inspection, root)
-        prefix = f"{inspection.name}/"
-        self._nodes = [(path.removeprefix(prefix), node) for path, node in inspection.walk()]
+        originals = {node.sha256: node for _, node in inspection.walk() if node.same_as is None}
+        self._nodes = [found for node in inspection.contents for found in _walk(node, "", originals)]
         self.files = {node.name: node for node in inspection.contents}
 
     def of(self, kind: type[_Facts]) -> list[Found[_Facts]]:
@@ -82,9 +86,7 @@ class Assets:
         """Returns all of one kind, the same bytes only once."""
         first: dict[str, Found[_Facts]] = {}
         for found in self.of(kind):
-            key = found.sha256 or found.path
-            if key not in first or first[key].node.same_as is not None:
-                first[key] = found  # Only one of them has its contents.
+            first.setdefault(found.sha256 or found.path, found)
         return list(first.values())
 
     @property
@@ -173,9 +175,20 @@ class Assets:
         return STAND_IN in self.files or any(STAND_IN_LABEL in image.facts.labels for image in self.images)
 
     def text(self, path: str) -> str | None:
-        """Returns a small text file's content."""
+        """Returns a text file's content whatever kind it was taken for, `None` where there is none."""
         node = self.files.get(path)
-        return node.facts.text if node is not None and isinstance(node.facts, TextFacts) else None
+        if node is None or node.size > _LONGEST_TEXT:
+            return None
+        return (self.root / path).read_text(encoding="utf-8", errors="replace")
+
+
+def _walk(node: Inspection, above: str, originals: Mapping[str, Inspection]) -> Iterator[tuple[str, Inspection]]:
+    """Yields a node and all inside it with their paths; what was read once is found at each of its places."""
+    path = f"{above}:{node.name}" if above else node.name
+    node = originals.get(node.sha256, node) if node.sha256 else node
+    yield path, node
+    for inner in node.contents:
+        yield from _walk(inner, path, originals)
 
 
 def find_root(folder: Path) -> Path:

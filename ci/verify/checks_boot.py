@@ -169,13 +169,12 @@ def installer_boot_files(assets: Assets, expectation: Expectation) -> Verdict:
     for image in assets.images:
         inside = {node.name: node.kind for node in image.node.contents}
         names = {entry.path for entry in image.facts.entries if entry.type == "file"}
-        if image.node.same_as is None:
-            wanted = {f"{folder}vmlinuz.efi": "uki", f"{folder}systemd-boot.efi": "efi"}
-            for path, kind in wanted.items():
-                if path not in names:
-                    verdict.problems.append(f"{image.path} lacks /{path}")
-                elif inside.get(path) != kind:
-                    verdict.problems.append(f"{image.path}: /{path} is a {inside.get(path, 'file')}, no {kind}")
+        wanted = {f"{folder}vmlinuz.efi": "uki", f"{folder}systemd-boot.efi": "efi"}
+        for path, kind in wanted.items():
+            if path not in names:
+                verdict.problems.append(f"{image.path} lacks /{path}")
+            elif inside.get(path) != kind:
+                verdict.problems.append(f"{image.path}: /{path} is a {inside.get(path, 'file')}, no {kind}")
         foreign = [name for name in sorted(names) if name.startswith("usr/install/") and not name.startswith(folder)]
         verdict.problems += [f"{image.path} holds /{name}, of another architecture" for name in foreign]
         verdict.evidence += [f"{image.path}: /{name}" for name in sorted(names) if name.startswith(folder)]
@@ -235,9 +234,7 @@ def installer_digests(assets: Assets, _: Expectation) -> Verdict:
                 verdict.problems.append(f"{image.path}: the blob {blob} has the digest {digest}")
         diffs = tuple(layer.diff_id for layer in facts.layers)
         if diffs != facts.diff_ids:
-            verdict.problems.append(
-                f"{image.path}: the layers' digests {diffs} are not the configuration's {facts.diff_ids}"
-            )
+            verdict.problems.append(f"{image.path}: the layers are {diffs}, the configuration claims {facts.diff_ids}")
         verdict.evidence.append(f"{image.path}: {len(facts.layers)} layers")
     return verdict
 
@@ -269,7 +266,7 @@ def media_bootable(assets: Assets, expectation: Expectation) -> Verdict:
         names = {entry.path.lower(): entry.path for entry in entries if entry.type == "file"}
         if not any(name.startswith(wanted) for name in names):
             verdict.problems.append(f"{medium.path} has no boot loader at /{wanted}")
-        if medium.node.same_as is None and not any(node.kind == "uki" for node in medium.node.contents):
+        if not any(node.kind == "uki" for node in medium.node.contents):
             verdict.problems.append(f"{medium.path} holds no unified kernel image")
         verdict.evidence.append(f"{medium.path}: {', '.join(names.values())}")
     return verdict

@@ -1,4 +1,4 @@
-"""Small real files of every kind, written byte by byte: what the readers are tested on needs no tool and no download."""
+"""Small real files of every kind, written byte by byte: the readers are tested without any tool or download."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import lzma
 import struct
 import tarfile
+import uuid
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,9 @@ def elf(machine: str = "arm64", payload: bytes = b"") -> bytes:
 
 
 def module(machine: str = "arm64", release: str = "6.18.38-talos") -> bytes:
-    return elf(machine, b"\0license=GPL\0vermagic=" + release.encode() + b" SMP preempt mod_unload aarch64\0name=drbd\0")
+    return elf(
+        machine, b"\0license=GPL\0vermagic=" + release.encode() + b" SMP preempt mod_unload aarch64\0name=drbd\0"
+    )
 
 
 def zstd(data: bytes) -> bytes:
@@ -121,7 +124,7 @@ def block_compress(compression: str, data: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(data)
 
 
-def squashfs(files: list[File], compression: str = "zstd", block_size: int = 4096, created: int = 1700000000) -> bytes:
+def squashfs(files: list[File], compression: str = "zstd", block_size: int = 4096, created: int = 1700000000) -> bytes:  # noqa: C901 (one format, one function)
     """A squashfs 4.0 image: data blocks, fragments of their own, inodes, directories; missing parents are added."""
     tree: dict[str, File] = {}
     for file in files:
@@ -147,10 +150,9 @@ def squashfs(files: list[File], compression: str = "zstd", block_size: int = 409
         return size
 
     def file_inode(path: str, file: File) -> None:
-        start, sizes = len(body), []
+        start = len(body)
         whole = len(file.data) // block_size
-        for at in range(whole):
-            sizes.append(data_block(file.data[at * block_size : (at + 1) * block_size]))
+        sizes = [data_block(file.data[at * block_size : (at + 1) * block_size]) for at in range(whole)]
         fragment = 0xFFFFFFFF
         if tail := file.data[whole * block_size :]:
             where = len(body)
@@ -250,7 +252,9 @@ def pe(machine: str, sections: list[tuple[str, bytes]], start: bytes = b"MZ", of
         address += -(-max(len(data), 1) // 0x1000) * 0x1000
     coff = b"PE\0\0" + struct.pack("<HHIIIHH", PE_MACHINES[machine], count, 1700000000, 0, 0, 112, 0x206)
     optional = struct.pack("<HBBIIIII", 0x20B, 0, 0, 0, 0, 0, 0x1000, 0x1000)
-    optional += struct.pack("<QIIHHHHHHIIIIHHQQQQII", 0, 0x1000, 512, 0, 0, 0, 0, 0, 0, 0, address, at, 0, 10, 0, *[0] * 6)
+    optional += struct.pack(
+        "<QIIHHHHHHIIIIHHQQQQII", 0, 0x1000, 512, 0, 0, 0, 0, 0, 0, 0, address, at, 0, 10, 0, *[0] * 6
+    )
     head = bytearray(start.ljust(offset, b"\0"))
     head[0x3C:0x40] = struct.pack("<I", offset)
     return (bytes(head) + coff + optional + table).ljust(at, b"\0") + body
@@ -433,7 +437,7 @@ def iso(files: list[File]) -> bytes:
     return out.getvalue()
 
 
-def fat(files: list[File], bits: int = 16, clusters: int | None = None) -> bytes:
+def fat(files: list[File], bits: int = 16, clusters: int | None = None) -> bytes:  # noqa: C901 (one format, one function)
     """A FAT file system with long names; one sector a cluster."""
     count = clusters or {12: 2048, 16: 8192, 32: 66000}[bits]
     entry_bytes = {12: 1.5, 16: 2, 32: 4}[bits]
@@ -520,8 +524,6 @@ def fat(files: list[File], bits: int = 16, clusters: int | None = None) -> bytes
 
 def gpt(partitions: list[tuple[str, str, bytes]]) -> bytes:
     """A disk with a GUID partition table; each partition is (type GUID, name, content)."""
-    import uuid
-
     first = 2048
     table, body = b"", b""
     for kind, name, content in partitions:

@@ -31,7 +31,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _add(text: str) -> Callable[[Path], None]:
-    return lambda path: path.write_text(path.read_text() + text) and None
+    def change(path: Path) -> None:
+        path.write_text(path.read_text() + text)
+
+    return change
 
 
 def _replace(old: str, new: str) -> Callable[[Path], None]:

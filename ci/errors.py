@@ -65,6 +65,14 @@ class NotFoundInRegistryError(CozystackTalosError):
     """A registry answered that it has no such image (which is not the same as no answer)."""
 
 
+class ForeignArchitectureError(CozystackTalosError):
+    """An image is not for the architecture that is built."""
+
+
+class BuildError(CozystackTalosError):
+    """What was built, or is to go in, does not pass its checks."""
+
+
 def nearest(given: str, allowed: Iterable[str]) -> list[str]:
     """Return the names that `given` was probably meant to be, most similar first, at most three."""
     return difflib.get_close_matches(given, list(allowed), n=3, cutoff=0.6)
@@ -75,6 +83,8 @@ def suggest(given: str, allowed: Iterable[str], *, listing: int = 20) -> str:
     names = list(allowed)
     if close := nearest(given, names):
         return f"did you mean {' or '.join(close)}?"
+    if len(names) == 1:
+        return f"only {names[0]} is known"
     if len(names) <= listing:
         return f"choose one of {', '.join(names)}"
     return f"{len(names)} names are known, none like it"

@@ -90,6 +90,16 @@ def plan_as(plan: Plan, form: str) -> str:
     raise OutputError(f"unknown format {form!r}: {suggest(form, FORMATS)}")
 
 
+def plan_summary(plan: Plan) -> str:
+    """Return what is about to be built, in three lines."""
+    names = ", ".join(entry.name for entry in plan.extensions)
+    return (
+        f"{plan.variant} for {plan.arch.value}: Talos {plan.talos_version}, plan {plan.id[:12]}\n"
+        f"  extensions: {names or 'none'}\n"
+        f"  outputs: {', '.join(output.path for output in plan.outputs)}\n"
+    )
+
+
 def plan_text(plan: Plan) -> str:
     """Return the plan as text: what would be built and why, and the profiles that the imager gets."""
     parts: list[RenderableType] = []

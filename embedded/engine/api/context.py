@@ -30,6 +30,8 @@ UNEXPECTED_SUCCESS = 120
 class Module(Protocol):
     """The loaded module, as the schema's resolvers reach it; `module/bound.py` implements it."""
 
+    current: Any
+
     def owns(self, type_name: str, field: str) -> bool: ...
 
     async def resolve(

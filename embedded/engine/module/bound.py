@@ -12,6 +12,7 @@ from embedded.engine.api.context import Engine
 from embedded.engine.api.host import Host, file, uploaded
 from embedded.engine.errors import EngineError
 from embedded.engine.module.calls import Call, Runner
+from embedded.engine.module.current import CurrentModule
 from embedded.engine.module.sdl import qualified
 from embedded.engine.module.source import ModuleSource
 from embedded.engine.module.typedefs import ArgDef, FunctionDef, ModuleDef, TypeDef
@@ -29,8 +30,9 @@ class ModuleObject:
 class BoundModule:
     """Resolves the fields of a module's types by running its functions."""
 
-    def __init__(self, source: ModuleSource, module: ModuleDef, runner: Runner) -> None:
+    def __init__(self, source: ModuleSource, module: ModuleDef, runner: Runner, copy: Path) -> None:
         self._source = source
+        self.current = CurrentModule(source.name, copy / "source", copy / "work")
         self._runner = runner
         self._objects = {qualified(source, one.name): one for one in module.objects}
         self._enums = {one.name for one in module.enums}

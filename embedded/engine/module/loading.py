@@ -48,6 +48,6 @@ async def load(engine: Engine, source: ModuleSource, copy: Path, runner: Runner)
         part = copy / f"types.{os.getpid()}.part"
         part.write_bytes(pickle.dumps(types))
         part.replace(_types_file(copy))
-    return LoadedModule(source, Printer(source, types).document(), BoundModule(source, types, runner))
+    return LoadedModule(source, Printer(source, types).document(), BoundModule(source, types, runner, copy))
 
 

@@ -1,0 +1,63 @@
+"""The arguments that several functions take, each with its text."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import dagger
+from dagger import DefaultPath, Doc, Ignore, Name
+
+#: What is read of a checkout: the profiles, the matchbox files, and what tells the commit and its date.
+UPSTREAM_IGNORE = [
+    "*",
+    "!packages",
+    "packages/*",
+    "!packages/core",
+    "packages/core/*",
+    "!packages/core/talos",
+    "!packages/core/installer",
+    "packages/core/*/*",
+    "!packages/core/*/images",
+    "!.git",
+    ".git/*",
+    "!.git/HEAD",
+    "!.git/refs",
+    "!.git/packed-refs",
+    "!.git/shallow",
+    "!.git/objects",
+]
+
+Upstream: TypeAlias = Annotated[
+    dagger.Directory | None,
+    Doc("CozyStack checkout: a folder, or a git URL with a ref (https://…/cozystack.git#v1.6.2). Instead of --release"),
+    Ignore(UPSTREAM_IGNORE),
+]
+Release: TypeAlias = Annotated[
+    str | None, Doc("CozyStack release to build for, by its git tag, for example v1.6.2 (the default)")
+]
+VariantFiles: TypeAlias = Annotated[
+    dagger.Directory | None, Doc("Folder with variant files (*.yaml) of your own, beside the built-in ones")
+]
+Architecture: TypeAlias = Annotated[str, Doc("Architecture of the nodes: arm64 or amd64")]
+SourceDateEpoch: TypeAlias = Annotated[
+    int | None,
+    Doc("Time of all timestamps in the outputs, in seconds since 1970; default: the date of upstream's commit"),
+]
+VariantName: TypeAlias = Annotated[str, Doc("Name of a variant, for example spin-only; `variants` lists them")]
+Outputs: TypeAlias = Annotated[
+    list[str] | None,
+    Doc(
+        "Outputs, separated by commas: kernel, initramfs, cmdline, uki, installer, iso, metal, nocloud, or upstream "
+        "(the six that CozyStack makes); default: kernel,initramfs,installer"
+    ),
+]
+LayoutName: TypeAlias = Annotated[
+    str, Doc("boot: assets/talos/<arch>/boot/…; upstream: the file names of CozyStack's _out/assets")
+]
+Format: TypeAlias = Annotated[str, Name("format"), Doc("text, json or yaml")]
+TestSource: TypeAlias = Annotated[
+    dagger.Directory,
+    DefaultPath("/"),
+    Ignore(["*", "!ci", "!variants", "!tests", "!pyproject.toml", "**/__pycache__"]),
+    Doc("This project's own checkout, with its tests"),
+]

@@ -1,0 +1,146 @@
+"""Reading what a plan is made of through the engine: the checkout, the catalog, and the digests of tags."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+import dagger
+from dagger import dag
+
+from ci import pins, variant
+from ci.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
+from ci.errors import NotFoundInRegistryError, UpstreamError
+from ci.plan import Origin, Plan, Request, catalog_need, choose_source_date, image_needs, make_plan
+from ci.resolve import resolve_all
+from ci.tools import tools
+from ci.upstream import PATTERNS, Upstream, load_upstream
+
+if TYPE_CHECKING:
+    from ci.arch import Arch
+    from ci.outputs import Layout, Output
+    from ci.variant import Variants
+
+#: What registries say when they have no such image; anything else is no answer.
+_NOT_FOUND = ("not found", "manifest unknown", "name unknown", "no manifest matches")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """CozyStack's sources: the folder, where it is from, and what it says."""
+
+    folder: dagger.Directory
+    origin: Origin
+    upstream: Upstream
+    #: Of the commit, in seconds since 1970.
+    date: int | None
+
+
+async def read_texts(folder: dagger.Directory, patterns: tuple[str, ...]) -> dict[str, str]:
+    """Return path → text of the files that fit the patterns."""
+    texts: dict[str, str] = {}
+
+    async def read(path: str) -> None:
+        texts[path] = await folder.file(path).contents()
+
+    async with anyio.create_task_group() as tasks:
+        for pattern in patterns:
+            for path in await folder.glob(pattern):
+                if not path.endswith("/"):
+                    tasks.start_soon(read, path)
+    return dict(sorted(texts.items()))
+
+
+async def load_checkout(folder: dagger.Directory | None, release: str | None) -> Checkout:
+    """Read a checkout: the one given, or CozyStack's release from its git repository.
+
+    Raises `UpstreamError` where both are given, or the checkout can't be understood.
+    """
+    if folder is not None and release is not None:
+        raise UpstreamError(
+            "--upstream", None, f"a checkout and the release {release} are both given: leave out one of them"
+        )
+    if folder is None:
+        tag = release or pins.DEFAULT_RELEASE.tag
+        ref = dag.git(pins.COZYSTACK_GIT).tag(tag)
+        commit = await ref.commit()
+        folder, origin = ref.tree(), Origin(where=pins.COZYSTACK_GIT, release=tag, commit=commit)
+    else:
+        origin = Origin(where="given as --upstream")
+    texts = await read_texts(folder, PATTERNS)
+    upstream = load_upstream(texts)
+    told = await _told_by_git(folder)
+    commit, date = told.get("commit"), told.get("date")
+    if isinstance(commit, str):
+        origin = origin.model_copy(update={"commit": commit})
+    return Checkout(folder, origin, upstream, date if isinstance(date, int) else None)
+
+
+async def _told_by_git(folder: dagger.Directory) -> dict[str, str | int]:
+    if not await folder.exists(".git/HEAD"):
+        return {}
+    git = dag.directory().with_directory(".git", folder.directory(".git"))
+    reader = tools().with_mounted_directory("/checkout", git, read_only=True)
+    return json.loads(await reader.with_exec(["python", "-m", "ci.commit", "/checkout"]).stdout())
+
+
+async def load_variants(folder: dagger.Directory | None) -> Variants:
+    """Return the built-in variants, with those of a folder beside them."""
+    variants = variant.read_variants(variant.BUILTIN)
+    if folder is None:
+        return variants
+    return variants.merged(variant.load_variants(await read_texts(folder, ("*.yaml", "*.yml"))))
+
+
+class EngineResolver:
+    """Looks tags up in their registries through the engine, so that its mirrors and credentials apply."""
+
+    def __init__(self, arch: Arch) -> None:
+        self._platform = dagger.Platform(arch.platform)
+
+    async def resolve(self, reference: str) -> str:
+        """Return the digest that a tag points to."""
+        try:
+            found = await dag.container(platform=self._platform).from_(reference).image_ref()
+        except dagger.QueryError as error:
+            if any(sign in str(error).lower() for sign in _NOT_FOUND):
+                raise NotFoundInRegistryError(f"{reference}: {error}") from None
+            raise
+        return found.rpartition("@")[2]
+
+
+async def load_plan(
+    checkout: Checkout,
+    variants: Variants,
+    name: str,
+    arch: Arch,
+    source_date_epoch: int | None,
+    outputs: tuple[Output, ...],
+    layout: Layout,
+) -> Plan:
+    """Plan a build: everything looked up that has to be."""
+    request = Request(
+        variant=variants.get(name),
+        arch=arch,
+        upstream=checkout.upstream,
+        origin=checkout.origin,
+        source_date=choose_source_date(source_date_epoch, checkout.origin, checkout.date),
+        outputs=outputs,
+        layout=layout,
+    )
+    resolver = EngineResolver(arch)
+    need = catalog_need(request)
+    found = await resolve_all([need] if need else [], resolver)
+    catalog = await _read_catalog(found[need.use].pinned) if need else None
+    found |= await resolve_all(image_needs(request, catalog), resolver)
+    imager = await dag.container().from_(found["imager"].pinned).label(pins.STAND_IN_LABEL)
+    return make_plan(request, catalog, found, stand_in=imager == "true")
+
+
+async def _read_catalog(reference: str) -> Catalog:
+    root = dag.container().from_(reference).rootfs()
+    digests = await root.file(IMAGE_DIGESTS).contents()
+    descriptions = await root.file(DESCRIPTIONS).contents() if await root.exists(DESCRIPTIONS) else ""
+    return parse_catalog(digests, descriptions)

@@ -1,0 +1,117 @@
+"""CozyStack's Talos boot assets for arm64 and amd64, with the Spin and Tailscale system extensions."""
+
+import dagger
+from dagger import check, function, object_type
+
+from ci import args, tables
+from ci.arch import parse_arch
+from ci.errors import BuildError
+from ci.load import load_checkout, load_plan, load_variants
+from ci.outputs import DEFAULT_OUTPUTS, parse_layout, parse_outputs
+from ci.pipeline import Assets, Pipeline
+from ci.plan import Plan
+from ci.progress import say
+from ci.tests import requirement_lines, unit_tests
+
+
+@object_type
+class CozystackTalos:
+    """CozyStack's Talos boot assets for arm64 and amd64, with the Spin and Tailscale system extensions."""
+
+    upstream: dagger.Directory | None
+    release: str | None
+    variant_files: dagger.Directory | None
+    arch: str
+    source_date_epoch: int | None
+
+    @classmethod
+    async def create(
+        cls,
+        upstream: args.Upstream = None,
+        release: args.Release = None,
+        variants: args.VariantFiles = None,
+        arch: args.Architecture = "arm64",
+        source_date_epoch: args.SourceDateEpoch = None,
+    ) -> "CozystackTalos":
+        """CozyStack's Talos boot assets, for an upstream release or checkout and an architecture."""
+        return cls(
+            upstream=upstream,
+            release=release,
+            variant_files=variants,
+            arch=parse_arch(arch).value,
+            source_date_epoch=source_date_epoch,
+        )
+
+    @function(cache="never")
+    async def variants(self) -> str:
+        """List the variants: role, extensions, and what configuration a node needs."""
+        return tables.variants_table(await load_variants(self.variant_files))
+
+    @function(cache="never")
+    async def plan(
+        self,
+        variant: args.VariantName,
+        outputs: args.Outputs = None,
+        layout: args.LayoutName = "boot",
+        format_: args.Format = "text",
+    ) -> str:
+        """Show what would be built and why: versions, digests, extensions with reasons, imager profiles.
+
+        Nothing is built. The references behind tags are looked up in their registries.
+        """
+        return tables.plan_as(await self._plan(variant, outputs, layout), format_)
+
+    @function(cache="never")
+    async def build(
+        self, variant: args.VariantName, outputs: args.Outputs = None, layout: args.LayoutName = "boot"
+    ) -> dagger.Directory:
+        """Build a variant's boot assets, check them, and return them with checksums and a report.
+
+        Layout: assets/talos/<arch>/boot/{vmlinuz,initramfs.xz}, further outputs each in a folder of its kind,
+        checksums.sha256, and validation/build-report.{txt,json}. Assets that fail a check are an error.
+        """
+        assets = await self._assets(await self._plan(variant, outputs, layout))
+        if not assets.passed:
+            raise BuildError("the assets were built but do not pass their checks:\n" + await assets.report())
+        return assets.laid_out()
+
+    @function(cache="never")
+    async def test(self, source: args.TestSource) -> str:
+        """Run the unit tests, build both variants, and check every requirement on what came out."""
+        passed = [await unit_tests(source)]
+        passed.append(await self._requirements())
+        return "\n".join(passed)
+
+    @check
+    @function(cache="never")
+    async def requirements(self) -> None:
+        """Build both variants and check every requirement on what came out."""
+        await self._requirements()
+
+    async def _requirements(self) -> str:
+        variants = await load_variants(self.variant_files)
+        lines: list[str] = []
+        failed = False
+        for variant in variants:
+            assets = await self._assets(await self._plan(variant.name, None, "boot"))
+            lines += await requirement_lines(assets)
+            failed = failed or not assets.passed
+        if failed:
+            raise BuildError("a requirement is not met:\n" + "\n".join(lines))
+        return "\n".join(lines) + "\n"
+
+    async def _plan(self, variant: str, outputs: list[str] | None, layout: str) -> Plan:
+        chosen = parse_layout(layout)
+        wanted = parse_outputs(outputs or DEFAULT_OUTPUTS, chosen)
+        variants = await load_variants(self.variant_files)
+        variants.get(variant)  # before anything is fetched
+        checkout = await load_checkout(self.upstream, self.release)
+        return await load_plan(
+            checkout, variants, variant, parse_arch(self.arch), self.source_date_epoch, wanted, chosen
+        )
+
+    async def _assets(self, plan: Plan) -> Assets:
+        say(tables.plan_summary(plan))
+        assets = await Pipeline(plan).sealed()
+        say(await assets.report())
+        return assets

@@ -1,0 +1,241 @@
+"""A plan as containers and directories. What the plan does not say is not decided here.
+
+One imager run per output, each an exec of its own, so that outputs are cached and run apart. The initramfs comes
+first and goes ready-made into what embeds it; the imager gets files only, and needs no network.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import dagger
+from dagger import dag
+
+from ci import profile
+from ci.errors import BuildError, ForeignArchitectureError
+from ci.expectation import expectation
+from ci.outputs import Compression, Layout
+from ci.tools import python, tools
+
+if TYPE_CHECKING:
+    from ci.extensions import PlannedExtension
+    from ci.plan import Image, Plan, PlannedOutput
+
+#: Architecture folders of Talos assets stand below it.
+ASSETS: Final = "assets/talos"
+UPSTREAM_ASSETS: Final = "_out/assets"
+STAND_IN_FILE: Final = "STAND-IN.txt"
+STAND_IN_TEXT: Final = (
+    "These assets are stand-ins, made from the lab's images to try things out.\n"
+    "They are not Talos: do not put them on a machine that matters, and do not publish them.\n"
+)
+_REPORT: Final = "validation/build-report.txt"
+
+
+def assets_path(plan: Plan) -> str:
+    """Return where the assets lie in what `build` returns."""
+    return UPSTREAM_ASSETS if plan.layout is Layout.UPSTREAM else f"{ASSETS}/{plan.arch.value}"
+
+
+async def pull(image: Image | PlannedExtension, platform: str) -> dagger.Container:
+    """Return an image of the wanted platform.
+
+    Asked for another one, a registry gives an image of a single platform without a word; that is refused.
+    """
+    reference = f"{image.reference}@{image.digest}"
+    container = dag.container(platform=dagger.Platform(platform)).from_(reference)
+    found = await container.platform()
+    if not str(found).startswith(platform):
+        raise ForeignArchitectureError(
+            f"{reference} is an image for {found}; the build is for {platform}. Take an image that has {platform}, "
+            "or drop the extension in the variant"
+        )
+    return container
+
+
+class Pipeline:
+    """The graph of one plan. Equal parts of two plans are equal graphs, and run once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._epoch = str(plan.source_date.epoch)
+        self._profiles = profile.profiles(plan)
+
+    # --- what goes in -----------------------------------------------------------------------------------------
+
+    async def _extension_tar(self, extension: PlannedExtension) -> dagger.File:
+        container = await pull(extension, self._plan.arch.platform)
+        out = f"/out/{extension.name}.tar"
+        return (
+            python()
+            .with_mounted_directory("/image", container.rootfs(), read_only=True)
+            .with_exec(
+                ["sh", "-c", 'mkdir -p /out && cd /image && exec tar "$@"', "tar", "--create", f"--file={out}"]
+                + ["--sort=name", "--format=gnu", "--numeric-owner", "--owner=0", "--group=0"]
+                + [f"--mtime=@{self._epoch}", "."]
+            )
+            .file(out)
+        )
+
+    async def extensions(self) -> dagger.Directory:
+        """Return the folder of the extensions' tars, all checked."""
+        tars: dict[str, dagger.File] = {}
+
+        async def add(extension: PlannedExtension) -> None:
+            tars[extension.name] = await self._extension_tar(extension)
+
+        async with anyio.create_task_group() as tasks:
+            for extension in self._plan.extensions:
+                tasks.start_soon(add, extension)
+        folder = dag.directory()
+        for extension in self._plan.extensions:
+            folder = folder.with_file(f"{extension.name}.tar", tars[extension.name])
+        await self._check_extensions(folder)
+        return folder
+
+    async def _check_extensions(self, folder: dagger.Directory) -> None:
+        paths = [profile.extension_path(extension) for extension in self._plan.extensions]
+        if not paths:
+            return
+        check = (
+            tools()
+            .with_mounted_directory(profile.EXTENSIONS_DIR, folder, read_only=True)
+            .with_exec(
+                ["python", "-m", "ci.verify", "extensions", "--talos", self._plan.talos_version]
+                + ["--arch", self._plan.arch.value, *paths],
+                expect=dagger.ReturnType.ANY,
+            )
+        )
+        if await check.exit_code() != 0:
+            raise BuildError("an extension is refused:\n" + await check.stdout() + await check.stderr())
+
+    async def _installer_base(self) -> dagger.Directory:
+        base = await pull(self._plan.installer_base, self._plan.arch.platform)
+        archive = base.as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
+        return self._run(
+            {"/in/base.tar": archive}, ["base-installer", "/in/base.tar", "/out/base", "--arch", self._plan.arch.value]
+        ).directory("/out/base")
+
+    # --- runs -------------------------------------------------------------------------------------------------
+
+    def _run(self, files: dict[str, dagger.File], arguments: list[str]) -> dagger.Container:
+        """Run `ci.normalise` on files, writing below `/out`."""
+        container = tools().with_directory("/out", dag.directory())
+        for path, file in files.items():
+            container = container.with_mounted_file(path, file)
+        return container.with_exec(["python", "-m", "ci.normalise", *arguments])
+
+    def _imager(self) -> dagger.Container:
+        return (
+            dag.container()
+            .from_(self._plan.imager.pinned)
+            .with_env_variable("SOURCE_DATE_EPOCH", self._epoch)
+            .with_env_variable("TZ", "UTC")
+        )
+
+    async def initramfs(self) -> dagger.File:
+        """Return the initramfs with all extensions: what every output that boots embeds."""
+        imager = self._imager().with_mounted_directory(
+            profile.EXTENSIONS_DIR, await self.extensions(), read_only=True
+        )
+        made = imager.with_exec(
+            ["-"], use_entrypoint=True, stdin=profile.render(self._profiles[profile.INITRAMFS_RUN])
+        ).file(f"{profile.OUT_DIR}/initramfs-metal-{self._plan.arch.value}.xz")
+        return self._run(
+            {"/in/initramfs": made},
+            ["initramfs", "/in/initramfs", "/out/initramfs.xz", "--epoch", self._epoch],
+        ).file("/out/initramfs.xz")
+
+    async def output(self, output: PlannedOutput, initramfs: dagger.File | None) -> dagger.File:
+        """Return one output's file."""
+        run = profile.run_name(output)
+        if run == profile.INITRAMFS_RUN:
+            assert initramfs is not None
+            return initramfs
+        imager = self._imager()
+        if output.initramfs.value == "ready":
+            assert initramfs is not None
+            imager = imager.with_mounted_file(profile.INITRAMFS_PATH, initramfs)
+        if output.base_installer:
+            imager = imager.with_mounted_directory(
+                profile.INSTALLER_BASE_DIR, await self._installer_base(), read_only=True
+            )
+        made = imager.with_exec(
+            ["-"],
+            use_entrypoint=True,
+            stdin=profile.render(self._profiles[run]),
+            insecure_root_capabilities=output.privileged is not None,
+        ).file(f"{profile.OUT_DIR}/{output.imager_file}")
+        return self._finished(output, made)
+
+    def _finished(self, output: PlannedOutput, made: dagger.File) -> dagger.File:
+        """Take out what the imager leaves to chance, and pack disk images."""
+        name = output.imager_file
+        if output.base_installer:
+            arguments = ["installer", f"/in/{name}", f"/out/{name}", "--epoch", self._epoch]
+            return self._run({f"/in/{name}": made}, arguments).file(f"/out/{name}")
+        if output.compression is not Compression.NONE:
+            packed = f"/out/{name}{output.compression.value}"
+            arguments = ["pack", f"/in/{name}", packed, "--format", output.compression.value.removeprefix(".")]
+            return self._run({f"/in/{name}": made}, arguments).file(packed)
+        return made
+
+    # --- what comes out ---------------------------------------------------------------------------------------
+
+    async def files(self) -> dagger.Directory:
+        """Return the outputs at their paths; independent ones are made at the same time."""
+        initramfs = await self.initramfs() if self._plan.builds_initramfs else None
+        made: dict[str, dagger.File] = {}
+
+        async def make(output: PlannedOutput) -> None:
+            made[output.path] = await (await self.output(output, initramfs)).sync()
+
+        async with anyio.create_task_group() as tasks:
+            for output in self._plan.outputs:
+                tasks.start_soon(make, output)
+        folder = dag.directory()
+        for path, file in sorted(made.items()):
+            folder = folder.with_file(path, file, permissions=0o644)
+        if self._plan.stand_in:
+            folder = folder.with_new_file(STAND_IN_FILE, STAND_IN_TEXT)
+        return folder
+
+    async def sealed(self) -> Assets:
+        """Return the outputs with their checksums and report; the checks may have failed."""
+        plan = self._plan
+        expected = json.dumps(expectation(plan).model_dump(mode="json"), sort_keys=True)
+        root = f"/{assets_path(plan)}"
+        seal = (
+            tools()
+            .with_mounted_directory(root, await self.files())
+            .with_new_file("/in/expected.json", expected)
+            .with_new_file("/in/plan.json", plan.to_json())
+            .with_exec(
+                ["python", "-m", "ci.verify", "seal", "--assets", root]
+                + ["--expect", "/in/expected.json", "--plan", "/in/plan.json"],
+                expect=dagger.ReturnType.ANY,
+            )
+        )
+        code = await seal.exit_code()
+        if code not in (0, 1):
+            raise BuildError("the assets can't be checked:\n" + await seal.stdout() + await seal.stderr())
+        return Assets(plan, seal.directory(root), passed=code == 0)
+
+
+class Assets:
+    """What a plan's pipeline made: a folder, sealed with checksums and report."""
+
+    def __init__(self, plan: Plan, folder: dagger.Directory, *, passed: bool) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.passed = passed
+
+    def laid_out(self) -> dagger.Directory:
+        """Return the folder at its place in what `build` returns."""
+        return dag.directory().with_directory(assets_path(self.plan), self.folder)
+
+    async def report(self) -> str:
+        """Return the report's text."""
+        return await self.folder.file(_REPORT).contents()

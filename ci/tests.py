@@ -1,0 +1,43 @@
+"""The unit tests in a container, and the requirements of built assets, as lines to read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import dagger
+
+from ci.errors import BuildError
+from ci.tools import SOURCE, python
+
+if TYPE_CHECKING:
+    from ci.pipeline import Assets
+
+_MARKS = {"pass": "PASS", "fail": "FAIL", "skip": "SKIP"}
+
+
+async def unit_tests(source: dagger.Directory) -> str:
+    """Run the unit tests of a checkout and return what they print; raises `BuildError` with it when one fails."""
+    run = (
+        python(extra="dev")
+        .with_directory(SOURCE, source)
+        .with_workdir(SOURCE)
+        .with_exec(
+            ["python", "-m", "pytest", "-p", "no:cacheprovider", "--quiet", "tests/unit"],
+            expect=dagger.ReturnType.ANY,
+        )
+    )
+    if await run.exit_code() != 0:
+        raise BuildError("the unit tests fail:\n" + await run.stdout() + await run.stderr())
+    return await run.stdout()
+
+
+async def requirement_lines(assets: Assets) -> list[str]:
+    """Return a line for each requirement: PASS, FAIL or SKIP, the variant, the requirement's id, its sentence."""
+    report: dict[str, Any] = json.loads(await assets.folder.file("validation/build-report.json").contents())
+    lines: list[str] = []
+    for one in report["checks"]:
+        lines.append(f"{_MARKS[one['status']]} {assets.plan.variant} {one['id']}: {one['sentence']}")
+        if one["status"] == "fail":
+            lines += [f"     {evidence}" for evidence in one["evidence"]]
+    return lines

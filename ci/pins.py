@@ -45,7 +45,7 @@ MATCHBOX: Final = (
 )
 
 #: Python in which files are read and tests run.
-PYTHON: Final = "docker.io/library/python:3.13-slim"
+PYTHON: Final = "docker.io/library/python:3.13-slim-trixie"
 
 #: Config label (and manifest annotation) of images that stand in for the published ones.
 STAND_IN_LABEL: Final = "io.cozystack.talos.stand-in"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from . import goyaml
 from .cmdline import build_cmdline
-from .contract import Contract, Quirks
 from .disk import DiskBuilder
 from .errors import ImagerError, open_input
 from .extensions import Metadata
@@ -27,6 +26,7 @@ from .uki import UkiBuilder
 from .untar import SELINUX_RECORD, tarball_members, untar
 
 if TYPE_CHECKING:
+    from .contract import Contract, Quirks
     from .report import Progress, Reporter
 
 _EMBEDDED_CONFIG_FOLDER = "usr/local/etc/talos"
@@ -55,6 +55,10 @@ class _Build:
     reporter: Reporter
     scratch: Path
 
+    @property
+    def quirks(self) -> Quirks:
+        return self.contract.quirks(self.profile.version)
+
     def execute(self) -> Path:
         report = self.reporter.report
         profile = self.profile
@@ -70,7 +74,7 @@ class _Build:
         print(profile.echo(), end="", file=self.reporter.stream, flush=True)
 
         initramfs = self._initramfs()
-        cmdline = build_cmdline(profile)
+        cmdline = build_cmdline(profile, self.quirks)
         report(f"kernel command line: {cmdline}")
         uki, boot_loader = self.scratch / "vmlinuz.efi", self.scratch / "systemd-boot.efi"
         if profile.output.kind.needs_uki:
@@ -88,7 +92,7 @@ class _Build:
         kind = profile.output.kind
         if profile.secure_boot:
             raise ImagerError("the lab's imager signs nothing: set `secureboot: false`")
-        if kind.needs_initramfs and not Quirks(profile.version).since(1, 10):
+        if kind.needs_initramfs and not self.quirks.since(1, 10):
             raise ImagerError(f"the lab's imager makes no {kind.value} of Talos {profile.version}: v1.10 or newer")
         if kind not in {OutputKind.ISO, OutputKind.IMAGE}:
             return
@@ -147,7 +151,7 @@ class _Build:
             folder = tree / str(number)
             folder.mkdir(parents=True)
             labels |= self._unpack(asset, folder, progress)
-        InitramfsBuilder(initramfs, self.contract, Quirks(self.profile.version), progress).build(tree, labels)
+        InitramfsBuilder(initramfs, self.contract, self.quirks, progress).build(tree, labels)
         self.reporter.report("initramfs ready")
         return initramfs
 
@@ -190,7 +194,7 @@ class _Build:
         progress = self.reporter.progress("building installer...")
         base = pull(profile.input.base_installer, profile.arch, progress)
         folder = f"usr/install/{profile.arch}"
-        if Quirks(profile.version).boots_by_sd_boot:
+        if self.quirks.boots_by_sd_boot:
             artifacts = {f"{folder}/systemd-boot.efi": boot_loader, f"{folder}/vmlinuz.efi": uki}
         else:
             artifacts = {f"{folder}/vmlinuz": Path(profile.input.kernel), f"{folder}/initramfs.xz": initramfs}
@@ -211,6 +215,7 @@ class _Build:
         disk = DiskBuilder(
             arch=profile.arch,
             version=profile.version,
+            quirks=self.quirks,
             size=options.disk_size,
             meta=profile.customization.meta_contents,
             uki=uki,

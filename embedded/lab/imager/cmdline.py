@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .contract import Quirks
 from .errors import ImagerError
 from .profile import OutputKind, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from .contract import Quirks
 
 PLATFORM = "talos.platform"
 # Platforms that Talos knows and the lab does not make.
@@ -81,12 +82,11 @@ def _grouped(arguments: Iterable[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def build_cmdline(profile: Profile) -> str:
+def build_cmdline(profile: Profile, quirks: Quirks) -> str:
     """Returns the kernel command line that a profile asks for.
 
     Raises ImagerError for a platform that Talos or the lab does not know.
     """
-    quirks = Quirks(profile.version)
     kind = profile.output.kind
     cmdline = Cmdline()
     cmdline.append([f"{PLATFORM}={profile.platform}"])

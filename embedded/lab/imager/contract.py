@@ -15,6 +15,36 @@ INSTALL = Path("/usr/install")
 VERSION_FILE = INSTALL / "VERSION"
 
 
+class Quirks:
+    """What a Talos version switches on in an imager; one that cannot be read counts as the imager's own.
+
+    `newest` is the imager's own version: it knows nothing of what came later.
+    """
+
+    def __init__(self, version: str, newest: Version) -> None:
+        self.version: Version | None = parse_tolerant(version)
+        self._counts_as = min(self.version or newest, newest)
+
+    def since(self, major: int, minor: int, patch: int = 0) -> bool:
+        """Tells whether the version is MAJOR.MINOR.PATCH or newer, pre-releases counted as the release."""
+        return self._counts_as >= (major, minor, patch)
+
+    @property
+    def boots_by_sd_boot(self) -> bool:
+        """Tells whether UEFI machines boot by systemd-boot alone. Not so for a version that cannot be read."""
+        return self.version is not None and self.since(1, 10)
+
+    @property
+    def modules_path(self) -> str:
+        """The kernel modules' folder in a root filesystem."""
+        return "usr/lib/modules" if self.since(1, 10) else "lib/modules"
+
+    @property
+    def firmware_path(self) -> str:
+        """The firmware's folder in a root filesystem."""
+        return "usr/lib/firmware" if self.since(1, 10) else "lib/firmware"
+
+
 @dataclass(frozen=True)
 class Contract:
     """One version of the imager."""
@@ -33,6 +63,15 @@ class Contract:
     """Tells mksquashfs which SELinux labels to write and to take no others."""
     makes_disks: bool
     """Whether the lab makes its ISO and disk images (v1.11.3 needs GRUB and loop devices for them)."""
+
+    @property
+    def version(self) -> Version:
+        """The imager's own version."""
+        return parse_tolerant(self.tag) or (0, 0, 0)
+
+    def quirks(self, version: str) -> Quirks:
+        """Returns what a Talos version switches on in this imager."""
+        return Quirks(version, self.version)
 
 
 CONTRACTS = {
@@ -57,29 +96,3 @@ def installed_contract(file: Path = VERSION_FILE) -> Contract:
         known = " or ".join(CONTRACTS)
         raise ImagerError(f"the lab's imager has no contract for {tag!r} of {file}: put {known} there")
     return CONTRACTS[tag]
-
-
-class Quirks:
-    """What a Talos version switches on. A version that cannot be read counts as the newest."""
-
-    def __init__(self, version: str) -> None:
-        self.version: Version | None = parse_tolerant(version)
-
-    def since(self, major: int, minor: int, patch: int = 0) -> bool:
-        """Tells whether the version is MAJOR.MINOR.PATCH or newer, pre-releases counted as the release."""
-        return self.version is None or self.version >= (major, minor, patch)
-
-    @property
-    def boots_by_sd_boot(self) -> bool:
-        """Tells whether UEFI machines boot by systemd-boot alone. Not so for a version that cannot be read."""
-        return self.version is not None and self.since(1, 10)
-
-    @property
-    def modules_path(self) -> str:
-        """The kernel modules' folder in a root filesystem."""
-        return "usr/lib/modules" if self.since(1, 10) else "lib/modules"
-
-    @property
-    def firmware_path(self) -> str:
-        """The firmware's folder in a root filesystem."""
-        return "usr/lib/firmware" if self.since(1, 10) else "lib/firmware"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .boot_files import BOOT_FILES, EFI_LABEL, LOADER_CONF, copy_into_vfat, create_raw, make_vfat
-from .contract import Quirks
 from .errors import ImagerError
 from .meta import PARTITION_SIZE, MetaContents, partition_image
 from .tools import copy_file, run, touch_tree
@@ -17,6 +16,7 @@ from .tools import copy_file, run, touch_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .contract import Quirks
     from .report import Progress
 
 SECTOR = 512
@@ -42,6 +42,7 @@ class DiskBuilder:
 
     arch: str
     version: str
+    quirks: Quirks
     size: int
     meta: MetaContents
     uki: Path
@@ -81,7 +82,7 @@ class DiskBuilder:
         return mount.rename(self.scratch / EFI_LABEL)
 
     def _partition(self, target: Path, progress: Progress) -> list[Partition]:
-        partitions = layout(self.version)
+        partitions = layout(self.quirks)
         end = self.size - _BACKUP_SECTORS * SECTOR
         for partition in partitions:
             if partition.start + partition.size > end:
@@ -103,9 +104,9 @@ class DiskBuilder:
         write_sparse(file, target, start)
 
 
-def layout(version: str) -> list[Partition]:
+def layout(quirks: Quirks) -> list[Partition]:
     """Returns the partitions of a Talos version's disk; EFI takes the room that GRUB's three once had."""
-    efi_size = (100 + 1 + (2000 if Quirks(version).since(1, 11) else 1000)) * _MIB
+    efi_size = (100 + 1 + (2000 if quirks.since(1, 11) else 1000)) * _MIB
     return [
         Partition(EFI_LABEL, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", _MIB, efi_size),
         Partition("META", "0FC63DAF-8483-4772-8E79-3D69D8477DE4", _MIB + efi_size, PARTITION_SIZE),

@@ -14,7 +14,7 @@ from . import goyaml
 from .errors import ImagerError
 from .goyaml import Problems
 from .report import Progress, table
-from .versions import dotted, parse_tolerant, satisfies
+from .versions import dotted, satisfies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,7 @@ def validate_all(extensions: list[Extension], quirks: Quirks, contract: Contract
     Raises ImagerError `error validating extension "NAME": …`.
     """
     progress("validating system extensions")
-    version = quirks.version or parse_tolerant(contract.tag) or (0, 0, 0)
+    version = quirks.version or contract.version
     for extension in extensions:
         constraint = extension.metadata.talos_constraint
         failed = f"error validating extension {json.dumps(extension.metadata.name)}"

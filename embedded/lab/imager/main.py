@@ -29,15 +29,20 @@ from .report import Reporter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .contract import Contract
+
 _MIN_DISK_SIZE = 1246 << 20
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs the imager and returns its exit code: 0, or 1 after `Error: …` on standard error."""
+def main(arguments: Sequence[str], contract: Contract | None = None) -> int:
+    """Runs the imager and returns its exit code: 0, or 1 after `Error: …` on standard error.
+
+    Without a contract, the one that the image was built for counts.
+    """
     try:
         options = _parse(arguments)
-        contract = installed_contract()
+        contract = contract or installed_contract()
         reporter = Reporter(sys.stderr)
         reporter.report("assembling the finalized profile...")
         if options.profile == "-":

@@ -17,7 +17,7 @@ def fill_defaults(profile: Profile, contract: Contract) -> None:
     if contract.names_and_embeds:
         profile.name = profile.name or "Talos"
     profile.version = profile.version or contract.tag
-    quirks = Quirks(profile.version)
+    quirks = contract.quirks(profile.version)
     folder = f"/usr/install/{profile.arch}"
     files = profile.input
     files.kernel = files.kernel or f"{folder}/vmlinuz"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .contract import Contract, Quirks
+from .contract import Contract
 from .errors import ImagerError, open_input, require
 from .profile import OutputKind, Profile
 from .tools import copy_file, run, source_date_epoch
@@ -76,7 +76,7 @@ class UkiBuilder:
         add(".splash", splash())
         sections.append(Section(".linux", Path(self.profile.input.kernel)))
         sections.append(Section(".initrd", self.initramfs))
-        if Quirks(self.profile.version).since(1, 10):
+        if self.contract.quirks(self.profile.version).since(1, 10):
             add(".profile", "ID=main")
             match self.profile.output.kind:
                 case OutputKind.ISO:

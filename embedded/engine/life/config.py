@@ -1,0 +1,164 @@
+"""buildkitd's configuration: what this engine needs, and what a user adds to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from embedded.engine.errors import EngineError
+from embedded.engine.life.place import Place
+
+MIRRORED = ("docker.io", "ghcr.io", "quay.io", "registry.k8s.io", "gcr.io", "public.ecr.aws", "mcr.microsoft.com")
+"""Registries that the lab stands in for. What it does not have of them is not found: see `unreachable_hosts`."""
+
+CACHE_LIMITS = {"reservedSpace": "5GB", "maxUsedSpace": "20GB", "minFreeSpace": "10%"}
+"""What garbage collection aims at, in each mode: the cache has at most 20 GB and leaves 10 % of the disk free, but 5 GB
+of the cache are kept in any case. Beside that BuildKit removes uploads, git checkouts and cache mounts that were not
+used for two days when they have more than 512 MB, and all that was not used for 60 days."""
+
+HISTORY_LIMITS = {"maxAge": "24h", "maxEntries": 20}
+"""BuildKit's records of past builds: nobody reads them here, but they hold on to what was built."""
+
+NETWORKS_AHEAD = 4
+"""Containers' networks made before they are needed: making one takes longer than a small command runs."""
+
+ENGINES_OWN = (("root",), ("grpc",), ("worker", "oci", "binary"), ("worker", "oci", "bridgeName"))
+"""Keys that a user's file may not set: this engine would no longer find its daemon."""
+
+
+def user_file() -> Path:
+    """Return the path of the user's own part: COZYSTACK_TALOS_BUILDKITD_TOML, or a file below the configuration home."""
+    if named := os.environ.get("COZYSTACK_TALOS_BUILDKITD_TOML"):
+        return Path(named)
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    base = Path(home) if home.startswith("/") else Path(os.environ.get("HOME") or "/root") / ".config"
+    return base / "cozystack-talos" / "buildkitd.toml"
+
+
+def user_part() -> dict[str, Any]:
+    """Read the user's own part of the configuration: mirrors, plain-http registries, certificates, limits.
+
+    Raises EngineError when the file named by COZYSTACK_TALOS_BUILDKITD_TOML is missing, is not TOML, or sets what is
+    the engine's.
+    """
+    path = user_file()
+    try:
+        part = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        if "COZYSTACK_TALOS_BUILDKITD_TOML" in os.environ:
+            raise EngineError(f"COZYSTACK_TALOS_BUILDKITD_TOML names {path}, which does not exist") from error
+        return {}
+    except (OSError, ValueError) as error:
+        raise EngineError(f"{path} can't be read as TOML: {error}") from error
+    for keys in ENGINES_OWN:
+        inner: Any = part
+        for key in keys:
+            inner = cast("dict[str, Any]", inner).get(key) if isinstance(inner, dict) else None
+        if inner is not None:
+            raise EngineError(
+                f"{path} sets {'.'.join(keys)}, which is the embedded engine's own to set",
+                hint="Leave it out, or start a buildkitd of your own and name it in BUILDKIT_HOST.",
+            )
+    return part
+
+
+def daemon_config(place: Place, runc: Path, plugins: Path, addresses: str, registry: str | None) -> dict[str, Any]:
+    """Put buildkitd's configuration together.
+
+    Args:
+        place: where the daemon lives.
+        runc: the program that runs containers.
+        plugins: folder of the network plugins.
+        addresses: the containers' range of addresses, as `10.209.0.0/22`.
+        registry: `127.0.0.1:PORT` of the lab's registry; None in the real mode.
+    """
+    config: dict[str, Any] = {
+        "root": str(place.root),
+        "insecure-entitlements": ["security.insecure"],
+        "grpc": {"address": [place.address]},
+        "history": dict(HISTORY_LIMITS),
+        "worker": {
+            "containerd": {"enabled": False},
+            "oci": {
+                "enabled": True,
+                "binary": str(runc),
+                "networkMode": "bridge",
+                "cniBinaryPath": str(plugins),
+                "cniPoolSize": NETWORKS_AHEAD,
+                "bridgeName": place.bridge,
+                "bridgeSubnet": addresses,
+                "gc": True,
+                **CACHE_LIMITS,
+            },
+        },
+    }
+    own = user_part()
+    if registry is None:
+        return merged(config, own)
+    mirrors = {name: {"mirrors": [f"{registry}/{name}"]} for name in MIRRORED}
+    config = merged(config, {key: value for key, value in own.items() if key != "registry"})
+    return config | {"registry": {**mirrors, registry: {"http": True}}}
+
+
+def unreachable_hosts() -> list[str]:
+    """Name the hosts that the lab's daemon must not reach.
+
+    BuildKit asks a registry itself when its mirror does not have an image. In the lab that would mix real images with
+    stand-ins, so these names lead nowhere there, and the error is the mirror's: not found.
+    """
+    return ["registry-1.docker.io", "index.docker.io", "auth.docker.io", *MIRRORED]
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one table over another, table by table; other values are replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            result[key] = merged(cast("dict[str, Any]", below), cast("dict[str, Any]", value))
+        else:
+            result[key] = value
+    return result
+
+
+def toml(table: Mapping[str, Any], path: Sequence[str] = ()) -> str:
+    """Write a table of strings, numbers, booleans, lists and tables as TOML."""
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
+    if path and (lines or not table):
+        lines.insert(0, f"[{'.'.join(_key(key) for key in path)}]")
+    text = "".join(f"{line}\n" for line in lines)
+    for key, value in table.items():
+        if isinstance(value, dict):
+            text += toml(cast("dict[str, Any]", value), (*path, key))
+    return text
+
+
+def _value(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case str():
+            return _quoted(value)
+        case dict():
+            pairs = cast("dict[str, Any]", value).items()
+            return "{" + ", ".join(f"{_key(key)} = {_value(inner)}" for key, inner in pairs) + "}"
+        case list():
+            return "[" + ", ".join(_value(inner) for inner in cast("list[Any]", value)) + "]"
+        case _:
+            raise EngineError(f"{user_file()}: {value!r} has no place in buildkitd's configuration")
+
+
+def _key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(char if char >= " " and char != "\x7f" else f"\\u{ord(char):04x}" for char in escaped) + '"'

@@ -1,0 +1,71 @@
+"""Why a daemon did not start, from its log, in words that help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from embedded.engine.errors import EngineError
+from embedded.engine.life.place import Place
+
+FULL_DISK_HINT = "Free some space, empty the cache with `python -m embedded prune`, or set XDG_CACHE_HOME to a folder on another disk."
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A cause that a log shows."""
+
+    pattern: str
+    message: Callable[[Place], str]
+    hint: str
+
+
+CAUSES = (
+    Cause("no space left on device", lambda place: f"the disk that holds {place.folder} is full", FULL_DISK_HINT),
+    Cause(
+        "read-only file system",
+        lambda place: f"{place.folder} is on a read-only file system",
+        "Set XDG_CACHE_HOME to a folder that can be written to.",
+    ),
+    Cause(
+        r"failed to find .*runc|runc.*(executable file not found|no such file)",
+        lambda _: "runc, which runs the containers, is missing",
+        "Run ./daggerw again: it repeats the set-up. Elsewhere than on Debian and Ubuntu install the package runc.",
+    ),
+    Cause(
+        "CNI bridge|cni plugin|failed to find plugin",
+        lambda _: "the containers' network plugins are missing",
+        "Run ./daggerw again: it repeats the set-up. Elsewhere than on Debian and Ubuntu install the CNI plugins.",
+    ),
+    Cause(
+        "iptables|nf_tables|netfilter",
+        lambda _: "the containers' network can't be set up: iptables does not work here",
+        "The kernel needs netfilter (iptables or nftables), and this process the right to change the network (NET_ADMIN).",
+    ),
+    Cause(
+        "unshare failed|unshare: .*not permitted|operation not permitted|permission denied",
+        lambda _: "this process lacks rights that BuildKit needs (mounts, namespaces)",
+        "Run it as root; in a container, one started with --privileged. Or name another BuildKit in BUILDKIT_HOST.",
+    ),
+)
+
+
+def failed_start(place: Place, log: str) -> EngineError:
+    """Turn the log of a daemon that ended while it started into the error for the caller."""
+    for cause in CAUSES:
+        if re.search(cause.pattern, log, re.IGNORECASE):
+            return EngineError(f"BuildKit did not start: {cause.message(place)}", hint=cause.hint)
+    return EngineError(f"BuildKit did not start: {last_error(log)}", hint=f"Its log is {place.log}.")
+
+
+def last_error(log: str) -> str:
+    """Return the log's last error: buildkitd ends with `buildkitd: …`, before that come lines of key=value pairs."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    for line in reversed(lines):
+        if found := re.match(r"buildkitd: (.*)", line):
+            return found[1]
+        if "level=error" in line or "level=fatal" in line:
+            message = re.search(r'msg="((?:[^"\\]|\\.)*)"', line)
+            return message[1].replace('\\"', '"') if message else line
+    return lines[-1] if lines else "it ended without a word"

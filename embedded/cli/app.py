@@ -104,12 +104,14 @@ def read_request(args: list[str]) -> Request:
     if command == "help":
         command, rest, wants_help = (rest[1] if len(rest) > 1 else ""), rest[1:], True
     _check_command(command)
-    # What follows `run` is another program's, where these options may mean something else.
-    everywhere = global_flags()
-    everywhere.parse(
-        words[: len(words) - len(rest) + 1] if command == "run" else words, interspersed=True, skip_unknown=True
-    )
-    if command != "run":
+    if command == "run":
+        # What follows the program's name is its own, where these options may mean something else.
+        everywhere = before
+        FlagSet([*before, *own_flags("run")]).parse(rest[1:], interspersed=False, skip_unknown=True)
+        wants_help = wants_help or bool(before["help"].value.get())
+    else:
+        everywhere = global_flags()
+        everywhere.parse(words, interspersed=True, skip_unknown=True)
         ended = rest.index("--") if "--" in rest else len(rest)
         wants_help = wants_help or any(word in ("--help", "-h") for word in rest[:ended])
     return Request(command, rest[1:], read_options(everywhere, os.environ), mode, wants_help)
@@ -245,6 +247,8 @@ async def _dispatch(session: Session, request: Request, progress: Progress) -> i
         from embedded.cli.query import run_query
 
         own, _ = _strict(request)
+        if _has_module(own):
+            await session.load_module()
         await run_query(session, own)
         return 0
     from embedded.cli.model import Model
@@ -300,6 +304,14 @@ def _strict(request: Request) -> tuple[FlagSet, list[str]]:
         return own, known.parse(request.words, interspersed=request.command in _INTERSPERSED)
     except FlagError as error:
         raise UsageError(str(error), f"dagger {request.command}") from error
+
+
+def _has_module(own: FlagSet) -> bool:
+    """Tell whether there is a module for a command that can do without."""
+    if own["no-mod"].value.get():
+        return False
+    here = Path.cwd()
+    return bool(own["mod"].value.get()) or any((folder / "dagger.json").is_file() for folder in (here, *here.parents))
 
 
 def _check_command(command: str) -> None:

@@ -41,6 +41,11 @@ class LiveProgress(Progress):
             if not self._closed:
                 self._live = self._new_live()
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the display is on the screen."""
+        return self._live.is_started
+
     def _new_live(self) -> Live:
         live = Live(
             console=self._console,

@@ -28,9 +28,11 @@ async def run_command(session: Session, command: list[str]) -> int:
     env["DAGGER_SESSION_PORT"] = str(session.port)
     env["DAGGER_SESSION_TOKEN"] = session.token
     env["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
-    # The engine is started with paths of its own that are no business of the command's.
+    # daggerw has the engine find its own packages; the command gets back what the caller had.
     for name in ("PYTHONPATH", "PYTHONSAFEPATH"):
         env.pop(name, None)
+    if callers := env.pop("DAGGERW_PYTHONPATH", ""):
+        env["PYTHONPATH"] = callers
     try:
         process = await asyncio.create_subprocess_exec(*command, env=env, preexec_fn=_end_with_parent())
     except FileNotFoundError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+
 from embedded.cli.app import main
 from embedded.tests.cli.fake import FakeEngine
 

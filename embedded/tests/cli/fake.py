@@ -14,9 +14,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphql import GraphQLSchema, build_schema, extend_schema, graphql, parse  # pyright: ignore[reportUnknownVariableType]
+
 from embedded.engine.errors import EngineError, ExecFailedError
 from embedded.engine.events import OnStep, StepEvent
-from graphql import GraphQLSchema, build_schema, extend_schema, graphql, parse  # pyright: ignore[reportUnknownVariableType]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping

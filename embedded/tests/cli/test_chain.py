@@ -73,7 +73,7 @@ def test_query_has_every_value_in_a_variable() -> None:
     names = ("probe", "child", "times")
     owners = ("Query", "Probe", "ProbeChild")
     links = [probe.field(owner, name) for owner, name in zip(owners, names, strict=True)]
-    values = ({"greeting": "hi"}, {"label": 'a "quoted" $thing'}, {})
+    values: list[dict[str, str]] = [{"greeting": "hi"}, {"label": 'a "quoted" $thing'}, {}]
 
     query, variables = build_query([(f, v) for f, v in zip(links, values, strict=True) if f], "sync")
 

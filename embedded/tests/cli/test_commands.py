@@ -1,0 +1,339 @@
+"""The commands beside `call`, and the options of all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from embedded.tests.cli.conftest import TOP
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedded.tests.cli.conftest import Dagger
+    from embedded.tests.cli.fake import FakeEngine
+
+
+def without_times(text: str) -> list[str]:
+    return re.sub(r"\[\d+\.\ds\]", "[T]", text).splitlines()
+
+
+@pytest.mark.usefixtures("more")
+def test_check_lists_every_check_that_needs_no_arguments(dagger: Dagger) -> None:
+    assert dagger("check", "-l").stdout.splitlines() == [
+        "Name              Description",
+        "more:broken       A check that fails in a container.",
+        "more:suite:lint   Check the style.",
+        "more:suite:unit   -",
+    ]
+
+
+@pytest.mark.usefixtures("more")
+def test_check_runs_all_and_fails_when_one_does(dagger: Dagger) -> None:
+    outcome = dagger("check")
+
+    assert outcome.code == 1
+    assert sorted(without_times(outcome.stdout)) == sorted(
+        [
+            "more:broken ERROR [T]",
+            "  exit code: 3",
+            "  some output",
+            "  some complaint",
+            "more:suite:lint OK [T]",
+            "more:suite:unit ERROR [T]",
+            "  FunctionError: 1 is not 2",
+        ]
+    )
+    assert outcome.stderr == "Error: 2 checks failed\n"
+
+
+def test_check_that_passes_exits_with_zero(dagger: Dagger) -> None:
+    outcome = dagger("check")
+
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert without_times(outcome.stdout) == ["probe:healthy OK [T]"]
+
+
+@pytest.mark.usefixtures("more")
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["suite"], ["more:suite:lint", "more:suite:unit"]),
+        (["more:suite:lint"], ["more:suite:lint"]),
+        (["suite:*"], ["more:suite:lint", "more:suite:unit"]),
+        (["**:lint"], ["more:suite:lint"]),
+        (["br*"], ["more:broken"]),
+        (["*"], ["more:broken"]),
+        (["more"], ["more:broken", "more:suite:lint", "more:suite:unit"]),
+        (["broken", "suite:unit"], ["more:broken", "more:suite:unit"]),
+    ],
+)
+def test_check_takes_patterns(patterns: list[str], names: list[str], dagger: Dagger) -> None:
+    listed = dagger("check", "-l", *patterns).stdout.splitlines()[1:]
+
+    assert [line.split()[0] for line in listed] == names
+
+
+def test_check_pattern_that_matches_nothing_is_an_error(dagger: Dagger) -> None:
+    outcome = dagger("check", "helthy")
+
+    assert outcome.code == 1
+    assert outcome.stderr == "Error: no check matches 'helthy'; there are: probe:healthy\n"
+
+
+@pytest.mark.usefixtures("more")
+def test_check_stops_after_the_first_failure_when_asked(dagger: Dagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+    outcome = dagger("check", "--failfast")
+
+    assert [line for line in without_times(outcome.stdout) if line.startswith("more")] == ["more:broken ERROR [T]"]
+
+
+def test_run_gives_the_session_and_passes_the_exit_code(dagger: Dagger) -> None:
+    script = 'echo "$DAGGER_SESSION_PORT $DAGGER_SESSION_TOKEN $1"; command -v python; exit 7'
+
+    outcome = dagger("run", "sh", "-c", script, "sh", "--help")
+
+    assert outcome.code == 7
+    assert outcome.stdout == f"4321 fake-token --help\n{sys.prefix}/bin/python\n"
+
+
+@pytest.mark.parametrize(("callers", "found"), [("/own", "/own"), ("", "unset")])
+def test_run_gives_the_command_the_callers_python_path(
+    callers: str, found: str, dagger: Dagger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("PYTHONPATH", "/engine"), ("PYTHONSAFEPATH", "1"), ("DAGGERW_PYTHONPATH", callers)):
+        monkeypatch.setenv(name, value)
+
+    outcome = dagger("run", "sh", "-c", "echo ${PYTHONPATH-unset} ${PYTHONSAFEPATH-unset} ${DAGGERW_PYTHONPATH-unset}")
+
+    assert outcome.stdout == f"{found} unset unset\n"
+
+
+def test_run_does_not_load_the_module(dagger: Dagger, engine: FakeEngine) -> None:
+    engine.module = ""
+
+    assert dagger("run", "true").code == 0
+
+
+def test_run_reports_the_signal_that_ended_the_command(dagger: Dagger) -> None:
+    assert dagger("run", "sh", "-c", "kill -KILL $$").code == 128 + signal.SIGKILL
+
+
+def test_run_passes_signals_on(dagger: Dagger) -> None:
+    script = "trap 'echo told; exit 5' TERM; echo up; while :; do sleep 0.05; done"
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    outcome = dagger("run", "sh", "-c", script)
+
+    assert (outcome.code, outcome.stdout) == (5, "up\ntold\n")
+
+
+def test_run_takes_options_before_its_command_only(dagger: Dagger, engine: FakeEngine) -> None:
+    outcome = dagger("run", "--progress", "plain", "-s", "--focus", "echo", "--progress", "nonsense", "-i")
+
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "--progress nonsense -i\n", "")
+
+
+def test_run_names_a_command_that_does_not_exist(dagger: Dagger) -> None:
+    outcome = dagger("run", "no-such-command")
+
+    assert outcome.code == 1
+    assert outcome.stderr == 'Error: exec: "no-such-command": executable file not found in $PATH\n'
+
+
+def test_run_without_command_is_a_usage_error(dagger: Dagger) -> None:
+    assert dagger("run").stderr.endswith("Run 'dagger run --help' for usage.\n")
+
+
+def test_killed_run_takes_its_command_along(tmp_path: Path) -> None:
+    program = (
+        "import sys; from embedded.cli.app import main; from embedded.tests.cli.fake import FakeEngine;"
+        "sys.exit(main(['run', 'sh', '-c', 'echo $$ > pid; exec sleep 60'], FakeEngine()))"
+    )
+    env = {**os.environ, "PYTHONPATH": str(TOP)}
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=env)
+    pid = tmp_path / "pid"
+    while not (pid.exists() and pid.read_text().strip()):
+        assert parent.poll() is None
+    child = int(pid.read_text())
+
+    parent.kill()
+    parent.wait()
+
+    for _ in range(100):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            break
+        if _state(child) == "Z":
+            break
+        threading.Event().wait(0.02)
+    else:
+        pytest.fail("the command outlived the killed run")
+
+
+def _state(pid: int) -> str:
+    with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def test_query_reads_a_document_from_standard_input(dagger: Dagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("query($n: String!) { probe { greet(name: $n) } version }"))
+
+    outcome = dagger("query", "--var", "n=you", "-m", ".")
+
+    assert json.loads(outcome.stdout) == {"probe": {"greet": "hello you"}, "version": "v0.21.8"}
+
+
+def test_query_reads_a_document_from_a_file(dagger: Dagger, tmp_path: Path) -> None:
+    (tmp_path / "dagger.json").touch()
+    (tmp_path / "doc.graphql").write_text("query($n: Int!) { probe { add(numbers: [$n]) } }")
+
+    outcome = dagger("query", "--doc", "doc.graphql", "--var-json", '{"n": 3}')
+
+    assert json.loads(outcome.stdout) == {"probe": {"add": 3}}
+
+
+def test_query_needs_no_module(dagger: Dagger, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.module = ""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("{ version }"))
+
+    assert json.loads(dagger("query").stdout) == {"version": "v0.21.8"}
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (["--doc", "none"], "can't read --doc none: No such file or directory"),
+        (["--var", "n"], '--var takes key=value, not "n"'),
+        (["--var-json", "{"], "--var-json is no JSON"),
+        ([], "Cannot query field 'nonsense' on type 'Query'."),
+    ],
+)
+def test_query_says_what_is_wrong(args: list[str], error: str, dagger: Dagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("{ nonsense }"))
+
+    outcome = dagger("query", *args)
+
+    assert outcome.code == 1
+    assert outcome.stderr.startswith(f"Error: {error}")
+
+
+def test_version_needs_no_session(dagger: Dagger, engine: FakeEngine) -> None:
+    outcome = dagger("version")
+
+    assert re.fullmatch(r"dagger v0\.21\.8 \(embedded engine\) linux/\w+\n", outcome.stdout)
+    assert engine.opened == []
+
+
+@pytest.mark.parametrize(
+    ("args", "what"),
+    [
+        (["develop"], "dagger develop"),
+        (["init", "--sdk", "python"], "dagger init"),
+        (["shell"], "dagger shell"),
+        (["in.txt"], "dagger shell"),
+        (["-i", "call", "words"], "--interactive"),
+        (["call", "words", "-w"], "--web"),
+        (["--lock", "pinned", "call", "words"], "--lock pinned"),
+        (["--x-release", "main", "version"], "--x-release"),
+        (["call", "-m", "github.com/someone/module", "words"], "--mod github.com/someone/module: only a local path"),
+    ],
+)
+def test_what_cannot_be_had_says_so(args: list[str], what: str, dagger: Dagger, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").touch()
+
+    outcome = dagger(*args)
+
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert outcome.stderr == f"Error: not supported by the embedded engine: {what}\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["-E", "call", "words"],
+        ["call", "-q", "words", "-vv", "-d"],
+        ["--lock=disabled", "call", "words"],
+        ["--progress=plain", "call", "--allow-llm", "all", "--eager-runtime", "words"],
+        ["call", "words", "--progress", "dots", "-s"],
+        ["call", "words", "--auto-apply"],
+    ],
+)
+def test_harmless_options_are_taken_anywhere(args: list[str], dagger: Dagger) -> None:
+    outcome = dagger(*args)
+
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "one\ntwo\n", "")
+
+
+def test_mod_names_the_module(dagger: Dagger, engine: FakeEngine, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+
+    for args in (["-m", "there", "words"], ["--mod=there", "words"], ["--greeting", "hi", "-m", "there", "words"]):
+        assert dagger("call", *args).code == 0
+
+    assert [str(opened["module"]) for opened in engine.opened] == ["there"] * 3
+
+
+def test_workdir_is_where_the_session_works(dagger: Dagger, engine: FakeEngine, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+
+    dagger("--workdir", "there", "call", "words")
+
+    assert engine.opened == [{"mode": "real", "workdir": tmp_path / "there", "module": None}]
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (["calls"], 'unknown command or file "calls" for "dagger"\n\nDid you mean this?\n\tcall\n'),
+        (["--progress", "fancy", "call"], 'unknown progress type "fancy"'),
+        (["call", "-m", "nowhere", "words"], 'module not found: no such folder "nowhere" for --mod'),
+        (
+            ["call", "-m", ".", "-M", "words"],
+            "if any flags in the group [mod no-mod] are set none of the others can be",
+        ),
+        (["--nope", "call"], "unknown flag: --nope"),
+        (["check", "--nope"], "unknown flag: --nope\nRun 'dagger check --help' for usage."),
+        (["--workdir", "nowhere", "call"], "[Errno 2] No such file or directory: 'nowhere'"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(args: list[str], error: str, dagger: Dagger) -> None:
+    outcome = dagger(*args)
+
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert outcome.stderr.startswith(f"Error: {error}")
+
+
+def test_no_module_is_an_error(dagger: Dagger, engine: FakeEngine) -> None:
+    engine.module = ""
+
+    assert dagger("call", "words").stderr == "Error: no dagger.json here or above\n"
+
+
+def test_closed_standard_output_ends_quietly() -> None:
+    command = f"{sys.executable} -m embedded.cli --help | true; echo ${{PIPESTATUS[0]}}"
+    env = {**os.environ, "PYTHONPATH": str(TOP)}
+
+    done = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True, check=False)
+
+    assert done.stderr == ""
+    assert done.stdout in ("0\n", "141\n")
+
+
+@pytest.mark.parametrize("slow", ["graphql", "rich", "grpc", "dagger", "aiohttp", "yaml"])
+def test_start_imports_nothing_slow(slow: str) -> None:
+    program = f"import sys; import embedded.cli.__main__; sys.exit({slow!r} in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], cwd=TOP, check=False).returncode == 0

@@ -1,0 +1,180 @@
+"""What is shown of the steps as they run."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from embedded.cli import progress as progress_module
+from embedded.cli.live import LiveProgress
+from embedded.cli.progress import DotsProgress, PlainProgress, Progress, make_progress
+from embedded.engine.events import StepEvent
+
+if TYPE_CHECKING:
+    from embedded.tests.cli.conftest import Dagger
+    from embedded.tests.cli.fake import FakeEngine
+
+EVENTS = [
+    StepEvent("a", "pull debian", started=100.0),
+    StepEvent("a", completed=100.0, cached=True),
+    StepEvent("b", "exec make\n  all", started=100.0),
+    StepEvent("b", log="one\ntw"),
+    StepEvent("c", "exec false", started=101.0, log="boom\n"),
+    StepEvent("b", log="o\n"),
+    StepEvent("b", completed=102.5),
+    StepEvent("c", completed=101.25, error="exit code: 1"),
+]
+
+
+def feed(display: Progress, events: list[StepEvent] = EVENTS) -> None:
+    for event in events:
+        display.on_step(event)
+    display.close()
+
+
+def without_total(text: str) -> list[str]:
+    return re.sub(r"[\d.]+ s$", "T s", text, flags=re.MULTILINE).splitlines()
+
+
+def test_plain_shows_what_ran_and_why_it_failed() -> None:
+    stream = io.StringIO()
+
+    feed(PlainProgress(stream))
+
+    assert without_total(stream.getvalue()) == [
+        "#2 exec make all  2.5s",
+        "#3 exec false  ERROR after 0.2s: exit code: 1",
+        "#3 | boom",
+        "3 steps, 1 cached, T s",
+    ]
+
+
+def test_live_logs_come_a_whole_line_at_a_time() -> None:
+    stream = io.StringIO()
+
+    feed(PlainProgress(stream, live=True, cached=True))
+
+    assert without_total(stream.getvalue()) == [
+        "#1 pull debian  CACHED",
+        "#2 | one",
+        "#3 | boom",
+        "#2 | two",
+        "#2 exec make all  2.5s",
+        "#3 exec false  ERROR after 0.2s: exit code: 1",
+        "3 steps, 1 cached, T s",
+    ]
+
+
+def test_last_line_without_line_break_is_shown() -> None:
+    stream = io.StringIO()
+
+    feed(PlainProgress(stream, live=True), [StepEvent("a", "x", 1.0, log="end"), StepEvent("a", completed=2.0)])
+
+    assert stream.getvalue().splitlines()[0] == "#1 | end"
+
+
+def test_log_of_a_failing_step_is_bounded() -> None:
+    stream = io.StringIO()
+    log = "".join(f"line {n}\n" for n in range(1000))
+
+    feed(PlainProgress(stream), [StepEvent("a", "x", 1.0, log=log), StepEvent("a", completed=2.0, error="no")])
+
+    shown = [line for line in stream.getvalue().splitlines() if line.startswith("#1 |")]
+    assert shown == [f"#1 | line {n}" for n in range(900, 1000)]
+
+
+def test_nothing_to_do_is_not_summarised() -> None:
+    stream = io.StringIO()
+
+    feed(PlainProgress(stream), [])
+
+    assert stream.getvalue() == ""
+
+
+def test_completion_is_told_once() -> None:
+    stream = io.StringIO()
+
+    feed(PlainProgress(stream, summary=False), [StepEvent("a", "x", 1.0, 2.0), StepEvent("a", completed=2.0)])
+
+    assert stream.getvalue() == "#1 x  1.0s\n"
+
+
+def test_dots_are_one_mark_a_step() -> None:
+    stream = io.StringIO()
+
+    feed(DotsProgress(stream))
+
+    assert without_total(stream.getvalue()) == ["c.X", "3 steps, 1 cached, T s"]
+
+
+async def test_long_steps_are_named_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "_HEARTBEAT", 0.02)
+    stream = io.StringIO()
+    display = PlainProgress(stream, summary=False)
+
+    display.on_step(StepEvent("a", "exec make", started=100.0))
+    await asyncio.sleep(0.05)
+    display.close()
+    said = stream.getvalue()
+    await asyncio.sleep(0.05)
+
+    assert re.match(r"#1 exec make  running for \d+s\n", said)
+    assert stream.getvalue() == said
+
+
+def test_live_display_ends_with_failures_and_a_summary() -> None:
+    stream = io.StringIO()
+
+    feed(LiveProgress(stream))
+
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    assert "✘ exec false  0.2s  exit code: 1" in plain
+    assert "│ boom" in plain
+    assert without_total(plain.strip())[-1] == "3 steps, 1 cached, T s"
+
+
+def test_live_display_makes_room_for_results() -> None:
+    display = LiveProgress(io.StringIO())
+
+    with display.hidden():
+        assert not display.is_started
+    assert display.is_started
+    display.close()
+    assert not display.is_started
+
+
+def test_silent_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    feed(make_progress("plain", silent=True, quiet=0, verbose=3))
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_auto_is_plain_without_a_terminal(dagger: Dagger, engine: FakeEngine) -> None:
+    engine.steps = EVENTS
+
+    outcome = dagger("call", "words", silent=False)
+
+    assert outcome.stdout == "one\ntwo\n"
+    assert without_total(outcome.stderr)[0] == "#2 exec make all  2.5s"
+    assert without_total(outcome.stderr)[-1] == "3 steps, 1 cached, T s"
+
+
+def test_summary_comes_before_the_error(dagger: Dagger, engine: FakeEngine) -> None:
+    engine.steps = EVENTS[:2]
+
+    outcome = dagger("call", "fail", silent=False)
+
+    assert without_total(outcome.stderr) == [
+        "1 step, 1 cached, T s",
+        "Error: FunctionError: no such thing: choose a or b",
+    ]
+
+
+def test_quiet_leaves_the_summary_out(dagger: Dagger, engine: FakeEngine) -> None:
+    engine.steps = EVENTS[:2]
+
+    assert dagger("-q", "call", "words", silent=False).stderr == ""

@@ -6,6 +6,7 @@ by which `currentFunctionCall` knows whose call it is.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hmac
@@ -103,7 +104,10 @@ def application(answerer: Answerer) -> Callable[..., Awaitable[None]]:
             query: str = asked["query"]
         except (ValueError, KeyError, TypeError):
             return await reply(400, b'{"errors": [{"message": "not a GraphQL request"}]}')
-        answer = await answerer.answer(caller, query, asked.get("variables"), asked.get("operationName"))
+        try:
+            answer = await answerer.answer(caller, query, asked.get("variables"), asked.get("operationName"))
+        except asyncio.CancelledError:
+            return None  # the session ends; who asked is gone or about to go
         return await reply(200, answer)
 
     return app

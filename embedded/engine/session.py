@@ -91,6 +91,7 @@ class Session:
             serving = asyncio.create_task(listener.answer_until_stopped())
 
             async def stop() -> None:
+                await self._close_runner()
                 listener.should_exit = True
                 await asyncio.gather(serving, return_exceptions=True)
 

@@ -153,7 +153,11 @@ class Runner:
         return value
 
     async def close(self) -> None:
+        """End the processes; those that wait for a call get an error instead."""
         for slot in self._slots:
+            if not slot.assigned.done():
+                slot.assigned.set_exception(EngineError("the session is over"))
+                slot.assigned.exception()
             with contextlib.suppress(ProcessLookupError):
                 slot.process.kill()
         for slot in self._slots:

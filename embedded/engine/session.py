@@ -34,7 +34,8 @@ from embedded.engine.attachables import Attachables
 from embedded.engine.buildkit import BuildKit
 from embedded.engine.errors import EngineError
 from embedded.engine.events import OnStep
-from embedded.engine.life import ca_bundle, lease
+from embedded.engine.lab import LabImages
+from embedded.engine.life import Lease, ca_bundle, lease
 from embedded.engine.module.calls import Runner, Slot
 from embedded.engine.module.environment import environment
 from embedded.engine.module.loading import load
@@ -86,7 +87,7 @@ class Session:
             client = await stack.enter_async_context(BuildKit(held.address, attachables.id, self._on_step))
             scratch = Path(tempfile.mkdtemp(prefix="session-", dir=self._folder("sessions")))
             stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-            self._engine = await self._make_engine(client, attachables, scratch)
+            self._engine = await self._make_engine(client, attachables, scratch, held)
             listener = server.Server(self, self._listening)
             serving = asyncio.create_task(listener.answer_until_stopped())
 
@@ -103,7 +104,9 @@ class Session:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    async def _make_engine(self, client: BuildKit, attachables: Attachables, scratch: Path) -> Engine:
+    async def _make_engine(
+        self, client: BuildKit, attachables: Attachables, scratch: Path, held: Lease
+    ) -> Engine:
         helper = tool("exec-helper")
         await attachables.offer_folder("exec-helper", helper.parent)
         bundle = ca_bundle()
@@ -120,6 +123,7 @@ class Session:
             ca_bundle=bundle,
             unreachable_hint=LAB_HINT if self._mode == "real" else "",
             env=dict(os.environ),
+            before_pull=LabImages(held.registry, self._on_step).prepare if held.registry else None,
             tarballs=self._paths.cache / "engine" / self._mode / "tarballs",
         )
 

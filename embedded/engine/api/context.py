@@ -6,16 +6,18 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from embedded.engine import llb
+from embedded.engine.api.references import Reference
 from embedded.engine.api.values import Directory, File
 from embedded.engine.attachables import Attachables
 from embedded.engine.buildkit import BuildKit, FileStat, SolveError
 from embedded.engine.errors import EngineError, ExecFailedError
+from embedded.engine.life.diagnosis import FULL_DISK_HINT
 
 T = TypeVar("T")
 
@@ -61,6 +63,8 @@ class Engine:
     tarballs: Path | None = None
     """Where image archives are kept from session to session."""
     module: Module | None = None
+    before_pull: Callable[[Reference], Awaitable[None]] | None = None
+    """Called with each reference before its registry is asked."""
     _objects: dict[str, Any] = field(default_factory=dict[str, Any])
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
 
@@ -116,10 +120,7 @@ class Engine:
         """Say what BuildKit's text means for who reads it."""
         text = error.message
         if "no space left on device" in text:
-            return EngineError(
-                f"the disk of the engine's cache is full: {text}",
-                "Make room, or give the engine's cache back with: python -m embedded prune",
-            )
+            return EngineError(f"the disk of the engine's cache is full: {text}", FULL_DISK_HINT)
         if "is not allowed" in text and "security.insecure" in text:
             return EngineError(
                 "this engine refuses privileged execs (security.insecure)",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from embedded.engine.errors import EngineError
 from embedded.engine.life import clients
@@ -51,7 +51,12 @@ def places() -> list[Place]:
 
 def status(console: Console) -> None:
     """Show what runs, since when and for whom, and what it takes of the disk."""
-    table = Table("", *MODES, title=f"The embedded engine, {paths().cache}", title_justify="left")
+    table = Table(
+        "",
+        *(Column(mode, overflow="fold") for mode in MODES),
+        title=f"The embedded engine, {paths().cache}",
+        title_justify="left",
+    )
     columns = [_describe(place) for place in places()]
     for name in columns[0]:
         table.add_row(name, *(column[name] for column in columns))

@@ -31,7 +31,7 @@ ENGINES_OWN = (("root",), ("grpc",), ("worker", "oci", "binary"), ("worker", "oc
 
 
 def user_file() -> Path:
-    """Return the path of the user's own part: COZYSTACK_TALOS_BUILDKITD_TOML, or a file below the configuration home."""
+    """Return where the user's own part is: COZYSTACK_TALOS_BUILDKITD_TOML, else a file below the configuration home."""
     if named := os.environ.get("COZYSTACK_TALOS_BUILDKITD_TOML"):
         return Path(named)
     home = os.environ.get("XDG_CONFIG_HOME", "")

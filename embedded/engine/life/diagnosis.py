@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from embedded.engine.errors import EngineError
 from embedded.engine.life.place import Place
 
-FULL_DISK_HINT = "Free some space, empty the cache with `python -m embedded prune`, or set XDG_CACHE_HOME to a folder on another disk."
+FULL_DISK_HINT = (
+    "Free some space, empty the cache with `python -m embedded prune`, or set XDG_CACHE_HOME to another disk's folder."
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ CAUSES = (
     Cause(
         "iptables|nf_tables|netfilter",
         lambda _: "the containers' network can't be set up: iptables does not work here",
-        "The kernel needs netfilter (iptables or nftables), and this process the right to change the network (NET_ADMIN).",
+        "The kernel needs netfilter (iptables or nftables), and this process the right to use it (NET_ADMIN).",
     ),
     Cause(
         "unshare failed|unshare: .*not permitted|operation not permitted|permission denied",

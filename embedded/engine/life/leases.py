@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ class Lease:
 
 
 @contextlib.contextmanager
-def lease(paths: Paths, mode: Mode) -> Iterator[Lease]:
-    """Hold a BuildKit, started if there is none: `with lease(paths(), "real") as held: held.address`.
+def lease(paths: Paths, mode: Mode) -> Generator[Lease]:
+    """Hold a BuildKit; it is started if there is none.
 
     The lease ends with the process too, however that ends. With BUILDKIT_HOST set that BuildKit is used and nothing is
     started. Raises EngineError with the cause and the way out when no BuildKit can be had.
@@ -104,17 +104,15 @@ def _start(place: Place, order: str) -> dict[str, Any]:
     environment = {**json.loads(order)["environment"], "PYTHONPATH": str(EMBEDDED.parent), "PYTHONSAFEPATH": "1"}
     try:
         place.order.write_text(order)
-        with (
-            (place.folder / "supervisor.log").open("wb") as log,
-            place.order.with_suffix(".answer").open("w+b") as said,
-        ):
+        said = place.order.with_suffix(".answer")
+        with (place.folder / "supervisor.log").open("wb") as log, said.open("wb") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=log, cwd="/", env=environment,
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd="/", env=environment,
                 start_new_session=True,
             )  # fmt: skip
             while (state := _running(place)) is None:
                 if process.poll() is not None:
-                    raise _why(place, Path(said.name))
+                    raise _why(place, said)
                 time.sleep(0.01)
     except OSError as error:
         raise failed_start(place, str(error)) from error
@@ -167,7 +165,7 @@ def read_state(place: Place) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Generator[None]:
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

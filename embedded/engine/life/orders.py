@@ -50,6 +50,7 @@ class Order:
     idle_seconds: float
 
     def dump(self) -> str:
+        """Return it as JSON."""
         return json.dumps(asdict(self))
 
 

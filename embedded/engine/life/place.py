@@ -24,6 +24,7 @@ class Place:
 
     @property
     def folder(self) -> Path:
+        """All of it, but for a socket whose name would be too long."""
         return self.cache / "engine" / self.mode
 
     @property
@@ -41,14 +42,17 @@ class Place:
 
     @property
     def address(self) -> str:
+        """The socket as BuildKit's clients want it."""
         return f"unix://{self.socket}"
 
     @property
     def config(self) -> Path:
+        """buildkitd's configuration, written on each start."""
         return self.folder / "buildkitd.toml"
 
     @property
     def log(self) -> Path:
+        """buildkitd's own log; that of the run before ends in `.1`."""
         return self.folder / "buildkitd.log"
 
     @property

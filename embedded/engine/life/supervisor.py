@@ -29,6 +29,7 @@ from embedded.engine.life.place import MODES, Place
 START_SECONDS = 60.0
 TURN_SECONDS = 10.0
 """How long it waits for an earlier supervisor to be gone."""
+STUCK_HINT = "`python -m embedded stop` ends it."
 GRACE_SECONDS = 2.5
 """How long a daemon has to end by itself."""
 
@@ -47,9 +48,12 @@ class Supervisor:
         for end in (self._waking, self._woken):
             end.setblocking(False)
         signal.set_wakeup_fd(self._woken.fileno())
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, self._look_again)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._end)
+
+    def _look_again(self, *_: object) -> None:
+        """Do nothing: that a handler is there wakes up whoever waits."""
 
     def _end(self, *_: object) -> None:
         self._told_to_end = True
@@ -207,9 +211,7 @@ def main(cache: str, mode: str) -> int:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    print(
-                        json.dumps({"message": "an earlier BuildKit does not end", "hint": "python -m embedded stop"})
-                    )
+                    print(json.dumps({"message": "an earlier BuildKit does not end", "hint": STUCK_HINT}))
                     return 1
                 time.sleep(0.02)
         lock.truncate(0)

@@ -1,0 +1,89 @@
+"""The engine's side of the lab: an image is made from packages when it is first asked for.
+
+Only what the lab stands in for is pulled while it is in use: a real image between stand-ins would be a mixture that
+nobody asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from embedded.engine.api.references import Reference
+from embedded.engine.errors import EngineError
+from embedded.engine.events import OnStep, StepEvent
+from embedded.engine.life.config import MIRRORED
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+class _Said:
+    """The lab's step, as an event of the session."""
+
+    def __init__(self, progress: LabProgress, event: StepEvent) -> None:
+        self._progress = progress
+        self._event = event
+
+    def say(self, text: str) -> None:
+        self._progress.tell(replace(self._event, log=text.rstrip("\n") + "\n"))
+
+
+class LabProgress:
+    """Shows the lab's work as steps of the session, from the threads in which it is done."""
+
+    def __init__(self, on_step: OnStep) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_step = on_step
+        self._numbers = itertools.count()
+
+    def tell(self, event: StepEvent) -> None:
+        self._loop.call_soon_threadsafe(self._on_step, event)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[_Said]:
+        event = StepEvent(id=f"lab:{next(self._numbers)}", name=f"lab: {name}", started=time.time())
+        self.tell(event)
+        try:
+            yield _Said(self, event)
+        except BaseException as error:
+            self.tell(replace(event, completed=time.time(), error=str(error) or type(error).__name__))
+            raise
+        self.tell(replace(event, completed=time.time()))
+
+
+class LabImages:
+    """Has images made before they are pulled."""
+
+    def __init__(self, registry: str, on_step: OnStep) -> None:
+        self._registry = registry
+        self._progress = LabProgress(on_step)
+        self._lock = asyncio.Lock()
+        self._made: set[str] = set()
+
+    async def prepare(self, reference: Reference) -> None:
+        """Make the image if the lab has it and did not make it yet; refuse what the lab does not stand in for."""
+        if reference.registry.rpartition(":")[0] in LOOPBACK or reference.registry in LOOPBACK:
+            return
+        if reference.registry not in MIRRORED:
+            raise EngineError(
+                f"with --lab nothing is pulled from {reference.registry}: {reference}",
+                "The lab stands in for " + ", ".join(MIRRORED) + "; leave out --lab to use real images.",
+            )
+        await self.make(str(replace(reference, digest="", tag=reference.tag)))
+
+    async def make(self, name: str) -> None:
+        """Make one image, or part, of the lab."""
+        from embedded import lab
+
+        async with self._lock:
+            if name in self._made:
+                return
+            try:
+                await asyncio.to_thread(lab.ensure, [name], registry=self._registry, progress=self._progress)
+            except lab.LabError as error:
+                raise EngineError(str(error)) from None
+            self._made.add(name)

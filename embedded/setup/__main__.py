@@ -12,6 +12,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - it may be started with any Pytho
 
 import argparse
 import os
+import platform
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from embedded.setup.paths import EMBEDDED, GO_PROGRAMS, PROGRAMS, dev_marker, pa
 from embedded.setup.progress import Reporter, reporter
 from embedded.setup.steps import Job, disk_errors, ensure, locked
 
+ARCHITECTURES = ("x86_64", "aarch64")
+"""Those that all the Python packages have wheels for."""
 NEEDED_SPACE = 4 * 1000**3
 """What the first set-up takes at its fullest, in bytes; it keeps about a quarter of that."""
 
@@ -68,6 +71,11 @@ def _check_machine() -> None:
         raise SetupError(
             f"the embedded engine runs on Linux, this is {sys.platform}",
             hint="install Dagger and a container runtime, then `dagger` (or daggerw) works here too",
+        )
+    if platform.machine() not in ARCHITECTURES:
+        raise SetupError(
+            f"the embedded engine runs on {' and '.join(ARCHITECTURES)}, this is {platform.machine()}",
+            hint="install Dagger and a container runtime, or run daggerw on such a machine",
         )
     if os.geteuid() != 0:
         raise SetupError(

@@ -110,30 +110,30 @@ def clear_caches() -> None:
             remove(step_folder("go"))
 
 
-def build_programs(go: Path, folder: Path, packages: Sequence[tuple[str, str]], job: Job) -> None:
-    """Build Go packages into `folder`, each under the name that stands beside it."""
+def _build(go: Path, output: Path | str, packages: Sequence[str], job: Job) -> None:
     flags = ("-trimpath", "-ldflags=-s -w -buildid=", "-v")
-    for name, package in packages:
-        job.run(go, "build", *flags, "-o", folder / name, package, env=go_environment(go), cwd=TOOLS)
+    job.run(go, "build", *flags, "-o", output, *packages, env=go_environment(go), cwd=TOOLS)
 
 
 def programs_step(go: Path) -> Step:
     """The programs that go.mod names as tools."""
-    rows = [(name, package) for name, package in GO_PROGRAMS.items() if not package.startswith(".")]
+    packages = [package for package in GO_PROGRAMS.values() if not package.startswith(".")]
     return Step(
         "BuildKit and registry tools, from source (two to four minutes)",
         step_folder("programs"),
-        lambda folder, job: build_programs(go, folder, rows, job),
+        # Each program gets the name of its package's folder.
+        lambda folder, job: _build(go, f"{folder}/", packages, job),
     )
 
 
 def helpers_step(go: Path, programs: Path) -> Step:
     """The folder with all programs: the tools of `programs`, and our own helpers built beside them."""
-    rows = [(name, package) for name, package in GO_PROGRAMS.items() if package.startswith(".")]
 
     def build(folder: Path, job: Job) -> None:
         for program in programs.iterdir():
             os.link(program, folder / program.name)
-        build_programs(go, folder, rows, job)
+        for name, package in GO_PROGRAMS.items():
+            if package.startswith("."):
+                _build(go, folder / name, [package], job)
 
     return Step("helpers of our own", paths().bin, build)

@@ -22,7 +22,7 @@ _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
         "the disk is full: free some space, or set XDG_CACHE_HOME to a folder on another disk, and run it again",
     ),
     (
-        ("certificate", "x509:"),
+        ("x509:", "certificate verify failed", "invalid peer certificate", "unknownissuer", "unknown authority"),
         "a certificate is not trusted: install ca-certificates, or name your own bundle in SSL_CERT_FILE and PIP_CERT",
     ),
     (
@@ -35,7 +35,10 @@ _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
             "network is unreachable",
             "timed out",
             "i/o timeout",
-            "proxy",
+            "proxyconnect",
+            "proxyerror",
+            "proxy error",
+            "connect to proxy",
             "error sending request",
             "failed to fetch",
             "unable to connect",

@@ -47,12 +47,12 @@ class Place:
 
     @property
     def config(self) -> Path:
-        """buildkitd's configuration, written on each start."""
+        """BuildKit's configuration, written on each start."""
         return self.folder / "buildkitd.toml"
 
     @property
     def log(self) -> Path:
-        """buildkitd's own log; that of the run before ends in `.1`."""
+        """BuildKit's own log; that of the run before ends in `.1`."""
         return self.folder / "buildkitd.log"
 
     @property

@@ -22,8 +22,6 @@ _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 class LiveProgress(Progress):
     """Running steps redrawn in place; failed ones stay on the screen with what they printed."""
 
-    shows_failures = True
-
     def __init__(self, stream: TextIO, *, completed: bool = False, summary: bool = True) -> None:
         super().__init__()
         self._console = Console(file=stream)
@@ -59,14 +57,14 @@ class LiveProgress(Progress):
         live.start()
         return live
 
-    def _render(self) -> RenderableType:
-        now = time.time()
+    def rows(self, now: float) -> list[Text]:
+        """Lay out what runs at a time, and the total as last row."""
         # Drawn on rich's own thread while the event loop's adds steps: work on a copy.
         steps = list(self.steps.values())
         running = [step for step in steps if step.started is not None and step.completed is None]
         frame = _FRAMES[int(now * 8) % len(_FRAMES)]
         rows = [
-            Text.assemble((f"{frame} ", "cyan"), step.label, (f"  {step.seconds(now):.1f}s", "dim"), no_wrap=True)
+            Text.assemble((f"{frame} ", "cyan"), (f"{step.seconds(now):6.1f}s  ", "dim"), step.label)
             for step in running[:_ROWS]
         ]
         if len(running) > _ROWS:
@@ -77,12 +75,16 @@ class LiveProgress(Progress):
         rows.append(Text(f"  {done} of {len(steps)} steps done, {cached} cached, {elapsed}", "dim"))
         for row in rows:
             row.truncate(self._console.width - 1, overflow="ellipsis")
-        return Group(*rows)
+        return rows
+
+    def _render(self) -> RenderableType:
+        return Group(*self.rows(time.time()))
 
     def _completed(self, step: Step) -> None:
         took = (f"  {step.seconds(time.time()):.1f}s", "dim")
         if step.error:
             self._console.print(Text.assemble(("✘ ", "red"), step.label, took, (f"  {step.error}", "red")))
+            self.shows_failures = self.shows_failures or bool(step.log)
             for line in step.log_tail():
                 self._console.print(Text.assemble(("  │ ", "dim"), Text.from_ansi(line)))
         elif self._show_completed:

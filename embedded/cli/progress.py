@@ -54,10 +54,9 @@ class Step:
 class Progress:
     """Keeps count of the steps; the kinds of display build on it. By itself it shows nothing (`--silent`)."""
 
-    shows_failures = False
-    """Whether the log of a failing step has been shown, so that an error need not show it again."""
-
     def __init__(self) -> None:
+        self.shows_failures = False
+        """Whether what a failing step printed is on the screen, so that an error need not show it again."""
         self.steps: dict[str, Step] = {}
         self._began = time.time()
         self._closed = False

@@ -129,12 +129,30 @@ async def test_long_steps_are_named_now_and_then(monkeypatch: pytest.MonkeyPatch
 def test_live_display_ends_with_failures_and_a_summary() -> None:
     stream = io.StringIO()
 
-    feed(LiveProgress(stream))
+    display = LiveProgress(stream)
 
+    feed(display)
+
+    assert display.shows_failures
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
     assert "✘ exec false  0.2s  exit code: 1" in plain
     assert "│ boom" in plain
     assert without_total(plain.strip())[-1] == "3 steps, 1 cached, T s"
+
+
+def test_live_display_lists_what_runs_within_the_width() -> None:
+    display = LiveProgress(io.StringIO())
+    for number in range(20):
+        display.on_step(StepEvent(str(number), f"exec {'x' * 200}", started=100.0))
+    display.on_step(StepEvent("0", completed=101.0, cached=True))
+
+    *rows, more, total = display.rows(now=103.0)
+    display.close()
+
+    assert [row.plain[1:20] for row in rows] == ["    3.0s  exec xxxx"] * 12
+    assert {len(row.plain) for row in rows} == {79}
+    assert more.plain == "  and 7 more"
+    assert total.plain.startswith("  1 of 20 steps done, 1 cached")
 
 
 def test_live_display_makes_room_for_results() -> None:

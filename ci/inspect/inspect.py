@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci.inspect.compression import Compression, compression_of, expand
+from ci.inspect.compression import Compression, Frame, compression_of, expand
 from ci.inspect.content import ContentReader, elf_machine
 from ci.inspect.context import Context
 from ci.inspect.cpio import MAGICS
@@ -39,7 +39,7 @@ from ci.inspect.squashfs import inspect_squashfs
 from ci.inspect.tar import is_tar, list_members, stream_members
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 #: Arguments as the imager writes them: no quotes, no second line.
 _CMDLINE = re.compile(r"[\w.-]+(=[^\s\"]*)?( +[\w.-]+(=[^\s\"]*)?)*", re.ASCII)
@@ -47,7 +47,7 @@ _CMDLINE = re.compile(r"[\w.-]+(=[^\s\"]*)?( +[\w.-]+(=[^\s\"]*)?)*", re.ASCII)
 _Found = tuple[AnyFacts, tuple[Inspection, ...]]
 
 #: Files below this size are not looked up among those seen before: they are read faster than explained.
-_SMALL = 4 * 1024
+_SMALL = 512
 
 #: Enough of a compressed file's content to tell what it is.
 _PEEK = 64 * 1024
@@ -151,9 +151,8 @@ def _compressed(source: Source, kind: Compression, path: str, context: Context) 
 
 
 def _first_bytes(source: Source, kind: Compression, context: Context) -> bytes:
-    chunks: Iterator[bytes] = expand(source, kind, context)
     head = b""
-    for chunk in chunks:
+    for chunk in Frame(source, 0, kind, context).chunks():
         head += chunk
         if len(head) >= _PEEK:
             break

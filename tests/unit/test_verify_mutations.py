@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ci.verify.model import Architecture
+
 
 def failures(root: Path, spec: Spec) -> dict[str, tuple[str, ...]]:
     return {check.id: check.evidence for check in verify(root, expectation_of(spec)).failures}
@@ -41,7 +43,7 @@ def failures(root: Path, spec: Spec) -> dict[str, tuple[str, ...]]:
 
 @pytest.mark.parametrize("variant", ["spin-only", "spin-tailscale"])
 @pytest.mark.parametrize("arch", ["arm64", "amd64"])
-def test_good_assets_pass_every_check_and_skip_none(tmp_path: Path, variant: str, arch: str) -> None:
+def test_good_assets_pass_every_check_and_skip_none(tmp_path: Path, variant: str, arch: Architecture) -> None:
     spec = good(variant, arch)
     expectation = build(tmp_path, spec)
     result = verify(tmp_path, expectation)

@@ -12,6 +12,8 @@ from tests.unit.inspect.samples import File
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ci.verify.model import Architecture
+
 RELEASE = "6.18.38-talos"
 
 
@@ -27,7 +29,7 @@ class Extension:
 class Spec:
     """What assets are made of. Everything of one architecture unless a field says otherwise."""
 
-    arch: str = "arm64"
+    arch: Architecture = "arm64"
     talos: str = "v1.13.6"
     variant: str = "spin-only"
     extensions: list[Extension] = field(default_factory=list[Extension])
@@ -67,7 +69,7 @@ def drbd(machine: str = "arm64") -> Extension:
     return Extension("drbd", "9.3.2-v1.13.6", modules(machine=machine), ">= v1.2.0")
 
 
-def good(variant: str = "spin-only", arch: str = "arm64") -> Spec:
+def good(variant: str = "spin-only", arch: Architecture = "arm64") -> Spec:
     extensions = [spin(arch), drbd(arch)] + ([tailscale(arch)] if variant == "spin-tailscale" else [])
     return Spec(arch=arch, variant=variant, extensions=extensions)
 

@@ -1,0 +1,146 @@
+"""Questions about directories and files."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+
+import dagger
+from dagger import dag
+
+from embedded.tests.engine.questions import base, question, sh
+
+@question
+async def directory_empty_entries():
+    return await dag.directory().entries()
+
+
+@question
+async def directory_entries_mark_directories():
+    d = dag.directory().with_new_file("b/c", "").with_new_file("a", "")
+    return await d.entries()
+
+
+@question
+async def directory_glob_recursive():
+    d = dag.directory().with_new_file("x/y/z.txt", "").with_new_file("x/a.txt", "").with_new_file("b.md", "")
+    return [sorted(await d.glob("**/*.txt")), sorted(await d.glob("*")), sorted(await d.glob("x/*"))]
+
+
+@question
+async def directory_with_directory_merges_and_overwrites():
+    a = dag.directory().with_new_file("f", "a").with_new_file("only-a", "")
+    b = dag.directory().with_new_file("f", "b").with_new_file("sub/only-b", "")
+    d = a.with_directory("/", b)
+    return [sorted(await d.glob("**")), await d.file("f").contents()]
+
+
+@question
+async def directory_with_directory_include_exclude():
+    b = dag.directory().with_new_file("k.yaml", "").with_new_file("s/k.yaml", "").with_new_file("s/x.txt", "")
+    inc = dag.directory().with_directory("/", b, include=["**/*.yaml"])
+    exc = dag.directory().with_directory("/", b, exclude=["s"])
+    return [sorted(await inc.glob("**")), sorted(await exc.glob("**"))]
+
+
+@question
+async def directory_without():
+    d = dag.directory().with_new_file("a/x", "").with_new_file("a/y", "").with_new_file("b", "")
+    return [
+        sorted(await d.without_file("a/x").glob("**")),
+        sorted(await d.without_directory("a").glob("**")),
+    ]
+
+
+@question
+async def directory_without_missing_file():
+    return await dag.directory().with_new_file("b", "").without_file("nope").entries()
+
+
+@question
+async def directory_missing_subdirectory():
+    await dag.directory().with_new_file("a", "").directory("nope").entries()
+
+
+@question
+async def directory_diff():
+    a = dag.directory().with_new_file("same", "1").with_new_file("changed", "1")
+    b = dag.directory().with_new_file("same", "1").with_new_file("changed", "2").with_new_file("new", "")
+    return sorted(await a.diff(b).glob("**"))
+
+
+@question
+async def directory_with_timestamps():
+    d = dag.directory().with_new_file("a/f", "x").with_timestamps(1700000000)
+    return await sh("stat -c %Y /m/a/f /m/a", base().with_mounted_directory("/m", d)).stdout()
+
+
+@question
+async def directory_permissions():
+    d = dag.directory().with_new_file("f", "x", permissions=0o750).with_new_directory("d", permissions=0o711)
+    return await sh("stat -c '%a %u %g' /m/f /m/d", base().with_mounted_directory("/m", d)).stdout()
+
+
+@question
+async def directory_exists():
+    d = dag.directory().with_new_file("a/f", "")
+    return [await d.exists("a"), await d.exists("a/f"), await d.exists("b")]
+
+
+@question
+async def directory_path_escape():
+    return await dag.directory().with_new_file("../../escape", "x").entries()
+
+
+@question
+async def directory_absolute_paths_are_inside():
+    return sorted(await dag.directory().with_new_file("/abs/f", "x").glob("**"))
+
+
+@question
+async def directory_symlink_survives_export():
+    d = sh("mkdir /d && echo t > /d/t && ln -s t /d/l").directory("/d")
+    with tempfile.TemporaryDirectory() as tmp:
+        await d.export(tmp)
+        link = pathlib.Path(tmp, "l")
+        return [link.is_symlink(), link.read_text()]
+
+
+@question
+async def directory_export_merges_into_existing():
+    with tempfile.TemporaryDirectory() as tmp:
+        pathlib.Path(tmp, "old").write_text("old")
+        await dag.directory().with_new_file("new", "new").export(tmp)
+        kept = sorted(p.name for p in pathlib.Path(tmp).iterdir())
+        await dag.directory().with_new_file("new", "new").export(tmp, wipe=True)
+        return [kept, sorted(p.name for p in pathlib.Path(tmp).iterdir())]
+
+
+@question
+async def file_size_name_contents():
+    f = dag.directory().with_new_file("dir/name.txt", "12345").file("dir/name.txt")
+    return [await f.size(), await f.name(), await f.contents()]
+
+
+@question
+async def file_missing():
+    await dag.directory().file("nope").contents()
+
+
+@question
+async def file_is_a_directory():
+    await dag.directory().with_new_file("d/f", "").file("d").contents()
+
+
+@question
+async def file_export_and_mode():
+    d = dag.directory().with_new_file("f", "x", permissions=0o755)
+    with tempfile.TemporaryDirectory() as tmp:
+        out = pathlib.Path(tmp, "deep", "f")
+        await d.file("f").export(str(out))
+        return [out.read_text(), oct(out.stat().st_mode & 0o777)]
+
+
+@question
+async def file_contents_not_utf8():
+    return await sh("printf '\\377\\376' > /b").file("/b").contents()

@@ -61,6 +61,11 @@ def check(case: dict[str, Any], result: Result) -> None:
     said, expected = result.stderr, case["stderr"]
     if CUT_AT_NETWORK.fullmatch(case["case"]):
         said, expected = cut(said), cut(expected)
+    if "kind: iso" in case["profile"]:
+        # The FAT image is as large as what goes into it.
+        said, expected = (
+            re.sub(r"raw disk of size \d+ MB", "raw disk of size N MB", text) for text in (said, expected)
+        )
     assert said.splitlines() == expected.splitlines()
     assert result.exit_code == case["exit_code"]
     assert result.stdout == case["stdout"]

@@ -1,0 +1,394 @@
+"""The lab's imager against the recorded structures of the real one, field by field.
+
+Each test turns what came out into the record's own form and compares the two, but for what depends on the input:
+offsets, sizes below their class, times, digests. What else differs stands in DIFFERENCES.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from embedded.tests.lab_imager.conftest import golden
+from embedded.tests.lab_imager.readers import Entry, cpio_entries, read_pe, size_class, unzstd, zstd_frames
+from embedded.tests.lab_imager.runners import as_lab_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedded.tests.lab_imager.inputs import Inputs
+    from embedded.tests.lab_imager.runners import Result, RootRunner
+
+EPOCH = 1_700_000_000
+ENVIRONMENT = {"SOURCE_DATE_EPOCH": str(EPOCH), "TZ": "UTC"}
+VERSIONS = ["v1.13.6", "v1.11.3"]
+
+# (record, field) → why the lab's imager differs there.
+DIFFERENCES = {
+    ("iso", "boot_report: Preparer Id"): "names the version of xorriso: 1.5.6 in Debian trixie, 1.5.4 in the record",
+    ("uki", "text: .sbat"): "is the stub's own, which may be a newer build of systemd 257",
+    ("uki", "sections: .splash"): "same class of size; the picture is the lab's own",
+    ("metal", "loader.conf"): "same settings and size; the comment is the lab's own",
+}
+
+pytestmark = pytest.mark.lab
+
+
+class Goldens:
+    """Runs recorded profiles, each once, with their outputs where the records' later profiles look for them."""
+
+    def __init__(self, root: RootRunner, inputs: Inputs) -> None:
+        self.root = root
+        self.inputs = inputs
+        self._done: dict[tuple[str, str], Result] = {}
+
+    def run(self, version: str, name: str) -> tuple[dict[str, Any], Result]:
+        """Returns a record and a run of its profile."""
+        record: dict[str, Any] = golden(version, name)
+        if (version, name) not in self._done:
+            if "B-initramfs/" in record["profile"]:
+                self.run(version, "initramfs")
+            case = re.search(r"^output asset path: LAB/out/([^/]+)/", "\n".join(record["stderr_lines"]), re.MULTILINE)
+            assert case is not None
+            # The record's later profiles take the same initramfs from a run of its own.
+            folder = case[1].replace("A-initramfs", "B-initramfs")
+            result = self.root.run(folder, record["profile"], version, environment=ENVIRONMENT)
+            assert result.exit_code == 0, result.stderr
+            self._done[version, name] = result
+        return record, self._done[version, name]
+
+
+@pytest.fixture(scope="module")
+def goldens(root: RootRunner, inputs: Inputs) -> Goldens:
+    return Goldens(root, inputs)
+
+
+def check_common(record: dict[str, Any], result: Result) -> None:
+    """Compares what every record has: file name, size class, first bytes, words."""
+    said = [line.rstrip() for line in result.stderr.splitlines()]
+    expected = [line.replace("A-initramfs", "B-initramfs") for line in record["stderr_lines"]]
+    if record["kind"] == "iso":
+        said, expected = ([re.sub(r"size \d+ MB", "size N MB", line) for line in lines] for lines in (said, expected))
+    assert said == expected
+    assert result.stdout.splitlines() == record["stdout_lines"]
+    assert result.file.name == record["output_file"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kernel_is_a_copy_of_the_input(goldens: Goldens, version: str) -> None:
+    record, result = goldens.run(version, "kernel")
+    check_common(record, result)
+    kernel = result.file.read_bytes()
+    assert kernel[:16].hex() == record["magic16"]
+    assert kernel[56:60].decode() == record["arm64_magic_at_56"]
+    assert size_class(len(kernel)) == record["size_class"]
+    assert kernel == (goldens.inputs.install / "arm64/vmlinuz").read_bytes()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_cmdline_is_the_recorded_text(goldens: Goldens, version: str) -> None:
+    record, result = goldens.run(version, "cmdline")
+    check_common(record, result)
+    assert result.file.read_text() == record["text"]
+    assert result.file.stat().st_size == record["size"]
+
+
+@pytest.mark.parametrize(
+    ("version", "name"), [("v1.13.6", "initramfs"), ("v1.11.3", "initramfs"), ("v1.11.3", "initramfs-nokmod")]
+)
+def test_initramfs_has_the_recorded_frames_and_entries(goldens: Goldens, version: str, name: str) -> None:
+    record, result = goldens.run(version, name)
+    check_common(record, result)
+    data = result.file.read_bytes()
+    base = (goldens.inputs.install / "arm64/initramfs.xz").read_bytes()
+    assert data.startswith(base)
+    frames = zstd_frames(data)
+    assert [(frame.checksum, frame.fcs_bytes, frame.single_segment) for frame in frames[1:]] == [
+        (frame["checksum"], frame["fcs_bytes"], frame["single_segment"]) for frame in record["frames"][1:]
+    ]
+    assert len(frames) == len(record["frames"]) == 2
+    archives = [cpio_entries(unzstd(data[frame.offset : frame.offset + frame.size])) for frame in frames]
+    seen = [_entry_record(number, entry) for number, (entries, _) in enumerate(archives) for entry in entries]
+    expected = [{key: value for key, value in entry.items() if key != "mtime"} for entry in record["entries"]]
+    assert seen == expected
+    # GNU cpio fills up to its block of 512 bytes.
+    assert all((len(unzstd(data[frame.offset : frame.offset + frame.size])) % 512) == 0 for frame in frames)
+    appended = {entry.name: entry for entry in archives[1][0]}
+    assert appended["extensions.yaml"].data.decode() == record["extensions_yaml"]
+    for key, sqsh in record["sqsh"].items():
+        if key.startswith("1:"):
+            ours = appended[key.removeprefix("1:")].data
+            assert ours[:4] == b"hsqs"
+            # One record was made without SOURCE_DATE_EPOCH.
+            assert int.from_bytes(ours[8:12], "little") == EPOCH
+            assert len(ours) % 4096 == sqsh["size"] % 4096 == 0
+
+
+def _entry_record(frame: int, entry: Entry) -> dict[str, Any]:
+    return {
+        "frame": frame,
+        "name": entry.name,
+        "mode": oct(entry.mode),
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "nlink": entry.nlink,
+        "size_class": size_class(len(entry.data)),
+        "ino": entry.ino,
+    }
+
+
+def test_extensions_without_anything_left_are_the_same_empty_shell(goldens: Goldens) -> None:
+    record, result = goldens.run("v1.13.6", "initramfs")
+    data = result.file.read_bytes()
+    frame = zstd_frames(data)[1]
+    entries = {entry.name: entry.data for entry in cpio_entries(unzstd(data[frame.offset :]))[0]}
+    shells = {name: sqsh for name, sqsh in record["sqsh"].items() if sqsh["size"] == 4096}
+    assert list(shells) == ["1:3.sqsh", "1:4.sqsh", "1:5.sqsh"]
+    assert len({sqsh["sha256"] for sqsh in shells.values()}) == 1
+    assert len({entries[name.removeprefix("1:")] for name in shells}) == 1
+    assert {len(entries[name.removeprefix("1:")]) for name in shells} == {4096}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_modules_dep_joins_the_bases_modules_and_the_extensions(goldens: Goldens, version: str, tmp_path: Path) -> None:
+    _, result = goldens.run(version, "initramfs")
+    data = result.file.read_bytes()
+    frame = zstd_frames(data)[1]
+    entries = {entry.name: entry.data for entry in cpio_entries(unzstd(data[frame.offset :]))[0]}
+    squashfs = goldens.root.lab / "out/modules.dep.sqsh"
+    squashfs.write_bytes(entries["modules.dep.sqsh"])
+    folder = "usr/lib/modules/6.1.0-50-arm64"
+    listing = goldens.root.tool("unsquashfs", "-lls", "/LAB/out/modules.dep.sqsh")
+    assert f"squashfs-root/{folder}/modules.dep\n" in listing
+    assert ".ko" not in listing
+    text = goldens.root.tool("unsquashfs", "-cat", "/LAB/out/modules.dep.sqsh", f"{folder}/modules.dep")
+    assert sorted(text.splitlines()) == [
+        "extras/drbd.ko:",
+        "extras/drbd_transport_tcp.ko: extras/drbd.ko",
+        "extras/zfs.ko: kernel/lib/base.ko",
+        "kernel/lib/base.ko:",
+    ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_uki_has_the_recorded_sections(goldens: Goldens, version: str) -> None:
+    record, result = goldens.run(version, "uki")
+    check_common(record, result)
+    uki = read_pe(result.file)
+    assert result.file.read_bytes()[:16].hex() == record["magic16"]
+    assert hex(uki.machine) == record["machine"]
+    assert uki.timestamp == record["timestamp"]
+    assert [{"name": name, "size_class": size_class(len(data))} for name, data in uki.sections] == record["sections"]
+    sections = dict(uki.sections)
+    for name, text in record["text"]:
+        if ("uki", f"text: {name}") not in DIFFERENCES:
+            assert sections[name].rstrip(b"\0").decode() == text
+    stub = dict(read_pe(goldens.inputs.install / "arm64/systemd-stub.efi").sections)
+    assert sections[".sbat"].rstrip(b"\0") == stub[".sbat"].rstrip(b"\0")
+    assert b"systemd-stub,1,The systemd Developers,systemd,257," in sections[".sbat"]
+    assert sections[".linux"] == (goldens.inputs.install / "arm64/vmlinuz").read_bytes()
+    assert sections[".initrd"] == (goldens.inputs.install / "arm64/initramfs.xz").read_bytes()
+    assert sections[".splash"].startswith(b"BM")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_installer_is_the_recorded_docker_archive(goldens: Goldens, version: str) -> None:
+    record, result = goldens.run(version, "installer")
+    check_common(record, result)
+    with tarfile.open(result.file) as archive:
+        members = archive.getmembers()
+        manifest = json.load(_file(archive, "manifest.json"))
+        config_text = _file(archive, manifest[0]["Config"]).read()
+        layers = [_layer_record(archive, name) for name in manifest[0]["Layers"]]
+    config = json.loads(config_text)
+    digests = _Names()
+    recorded = _Names()
+    assert [{"name": digests.of(m.name), "mode": oct(m.mode), "mtime": m.mtime, "uid": m.uid} for m in members] == [
+        {"name": recorded.of(m["name"]), "mode": m["mode"], "mtime": m["mtime"], "uid": m["uid"]}
+        for m in record["tar_members"]
+    ]
+    assert json.loads(digests.of(json.dumps(manifest))) == json.loads(recorded.of(json.dumps(record["manifest_json"])))
+    assert list(config) == list(record["config_json"])
+    for field, expected in record["config_json"].items():
+        match field:
+            case "created":
+                assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", config["created"])
+            case "rootfs":
+                assert config["rootfs"]["type"] == expected["type"]
+                assert len(config["rootfs"]["diff_ids"]) == len(expected["diff_ids"])
+            case _:
+                assert config[field] == expected
+    assert len(layers) == record["layers_count"]
+    assert layers == [
+        [{key: value for key, value in file.items() if key != "uname"} for file in layer["files"]]
+        for layer in record["layers"]
+    ]
+
+
+class _Names:
+    """Numbers digests in the order in which they appear."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, text: str) -> str:
+        return re.sub(r"[0-9a-f]{64}", lambda match: self._known.setdefault(match[0], f"#{len(self._known)}"), text)
+
+
+def _file(archive: tarfile.TarFile, name: str) -> Any:
+    file = archive.extractfile(name)
+    assert file is not None
+    return file
+
+
+def _layer_record(archive: tarfile.TarFile, name: str) -> list[dict[str, Any]]:
+    with tarfile.open(fileobj=_file(archive, name), mode="r:gz") as layer:
+        return [
+            {
+                "name": member.name,
+                "type": member.type.decode(),
+                "mode": oct(member.mode),
+                "uid": member.uid,
+                "gid": member.gid,
+                "mtime": member.mtime,
+                "size_class": size_class(member.size),
+            }
+            for member in layer
+        ]
+
+
+def test_installer_boots_the_finished_initramfs(goldens: Goldens, tmp_path: Path) -> None:
+    _, initramfs = goldens.run("v1.13.6", "initramfs")
+    _, result = goldens.run("v1.13.6", "installer")
+    uki = tmp_path / "uki.efi"
+    with tarfile.open(result.file) as archive:
+        name = json.load(_file(archive, "manifest.json"))[0]["Layers"][-1]
+        with tarfile.open(fileobj=_file(archive, name), mode="r:gz") as layer:
+            uki.write_bytes(_file(layer, "usr/install/arm64/vmlinuz.efi").read())
+    sections = read_pe(uki).sections
+    assert dict(sections)[".initrd"] == initramfs.file.read_bytes()
+    assert [data.decode() for name, data in sections if name == ".profile"] == [
+        "ID=main",
+        "ID=reset-maintenance\nTITLE=Reset to maintenance mode",
+    ]
+
+
+def test_iso_has_the_recorded_files_and_boot_records(goldens: Goldens) -> None:
+    record, result = goldens.run("v1.13.6", "iso")
+    check_common(record, result)
+    iso = as_lab_path(result.file, goldens.root.lab)
+    data = result.file.read_bytes()
+    assert data[:16].hex() == record["magic0"] == record["magic16"]
+    assert data[32769:32774].decode() == record["pvd_magic_at_32769"]
+    files = goldens.root.tool("xorriso", "-indev", iso, "-find", "/", "-exec", "lsdl").splitlines()
+    assert sorted(map(_without_large_size, files)) == sorted(map(_without_large_size, record["files"]))
+    assert [int(line.split()[4]) for line in files if "loader.conf" in line] == [65]
+    command = ["xorriso", "-indev", iso, "-report_el_torito", "plain", "-report_system_area", "plain", "-pvd_info"]
+    report = goldens.root.tool(*command).splitlines()
+    assert [_boot_line(line) for line in report] == [_boot_line(line) for line in record["boot_report"]]
+
+
+def _without_large_size(line: str) -> str:
+    """Blanks out a file's size but for the small ones that follow from the contract."""
+    fields = line.split()
+    return " ".join([*fields[:4], fields[4] if int(fields[4]) <= 2048 else "N", *fields[5:]])
+
+
+def _boot_line(line: str) -> str:
+    """Blanks out numbers that follow from the input's size, and what DIFFERENCES names."""
+    label, _, value = line.partition(":")
+    label = label.strip()
+    if ("iso", f"boot_report: {label}") in DIFFERENCES:
+        return label
+    if label in {"El Torito boot img", "MBR partition"}:
+        value = " ".join(value.split()[:-1] if "img" in label else value.split()[:3])
+    elif label in {"El Torito img blks", "ISO image size/512", "El Torito catalog"} or label.startswith(
+        "Drive current"
+    ):
+        value = ""
+    return f"{label}: {value.strip()}"
+
+
+@pytest.mark.parametrize("name", ["metal", "metal-meta", "nocloud"])
+def test_disk_has_the_recorded_partitions_and_files(goldens: Goldens, name: str) -> None:
+    record, result = goldens.run("v1.13.6", name)
+    check_common(record, result)
+    disk = result.file
+    if disk.suffix == ".xz":
+        # Stream header and block flags; the block's sizes follow.
+        assert disk.read_bytes()[:14].hex() == record["outer_magic16"][:28]
+        disk = disk.with_suffix("")
+        goldens.root.tool("xz", "-dk", as_lab_path(result.file, goldens.root.lab))
+    inside = as_lab_path(disk, goldens.root.lab)
+    with disk.open("rb") as file:
+        start = file.read(1024)
+    assert start[:16].hex() == record["magic16"]
+    assert start[510:512].hex() == record["mbr_sig"]
+    assert start[512:520].decode() == record["gpt_magic"]
+    if name != "nocloud":
+        assert disk.stat().st_size == record["size"]
+        # Only what is not zero takes room.
+        assert disk.stat().st_blocks * 512 < 256 << 20
+    table = json.loads(goldens.root.tool("sfdisk", "--json", inside))["partitiontable"]
+    text = "\n".join(record["gpt"])
+    assert f"({_guid(table['id'])}" in text.replace("Disk identifier (GUID): ", "(")
+    assert f"First usable sector is {table['firstlba']}, last usable sector is {table['lastlba']}" in text
+    assert [_partition_record(partition) for partition in table["partitions"]] == [
+        _parse_partition(partition) for partition in record["partitions"]
+    ]
+    listing = goldens.root.tool("mdir", "-/", "-b", "-i", f"{inside}@@1048576", "::").splitlines()
+    assert listing == record["efi_files"]
+    conf = goldens.root.tool("mtype", "-i", f"{inside}@@1048576", "::/loader/loader.conf")
+    assert conf.endswith("\n\ntimeout 10\n\nsecure-boot-enroll off\n")
+    if disk != result.file:
+        disk.unlink()
+
+
+def _guid(text: str) -> str:
+    return text.upper()
+
+
+def _partition_record(partition: dict[str, Any]) -> dict[str, str | int]:
+    return {
+        "type": _guid(partition["type"]),
+        "guid": _guid(partition["uuid"]),
+        "first": partition["start"],
+        "last": partition["start"] + partition["size"] - 1,
+        "name": partition["name"],
+    }
+
+
+def _parse_partition(text: str) -> dict[str, str | int]:
+    fields = dict(line.split(": ", 1) for line in text.strip().splitlines())
+    return {
+        "type": fields["Partition GUID code"].split()[0],
+        "guid": fields["Partition unique GUID"],
+        "first": int(fields["First sector"].split()[0]),
+        "last": int(fields["Last sector"].split()[0]),
+        "name": fields["Partition name"].strip("'"),
+    }
+
+
+def test_same_input_gives_the_same_bytes_but_where_the_real_one_does_not(goldens: Goldens, root: RootRunner) -> None:
+    """UKI, ISO and disk are the same again; the initramfs differs in its times, the installer in its creation time."""
+    for name, kind in (("uki", "uki"), ("iso", "iso"), ("metal", "image")):
+        record, first = goldens.run("v1.13.6", name)
+        again = root.run(f"again-{name}", record["profile"], "v1.13.6", environment=ENVIRONMENT)
+        assert again.file.read_bytes() == first.file.read_bytes(), kind
+        again.file.unlink()
+    record, first = goldens.run("v1.13.6", "initramfs")
+    again = root.run("again-initramfs", record["profile"], "v1.13.6", environment=ENVIRONMENT)
+    contents: list[dict[str, bytes]] = []
+    times: list[set[int]] = []
+    for result in (first, again):
+        data = result.file.read_bytes()
+        entries = cpio_entries(unzstd(data[zstd_frames(data)[1].offset :]))[0]
+        contents.append({entry.name: entry.data for entry in entries})
+        times.append({entry.mtime for entry in entries})
+    assert contents[0] == contents[1]
+    assert times[0].isdisjoint(times[1])
+    assert EPOCH not in times[0]

@@ -1,0 +1,298 @@
+"""The pure parts: command line, versions, YAML, META, names and sizes."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from embedded.lab.imager import goyaml
+from embedded.lab.imager.cmdline import Cmdline, build_cmdline
+from embedded.lab.imager.contract import CONTRACTS, installed_contract
+from embedded.lab.imager.disk import guid, layout, sfdisk_script
+from embedded.lab.imager.errors import ImagerError
+from embedded.lab.imager.iso import iso_command, volume_id
+from embedded.lab.imager.meta import MetaContents, MetaValue, partition_image
+from embedded.lab.imager.oci import parse_reference
+from embedded.lab.imager.profile_reader import parse_profile
+from embedded.lab.imager.profile_rules import fill_defaults
+from embedded.lab.imager.report import human_size, table
+from embedded.lab.imager.uki import splash, x86_kernel_version
+from embedded.lab.imager.versions import parse_tolerant, satisfies
+from embedded.tests.lab_imager.conftest import golden
+
+NEWEST = CONTRACTS["v1.13.6"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["console=ttyS9"], "a=1 console=ttyS9 b c=1 c=2"),
+        (["console=ttyS1", "console=ttyS2"], "a=1 console=ttyS1 console=ttyS2 b c=1 c=2"),
+        (["a=2"], "a=1 a=2 console=x console=y b c=1 c=2"),
+        (["-b"], "a=1 console=x console=y c=1 c=2"),
+        (["-c=1"], "a=1 console=x console=y b c=2"),
+        (["-none"], "a=1 console=x console=y b c=1 c=2"),
+        (["-"], "a=1 console=x console=y b c=1 c=2 -"),
+        (["new=x y"], "a=1 console=x console=y b c=1 c=2 new=x y"),
+    ],
+)
+def test_custom_arguments_replace_add_and_take_away(arguments: list[str], expected: str) -> None:
+    cmdline = Cmdline()
+    cmdline.append(["a=1", "console=x", "console=y", "b=", "c=1", "c=2"])
+    cmdline.customize(arguments)
+    assert str(cmdline) == expected
+
+
+@pytest.mark.parametrize(
+    ("arch", "platform", "version", "expected"),
+    [
+        ("amd64", "metal", "v1.13.6", "talos.platform=metal console=tty0 init_on_alloc=1"),
+        ("amd64", "metal", "v1.7.0", "talos.platform=metal console=ttyS0 console=tty0 init_on_alloc=1"),
+        (
+            "amd64",
+            "nocloud",
+            "v1.13.6",
+            "talos.platform=nocloud console=tty1 console=ttyS0 net.ifnames=0 init_on_alloc=1",
+        ),
+    ],
+)
+def test_platform_arguments_of_amd64(arch: str, platform: str, version: str, expected: str) -> None:
+    text = f"arch: {arch}\nplatform: {platform}\nversion: {version}\noutput: {{kind: cmdline, outFormat: raw}}\n"
+    profile = parse_profile(text, NEWEST)
+    fill_defaults(profile, NEWEST)
+    assert build_cmdline(profile, NEWEST.quirks(version)).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("v1.13.6", (1, 13, 6)),
+        ("1.13", (1, 13, 0)),
+        ("v1.14.0-alpha.1", (1, 14, 0)),
+        ("v1.14.0-1-gabc+x", (1, 14, 0)),
+        ("vbogus", None),
+        ("", None),
+    ],
+)
+def test_versions_are_read_tolerantly(text: str, expected: tuple[int, int, int] | None) -> None:
+    assert parse_tolerant(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("constraint", "fits"),
+    [
+        (">= v1.0.0", True),
+        (">= 1.13.6", True),
+        ("> 1.13.6", False),
+        (">= v99.0.0", False),
+        ("< 1.13.0", False),
+        (">=1.12.0 <1.14.0", True),
+        (">=1.0.0 <1.5.0 || >=1.13.0", True),
+        ("1.13.x", True),
+        ("1.12.x", False),
+        ("!= 1.13.6", False),
+        ("1.13.6", True),
+    ],
+)
+def test_constraints(constraint: str, fits: bool) -> None:
+    assert satisfies((1, 13, 6), constraint) is fits
+
+
+@pytest.mark.parametrize(
+    ("constraint", "error"),
+    [
+        ("foo", 'Could not get version from string: "foo"'),
+        ("~1.2.3", 'Could not parse comparator "~" in "~1.2.3"'),
+        (">=1.2", 'Could not parse version "1.2" in ">=1.2": No Major.Minor.Patch elements found'),
+    ],
+)
+def test_bad_constraints_are_named(constraint: str, error: str) -> None:
+    with pytest.raises(ImagerError) as raised:
+        satisfies((1, 13, 6), constraint)
+    assert str(raised.value) == error
+
+
+def test_written_yaml_has_the_layout_of_extensions_yaml() -> None:
+    value = {
+        "layers": [
+            {
+                "image": "0.sqsh",
+                "metadata": {
+                    "version": "20250808",
+                    "text": "one\ntwo\n",
+                    "constraint": ">= v1.0.0",
+                    "empty": "",
+                    "yes": "yes",
+                    "flag": False,
+                    "missing": None,
+                    "deep": {"deeper": {"deepest": 1}},
+                },
+            },
+            {"image": "1.sqsh"},
+        ]
+    }
+    expected = """\
+layers:
+    - image: 0.sqsh
+      metadata:
+        version: "20250808"
+        text: |
+            one
+            two
+        constraint: '>= v1.0.0'
+        empty: ""
+        "yes": "yes"
+        flag: false
+        missing: null
+        deep:
+            deeper:
+                deepest: 1
+    - image: 1.sqsh
+"""
+    assert goyaml.dump(value, indent=4) == expected
+
+
+@pytest.mark.parametrize("version", ["v1.13.6", "v1.11.3"])
+def test_every_recorded_echo_of_a_profile_comes_from_its_profile(version: str) -> None:
+    contract = CONTRACTS[version]
+    checked = 0
+    for case in golden(version, "errors"):
+        stderr: str = case["stderr"]
+        if "profile ready:\n" not in stderr or "embed" in case["case"]:
+            continue
+        profile = parse_profile(case["profile"], contract)
+        fill_defaults(profile, contract)
+        assert profile.echo() in stderr, case["case"]
+        checked += 1
+    assert checked > 40
+
+
+def test_metadata_of_meta_values_is_gzipped_only_when_long() -> None:
+    short = MetaContents([MetaValue(10, "hello-meta")])
+    assert short.encode(compress=True) == "MHhhPWhlbGxvLW1ldGE="
+    long = MetaContents([MetaValue(10, "x" * 300), MetaValue(11, "y")])
+    assert gzip.decompress(base64.b64decode(long.encode(compress=True))).decode() == f"0xa={'x' * 300};0xb=y"
+    assert base64.b64decode(long.encode(compress=False)).decode() == f"0xa={'x' * 300};0xb=y"
+
+
+def test_meta_partition_holds_two_equal_blocks_with_sum_and_values() -> None:
+    image = partition_image([MetaValue(10, "hello"), MetaValue(11, "w")])
+    size = 256 * 1024
+    assert len(image) == 1 << 20
+    assert image[:size] == image[size : 2 * size]
+    assert not image[2 * size :].strip(b"\0")
+    block = bytearray(image[:size])
+    assert block[:4].hex() == "5a4b3c2d"
+    assert block[-4:].hex() == "a5b4c3d2"
+    assert (
+        block[4:28] == bytes.fromhex("0000000a00000005") + b"hello" + bytes.fromhex("0000000b00000001") + b"w" + b"\0\0"
+    )
+    total = bytes(block[-36:-4])
+    block[-36:-4] = bytes(32)
+    assert hashlib.sha256(block).digest() == total
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (2355101696, "2.4 GB"),
+        (1048576000, "1.0 GB"),
+        (1048576, "1.0 MB"),
+        (153 * 10**6, "153 MB"),
+        (999, "999 B"),
+        (7, "7 B"),
+        (82854982, "83 MB"),
+    ],
+)
+def test_sizes_in_words(size: int, expected: str) -> None:
+    assert human_size(size) == expected
+
+
+def test_tables_align_their_columns() -> None:
+    assert table([("NAME", "VERSION", "AUTHOR"), ("a-long-name", "1", ""), ("b", "22", "me")]) == [
+        "NAME          VERSION   AUTHOR",
+        "a-long-name   1",
+        "b             22        me",
+    ]
+
+
+def test_labels_become_volume_ids() -> None:
+    assert volume_id("Talos-v1.13.6") == "TALOS_V1_13_6"
+    assert volume_id("Ä" + "a" * 40) == "A" * 32
+
+
+def test_iso_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    monkeypatch.setenv("TZ", "UTC")
+    assert iso_command("v1.13.6", Path("/s/efiboot.img"), Path("/s"), Path("/out/x.iso")) == [
+        *["xorrisofs", "-e", "--interval:appended_partition_2:all::"],
+        *["-append_partition", "2", "0xef", "/s/efiboot.img"],
+        *["-partition_cyl_align", "all", "-partition_offset", "16", "-iso_mbr_part_type", "0x83", "-no-emul-boot"],
+        *["-m", "efiboot.img", "-iso-level", "3", "-o", "/out/x.iso", "/s", "--"],
+        *["-volume_date", "all_file_dates", "=1700000000", "-volume_date", "uuid", "2023111422132000"],
+        *["-volid", "TALOS_V1_13_6", "-volset-id", "Talos-v1.13.6"],
+    ]
+
+
+def test_disk_guids_are_those_of_the_record() -> None:
+    record = golden("v1.13.6", "metal")
+    assert f"Disk identifier (GUID): {guid('talos-image-disk')}" in record["gpt"]
+    for partition, text in zip(layout(NEWEST.quirks("v1.13.6")), record["partitions"], strict=True):
+        assert f"Partition unique GUID: {guid(partition.label)}\n" in text
+        assert f"Partition GUID code: {partition.type_guid} " in text
+        assert f"First sector: {partition.start // 512} " in text
+
+
+def test_older_talos_has_a_smaller_efi_partition() -> None:
+    script = sfdisk_script(layout(NEWEST.quirks("v1.10.5")))
+    assert f"start=2048, size={1101 * 2048}, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B" in script
+
+
+@pytest.mark.parametrize(
+    ("reference", "repository", "tag", "digest"),
+    [
+        ("ghcr.io/siderolabs/installer-base:v1.13.6", "ghcr.io/siderolabs/installer-base", "v1.13.6", None),
+        ("127.0.0.1:5000/drbd:v1", "127.0.0.1:5000/drbd", "v1", None),
+        ("alpine", "alpine", None, None),
+        ("a/b@sha256:" + "0" * 64, "a/b", None, "sha256:" + "0" * 64),
+    ],
+)
+def test_references(reference: str, repository: str, tag: str | None, digest: str | None) -> None:
+    match = parse_reference(reference)
+    assert (match["repository"], match["tag"], match["digest"]) == (repository, tag, digest)
+
+
+@pytest.mark.parametrize("reference", ["", "NOT A REF", "a/B:tag", "a:b c"])
+def test_bad_references(reference: str) -> None:
+    with pytest.raises(ImagerError, match="could not parse reference"):
+        parse_reference(reference)
+
+
+def test_x86_kernel_names_its_release(tmp_path: Path) -> None:
+    kernel = bytearray(4096)
+    kernel[0x1F1] = 4
+    kernel[0x202:0x206] = b"HdrS"
+    kernel[0x20E:0x210] = (0x100).to_bytes(2, "little")
+    kernel[0x300:0x320] = b"6.12.1-lab (me@there) #1 SMP\0".ljust(32, b"\0")
+    (tmp_path / "bz").write_bytes(kernel)
+    assert x86_kernel_version(tmp_path / "bz") == "6.12.1-lab"
+    (tmp_path / "other").write_bytes(b"MZ" + bytes(4096))
+    assert x86_kernel_version(tmp_path / "other") == ""
+
+
+def test_splash_is_a_whole_bitmap() -> None:
+    picture = splash()
+    assert picture[:2] == b"BM"
+    assert int.from_bytes(picture[2:6], "little") == len(picture)
+
+
+def test_image_without_a_known_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImagerError, match="reads its Talos version from"):
+        installed_contract(tmp_path / "VERSION")
+    (tmp_path / "VERSION").write_text("v1.12.0\n")
+    with pytest.raises(ImagerError, match=r"no contract for 'v1\.12\.0' .* put v1\.11\.3 or v1\.13\.6 there"):
+        installed_contract(tmp_path / "VERSION")

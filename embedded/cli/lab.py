@@ -16,5 +16,8 @@ def fallback_arguments(mode: Mode) -> dict[str, str]:
 
 
 def lab_arguments() -> dict[str, str]:
-    """Name the lab's own checkout of the upstream as an ordinary argument."""
-    return {}
+    """Name the lab's own checkout of the upstream as an ordinary argument; the engine makes it when it is read."""
+    from embedded.engine.lab import CHECKOUTS, DEFAULT_CHECKOUT
+    from embedded.setup.paths import paths
+
+    return {"upstream": str(paths().cache / CHECKOUTS / DEFAULT_CHECKOUT)}

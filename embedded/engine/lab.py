@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from embedded.engine.api.references import Reference
 from embedded.engine.errors import EngineError
 from embedded.engine.events import OnStep, StepEvent
 from embedded.engine.life.config import MIRRORED
 
+CHECKOUTS = "lab/checkouts"
+"""Below the cache folder: links to the stand-ins for a checkout of CozyStack, by Talos version."""
+DEFAULT_CHECKOUT = "v1.13.6"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -58,8 +63,9 @@ class LabProgress:
 class LabImages:
     """Has images made before they are pulled."""
 
-    def __init__(self, registry: str, on_step: OnStep) -> None:
+    def __init__(self, registry: str, cache: Path, on_step: OnStep) -> None:
         self._registry = registry
+        self._checkouts = cache / CHECKOUTS
         self._progress = LabProgress(on_step)
         self._lock = asyncio.Lock()
         self._made: set[str] = set()
@@ -74,6 +80,18 @@ class LabImages:
                 "The lab stands in for " + ", ".join(MIRRORED) + "; leave out --lab to use real images.",
             )
         await self.make(str(replace(reference, digest="", tag=reference.tag)))
+
+    async def prepare_folder(self, path: Path) -> None:
+        """Make the lab's checkout if this is the path of one, and lead the path to it."""
+        if path.parent != self._checkouts:
+            return
+        await self.make(f"part/checkout/{path.name}")
+        from embedded import lab
+
+        self._checkouts.mkdir(parents=True, exist_ok=True)
+        link = path.with_name(f".{path.name}.{os.getpid()}")
+        link.symlink_to(lab.checkout_path(path.name))
+        link.replace(path)
 
     async def make(self, name: str) -> None:
         """Make one image, or part, of the lab."""

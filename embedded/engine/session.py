@@ -123,7 +123,7 @@ class Session:
             ca_bundle=bundle,
             unreachable_hint=LAB_HINT if self._mode == "real" else "",
             env=dict(os.environ),
-            before_pull=LabImages(held.registry, self._on_step).prepare if held.registry else None,
+            lab=LabImages(held.registry, self._paths.cache, self._on_step) if held.registry else None,
             tarballs=self._paths.cache / "engine" / self._mode / "tarballs",
         )
 

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -41,6 +41,14 @@ class Module(Protocol):
     ) -> Any: ...
 
 
+class Lab(Protocol):
+    """The stand-in upstream, which makes what is asked for; `engine/lab.py` implements it."""
+
+    async def prepare(self, reference: Reference) -> None: ...
+
+    async def prepare_folder(self, path: Path) -> None: ...
+
+
 @dataclass
 class Engine:
     """What resolvers work with."""
@@ -63,8 +71,8 @@ class Engine:
     tarballs: Path | None = None
     """Where image archives are kept from session to session."""
     module: Module | None = None
-    before_pull: Callable[[Reference], Awaitable[None]] | None = None
-    """Called with each reference before its registry is asked."""
+    lab: Lab | None = None
+    """Asked before a registry is, and before a folder is read."""
     _objects: dict[str, Any] = field(default_factory=dict[str, Any])
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
 

@@ -77,6 +77,8 @@ async def directory(
     no_cache: bool = False,
     gitignore: bool = False,
 ) -> Directory:
+    if engine.lab is not None:
+        await engine.lab.prepare_folder(engine.workdir / path)
     folder = host_folder(engine, path)
     if gitignore:
         raise UnsupportedError("the argument gitignore (name the patterns in exclude)")

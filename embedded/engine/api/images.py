@@ -44,8 +44,8 @@ async def platform(self: Container, engine: Engine) -> str:
 @resolver("Container", "from")
 async def from_(self: Container, engine: Engine, address: str, registry_service: str | None = None) -> Container:
     reference = parse_reference(address)
-    if engine.before_pull is not None:
-        await engine.before_pull(reference)
+    if engine.lab is not None:
+        await engine.lab.prepare(reference)
     try:
         image = await engine.bk.resolve_image(str(reference), self.platform)
     except SolveError as error:

@@ -18,6 +18,7 @@ from embedded.cli.output import say
 from embedded.cli.progress import Progress, make_progress
 from embedded.cli.values import current_platform, parse_bool, scalar
 from embedded.engine.errors import EngineError, UnsupportedError
+from embedded.setup.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +84,8 @@ def main(args: Sequence[str], opener: OpenSession | None = None) -> int:
         return _run(request, opener)
     except EngineError as error:
         return print_error(error)
+    except SetupError as error:
+        return print_error(EngineError(str(error)))
     except ExitCode as ended:
         return ended.code
     except FlagError as error:

@@ -68,7 +68,7 @@ class Progress:
         step.name = event.name or step.name
         step.started = step.started if event.started is None else event.started
         step.cached = step.cached or event.cached
-        step.error = event.error or step.error
+        step.error = event.error.partition("\n")[0] or step.error
         step.log = (step.log + event.log)[-_KEPT_LOG:]
         step.completed = step.completed if event.completed is None else event.completed
         if self._closed:

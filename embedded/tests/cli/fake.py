@@ -382,13 +382,14 @@ class FakeSession:
 
 @dataclass
 class FakeEngine:
-    """Opens fake sessions and remembers how; `steps` are reported when a session opens."""
+    """Opens fake sessions and remembers how; `steps` are reported when a session opens, `trouble` hinders it."""
 
     module: str = "probe"
     steps: list[StepEvent] = field(default_factory=list[StepEvent])
     opened: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     sessions: list[FakeSession] = field(default_factory=list[FakeSession])
     closed: int = 0
+    trouble: Exception | None = None
 
     def __call__(
         self, *, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep
@@ -398,6 +399,8 @@ class FakeEngine:
 
     @asynccontextmanager
     async def _open(self, on_step: Callable[[StepEvent], None]) -> AsyncGenerator[Session, None]:
+        if self.trouble is not None:
+            raise self.trouble
         session = FakeSession(self.module)
         self.sessions.append(session)
         for event in self.steps:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from embedded.setup.errors import SetupError
 from embedded.tests.cli.conftest import TOP
 
 if TYPE_CHECKING:
@@ -314,6 +315,15 @@ def test_mistakes_are_told_without_a_traceback(args: list[str], error: str, dagg
 
     assert (outcome.code, outcome.stdout) == (1, "")
     assert outcome.stderr.startswith(f"Error: {error}")
+
+
+def test_trouble_of_set_up_is_told_without_a_traceback(dagger: Dagger, engine: FakeEngine) -> None:
+    engine.trouble = SetupError("there is no room", hint="Make some.")
+
+    outcome = dagger("call", "words")
+
+    assert outcome.code == 1
+    assert outcome.stderr == "Error: there is no room\n  Make some.\n"
 
 
 def test_no_module_is_an_error(dagger: Dagger, engine: FakeEngine) -> None:

@@ -26,7 +26,7 @@ EVENTS = [
     StepEvent("c", "exec false", started=101.0, log="boom\n"),
     StepEvent("b", log="o\n"),
     StepEvent("b", completed=102.5),
-    StepEvent("c", completed=101.25, error="exit code: 1"),
+    StepEvent("c", completed=101.25, error="exit code: 1\nmore of it"),
 ]
 
 

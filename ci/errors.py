@@ -73,18 +73,13 @@ class BuildError(CozystackTalosError):
     """What was built, or is to go in, does not pass its checks."""
 
 
-def nearest(given: str, allowed: Iterable[str]) -> list[str]:
-    """Return the names that `given` was probably meant to be, most similar first, at most three."""
-    return difflib.get_close_matches(given, list(allowed), n=3, cutoff=0.6)
-
-
-def suggest(given: str, allowed: Iterable[str], *, listing: int = 20) -> str:
-    """Say what to write instead of `given`: the nearest names, else all of them if they are few."""
+def suggest(given: str, allowed: Iterable[str], *, most: int = 20) -> str:
+    """Say what to write instead of `given`: the nearest name, else all of them if they are not more than `most`."""
     names = list(allowed)
-    if close := nearest(given, names):
-        return f"did you mean {' or '.join(close)}?"
+    if close := difflib.get_close_matches(given, names, n=1, cutoff=0.6):
+        return f"did you mean {close[0]}?"
     if len(names) == 1:
         return f"only {names[0]} is known"
-    if len(names) <= listing:
+    if len(names) <= most:
         return f"choose one of {', '.join(names)}"
     return f"{len(names)} names are known, none like it"

@@ -181,12 +181,12 @@ def _layout(files: Mapping[str, str]) -> str:
     found = [layout for layout in LAYOUTS if any(p.startswith(f"{layout}/images/talos/profiles/") for p in files)]
     if len(found) == 1:
         return found[0]
-    known = " or ".join(f"{layout}/images/talos/profiles/" for layout in LAYOUTS)
+    folders = [f"{layout}/images/talos/profiles/" for layout in LAYOUTS]
     if found:
-        raise UpstreamError("checkout", None, f"there are profiles in both {known}: which of them count is not clear")
-    raise UpstreamError(
-        "checkout", None, f"no Talos profiles: a CozyStack checkout (v0.38 or later) has them in {known}"
-    )
+        reason = f"there are profiles in both {' and '.join(folders)}: which of them count is not clear"
+    else:
+        reason = f"no Talos profiles: a CozyStack checkout (v0.38 or later) has them in {' or '.join(folders)}"
+    raise UpstreamError("checkout", None, reason)
 
 
 def _check(kind: str, profile: _Profile, document: yamltext.Document) -> None:

@@ -65,6 +65,9 @@ def parse_yaml(text: str, file: str, error: type[FileError]) -> Document:
         mark = problem.problem_mark or problem.context_mark
         said = " ".join(part for part in (problem.context, problem.problem) if part)
         raise error(file, mark.line + 1 if mark else None, f"not YAML: {said}") from None
+    except yaml.reader.ReaderError as problem:
+        line = text.count("\n", 0, problem.position) + 1
+        raise error(file, line, f"not YAML: {problem.reason} (U+{problem.character:04X})") from None
     except (yaml.YAMLError, ValueError) as problem:
         raise error(file, None, f"not YAML: {problem}") from None
 

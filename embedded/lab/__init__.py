@@ -44,7 +44,7 @@ def ensure(
     """Make what is missing, and tell a running registry of it.
 
     Args:
-        names: references of images (`docker.io/library/debian:trixie-slim`) or names of parts; all of the lab when left out.
+        names: references of images (`docker.io/library/debian:trixie-slim`) or names of parts; all when left out.
         registry: `127.0.0.1:PORT` of a registry that serves `registry_folder()`.
         progress: where steps are shown.
 
@@ -65,9 +65,17 @@ def publish(registry: str, results: dict[str, Result] | None = None) -> None:
 
     if results is None:
         results = builder().made()
-    told.publish(registry, builder().blobs, {name: result for name, result in results.items() if "image" in result.value})
+    images_only = {name: result for name, result in results.items() if "image" in result.value}
+    told.publish(registry, builder().blobs, images_only)
 
 
 def checkout_path(talos: str = "v1.13.6") -> Path:
-    """Return the folder that stands in for a checkout of CozyStack whose profiles are for this Talos version."""
-    return builder().results_folder(f"part/checkout/{talos}")
+    """Return the folder that stands in for a checkout of CozyStack whose profiles are for this Talos version.
+
+    It exists once `ensure` has made all of the lab. Raises LabError for a Talos that the lab has not.
+    """
+    name = f"part/checkout/{talos}"
+    if name not in builder().recipes:
+        known = [one.rpartition("/")[2] for one in builder().recipes if one.startswith("part/checkout/")]
+        raise LabError(f"the lab has no checkout for Talos {talos!r}", hint=f"choose one of {', '.join(known)}")
+    return builder().results_folder(name)

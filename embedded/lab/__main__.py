@@ -1,29 +1,13 @@
-"""`python -m embedded.lab build|list|remove NAME…`: the lab by hand."""
+"""`python -m embedded.lab build|list|remove|publish|checkout`: the lab by hand."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from time import monotonic
+from collections.abc import Sequence
 
 from embedded import lab
-from embedded.lab.recipe import Step
-
-
-class _Lines:
-    """Progress as lines on stderr: a step's name when it starts and its time when it ends."""
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
-        began = monotonic()
-        print(f"{name} …", file=sys.stderr, flush=True)
-        yield self
-        print(f"{name} done in {monotonic() - began:.1f} s", file=sys.stderr, flush=True)
-
-    def say(self, text: str) -> None:
-        """Show nothing: lines are for logs."""
+from embedded.lab.progress import display
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,14 +19,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("list", help="list the images and their digests")
     remove = commands.add_parser("remove", help="forget images, so that they are made again")
     remove.add_argument("names", nargs="+")
+    publish = commands.add_parser("publish", help="tell a registry that serves the lab's blobs which images there are")
+    publish.add_argument("registry", help="127.0.0.1:PORT")
+    checkout = commands.add_parser("checkout", help="print the folder that stands in for a checkout of CozyStack")
+    checkout.add_argument("talos", nargs="?", default="v1.13.6", help="the Talos version of its profiles")
     given = parser.parse_args(arguments)
     try:
         match given.command:
             case "build":
-                lab.ensure(given.names or None, progress=_Lines())
+                with display() as progress:
+                    lab.ensure(given.names or None, progress=progress)
             case "remove":
                 for recipe in given.names:
                     lab.builder().stamp(recipe).unlink(missing_ok=True)
+            case "publish":
+                lab.publish(given.registry)
+            case "checkout":
+                path = lab.checkout_path(given.talos)
+                with display() as progress:
+                    lab.ensure([f"part/checkout/{given.talos}"], progress=progress)
+                print(path)
             case _:
                 made = lab.builder().made()
                 for name in lab.images():

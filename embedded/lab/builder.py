@@ -7,13 +7,13 @@ Below the lab's folder: `stamps/` (one file a recipe: its key and value), `made/
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
-import os
 import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -29,7 +29,9 @@ PARALLEL: Final = 2
 class Progress(Protocol):
     """Where the builder shows its steps."""
 
-    def step(self, name: str) -> AbstractContextManager[Step]: ...
+    def step(self, name: str) -> AbstractContextManager[Step]:
+        """Show a step while the block runs."""
+        ...
 
 
 class _Silent:
@@ -127,7 +129,7 @@ class Builder:
                 self._clean()
 
     @contextmanager
-    def _lock(self, progress: Progress) -> Iterator[None]:
+    def _lock(self, progress: Progress) -> Generator[None]:
         self.lab.mkdir(parents=True, exist_ok=True)
         with (self.lab / "lock").open("w") as file:
             try:
@@ -194,7 +196,16 @@ class _Run:
             out.mkdir()
             scratch.mkdir()
             bench = Bench(
-                recipe.name, builder.lab, out, scratch, builder.blobs, log, step, self.programs, self.results, self._unpack_tools
+                name=recipe.name,
+                lab=builder.lab,
+                out=out,
+                scratch=scratch,
+                blobs=builder.blobs,
+                log=log,
+                step=step,
+                programs=self.programs,
+                results=self.results,
+                tools=self._unpack_tools,
             )
             value = recipe.make(bench)
             digest = _digest(value, out)
@@ -237,8 +248,6 @@ def _stamped_blobs(stamp: Path) -> set[str]:
 
 
 def _digest(value: Mapping[str, object], folder: Path) -> str:
-    import hashlib
-
     text = json.dumps(value, sort_keys=True) + tree_digest(folder)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
@@ -246,11 +255,11 @@ def _digest(value: Mapping[str, object], folder: Path) -> str:
 def _write(path: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
         file.write(text)
-    os.replace(file.name, path)
+    Path(file.name).replace(path)
 
 
 @contextmanager
-def _folder(parent: Path, name: str) -> Iterator[Path]:
+def _folder(parent: Path, name: str) -> Generator[Path]:
     work = Path(tempfile.mkdtemp(dir=parent, prefix=f"{name[:40]}."))
     work.chmod(0o755)
     try:

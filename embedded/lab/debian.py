@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Source:
 
 
 def parse_sources(text: str) -> list[tuple[str, str]]:
-    """Return the (URI, suite) pairs of a sources file in one-line or deb822 form that carry the component main."""
+    """Return the (URI, suite) pairs with the component main of a sources file, in one-line or deb822 form."""
     pairs: list[tuple[str, str]] = []
     for line in text.splitlines():
         if match := re.match(r"deb\s+(?:\[[^]]*]\s+)?(\S+)\s+(\S+)\s+(.*)", line.strip()):
@@ -63,8 +64,8 @@ def parse_sources(text: str) -> list[tuple[str, str]]:
 def sources() -> tuple[Source, ...]:
     """Return where the lab's packages come from: the machine's own Debian mirrors, with the lab's suite.
 
-    COZYSTACK_TALOS_DEBIAN_MIRROR overrides them (URL of a Debian mirror; then without security updates). Raises LabError
-    where the machine has no Debian mirror.
+    COZYSTACK_TALOS_DEBIAN_MIRROR overrides them (URL of a Debian mirror; then without security updates).
+    Raises LabError where the machine has no Debian mirror.
     """
     if mirror := os.environ.get(MIRROR_VARIABLE):
         return (Source(mirror, SUITE), Source(mirror, f"{SUITE}-updates"))
@@ -212,7 +213,5 @@ class Packages:
         return [f"-o{name}={value}" for name, value in settings.items()]
 
     def _query(self, program: str, *arguments: str) -> str:
-        import subprocess
-
         done = subprocess.run([program, *self._options(), *arguments], check=True, capture_output=True, text=True)
         return done.stdout

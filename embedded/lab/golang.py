@@ -18,7 +18,12 @@ _FIND: Final = threading.Lock()
 
 
 def build(
-    bench: Bench, source: Path, packages: Mapping[str, str], architecture: str, into: Path, variables: Mapping[str, str] | None = None
+    bench: Bench,
+    source: Path,
+    packages: Mapping[str, str],
+    architecture: str,
+    into: Path,
+    variables: Mapping[str, str] | None = None,
 ) -> None:
     """Build static programs.
 

@@ -1,7 +1,7 @@
 """Write OCI layers, images and indexes into a folder of blobs, the same bytes from the same input.
 
-The folder is laid out as `sha256/<hex>`, which is both an OCI layout's `blobs/` and what go-containerregistry's registry
-serves with `--disk`: what is written here is already in the registry, only manifests must be told to it.
+The folder is laid out as `sha256/<hex>`, which is both an OCI layout's `blobs/` and what go-containerregistry's
+registry serves with `--disk`: what is written here is already in the registry, only manifests must be told to it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +26,7 @@ CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 STAND_IN: Final = "io.cozystack.talos.stand-in"
-"""Label of every image of the lab and annotation of its manifest and index; its value is the word below."""
+"""Label of every image of the lab, annotation of its manifests and index; its value is the word below."""
 STAND_IN_WORD: Final = "true"
 
 GZIP_LEVEL: Final = 1  # Layers never leave the machine: time to write them counts, their size hardly.
@@ -43,10 +42,12 @@ class Descriptor:
     size: int
 
     def as_json(self) -> dict[str, Any]:
+        """Return it as it stands in a manifest."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Descriptor:
+        """Read it from a manifest or a stamp."""
         return cls(str(value["mediaType"]), str(value["digest"]), int(value["size"]))
 
 
@@ -58,10 +59,12 @@ class Layer:
     diff_id: str
 
     def as_json(self) -> dict[str, Any]:
+        """Return it for a stamp."""
         return {**self.blob.as_json(), "diffID": self.diff_id}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Layer:
+        """Read it from a stamp."""
         return cls(Descriptor.from_json(value), str(value["diffID"]))
 
 
@@ -80,7 +83,7 @@ class Platform:
 
 @dataclass(frozen=True)
 class Image:
-    """What was written for a reference: the descriptor its tag points at, and all manifests in the order to push them."""
+    """What was written for a reference: what its tag points at, and all manifests in the order to push them."""
 
     top: Descriptor
     manifests: tuple[Descriptor, ...]
@@ -113,7 +116,7 @@ class Blobs:
         if not self.has(blob):
             with self._temporary() as file:
                 file.write(content)
-            os.replace(file.name, self.path(digest))
+            Path(file.name).replace(self.path(digest))
         return blob
 
     def put_json(self, value: Mapping[str, Any], media_type: str) -> Descriptor:
@@ -134,11 +137,11 @@ class Blobs:
         with packed.open("rb") as again:
             digest = f"sha256:{hashlib.file_digest(again, 'sha256').hexdigest()}"
         blob = Descriptor(LAYER, digest, packed.stat().st_size)
-        os.replace(packed, self.path(digest))
+        packed.replace(self.path(digest))
         return Layer(blob, f"sha256:{plain.hexdigest()}")
 
     def put_image(self, platforms: Sequence[Platform], *, description: str, single: bool = False) -> Image:
-        """Write configs, manifests and an index; `single` writes the only platform's manifest without an index."""
+        """Write configs, manifests and an index; `single`: the only platform's manifest, without an index."""
         created = datetime.fromtimestamp(EPOCH, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         annotations = {STAND_IN: STAND_IN_WORD, "org.opencontainers.image.description": f"STAND-IN: {description}"}
         manifests: list[Descriptor] = []
@@ -180,7 +183,7 @@ class Blobs:
         return Image(top, tuple(manifests), tuple(_distinct(blobs)))
 
     def _temporary(self) -> IO[bytes]:
-        return tempfile.NamedTemporaryFile(dir=self.folder, prefix="new-", delete=False)  # noqa: SIM115
+        return tempfile.NamedTemporaryFile(dir=self.folder, prefix="new-", delete=False)
 
     def sweep(self) -> None:
         """Remove what interrupted writers left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -31,6 +32,8 @@ class Recipe:
     """Whatever else decides the result: versions, lists of packages. JSON."""
     files: tuple[Path, ...] = ()
     """Files and folders of this repository that go into the result."""
+    code: tuple[Path, ...] = ()
+    """Python files that decide the result, beside the one of `make`: counted by what they say, not how they look."""
 
     @property
     def is_image(self) -> bool:
@@ -55,7 +58,9 @@ class Result:
 class Step(Protocol):
     """How a running recipe says what it does."""
 
-    def say(self, text: str) -> None: ...
+    def say(self, text: str) -> None:
+        """Show what is being done now."""
+        ...
 
 
 class Programs:
@@ -66,7 +71,9 @@ class Programs:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
 
-    def run(self, argv: Sequence[str | Path], *, stdin: bytes | None, env: Mapping[str, str], cwd: Path, log: Path) -> int:
+    def run(
+        self, argv: Sequence[str | Path], *, stdin: bytes | None, env: Mapping[str, str], cwd: Path, log: Path
+    ) -> int:
         """Run a program to its end, its output appended to the log; return its exit code."""
         with log.open("ab") as output:
             output.write(f"$ {' '.join(str(word) for word in argv)}\n".encode())
@@ -126,7 +133,11 @@ class Bench:
         self.step.say(text)
 
     def run(
-        self, *argv: str | Path, stdin: bytes | None = None, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        *argv: str | Path,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         """Run a program; raise LabError with its last lines when it fails."""
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "TZ": "UTC", "LC_ALL": "C.UTF-8", **(env or {})}
@@ -176,7 +187,7 @@ def tree_digest(folder: Path) -> str:
         mode = path.lstat().st_mode
         total.update(f"{path.relative_to(folder)}\0{mode:o}\0".encode())
         if path.is_symlink():
-            total.update(os.readlink(path).encode())
+            total.update(str(path.readlink()).encode())
         elif path.is_file():
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
@@ -191,11 +202,15 @@ def _source(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@cache
+def _meaning(path: Path) -> str:
+    return hashlib.sha256(ast.dump(ast.parse(path.read_text())).encode()).hexdigest()
+
+
 def key(recipe: Recipe, results: Mapping[str, Result]) -> str:
-    """Return the digest of all that decides a recipe's result: its code's file, inputs, files and needs."""
-    code = Path(recipe.make.__code__.co_filename)
+    """Return the digest of all that decides a recipe's result: its code, inputs, files and needs."""
     parts = [
-        _source(code),
+        [_meaning(path) for path in (Path(recipe.make.__code__.co_filename), *recipe.code)],
         recipe.inputs,
         [_source(path) for path in recipe.files],
         {name: results[name].digest for name in sorted(recipe.needs)},

@@ -52,7 +52,7 @@ class Tree:
         return self.add(path, File(content.encode(), mode))
 
     def copy(self, source: Path, path: str, *, skip: frozenset[str] = frozenset()) -> Tree:
-        """Put a file or everything of a folder at a path, links as links, modes kept but for write permissions of others."""
+        """Put a file or everything of a folder at a path: links as links, files not writable by group and others."""
         if source.is_symlink():
             return self.add(path, Link(str(source.readlink())))
         if source.is_file():
@@ -86,10 +86,8 @@ class Tree:
                     case Link(target):
                         info.type, info.linkname, info.mode = tarfile.SYMTYPE, target, 0o777
                         tar.addfile(info)
-                    case File(bytes() as content, mode):
-                        info.size, info.mode = len(content), mode
-                        tar.addfile(info, io.BytesIO(content))
-                    case File(Path() as source, mode):
-                        info.size, info.mode = source.stat().st_size, mode
-                        with source.open("rb") as file:
+                    case File(content, mode):
+                        info.mode = mode
+                        info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
+                        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
                             tar.addfile(info, file)

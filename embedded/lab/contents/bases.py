@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from embedded.lab import debian
@@ -29,7 +30,8 @@ def root_recipe(name: str, architecture: str, include: tuple[str, ...] = (), hoo
     def make(bench: Bench) -> Value:
         return {"layer": debian.root(bench, architecture, include, hooks).as_json()}
 
-    return Recipe(f"part/root/{name}/{architecture}", make, inputs={"include": include, "hooks": hooks})
+    inputs = {"include": include, "hooks": hooks}
+    return Recipe(f"part/root/{name}/{architecture}", make, inputs=inputs, code=(Path(debian.__file__),))
 
 
 def one_layer_image(reference: str, part: str, config: Mapping[str, Any], description: str) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from embedded.lab.contents import bases, kernel, talos
+from embedded.lab.contents import bases, broken, catalog, extensions, kernel, talos
 from embedded.lab.recipe import Recipe
 
 TOOLS: Final = kernel.TOOLS
@@ -13,4 +13,4 @@ TOOLS: Final = kernel.TOOLS
 
 def recipes() -> list[Recipe]:
     """Return every recipe."""
-    return [*bases.recipes(), *talos.recipes(), *kernel.recipes()]
+    return [recipe for module in (bases, talos, kernel, extensions, broken, catalog) for recipe in module.recipes()]

@@ -36,7 +36,7 @@ EXTENSION_MODULES: Final = {
     "amdgpu": "drivers/gpu/drm/amd/amdgpu/amdgpu.ko",
     "i915": "drivers/gpu/drm/i915/i915.ko",
 }
-"""What extensions carry, by the name it has there. Debian has no zfs: two other file systems stand in for zfs and spl."""
+"""What extensions carry, by the name it has there. Debian has no zfs: two other file systems stand in for it."""
 
 BOOT_MODULES: Final = ("drivers/block/loop.ko", "fs/squashfs/squashfs.ko", "fs/overlayfs/overlay.ko")
 """Modules that init needs before it can mount anything; none of them needs another one."""
@@ -92,7 +92,9 @@ def _decompress(modules: Path, names: Iterable[str], into: Path) -> None:
         target = into / "kernel" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         packed = modules / "kernel" / f"{name}.xz"
-        target.write_bytes(lzma.decompress(packed.read_bytes()) if packed.exists() else packed.with_suffix("").read_bytes())
+        target.write_bytes(
+            lzma.decompress(packed.read_bytes()) if packed.exists() else packed.with_suffix("").read_bytes()
+        )
 
 
 def _initramfs(architecture: str) -> Recipe:
@@ -110,7 +112,18 @@ def _initramfs(architecture: str) -> Recipe:
             shutil.copyfile(made.folder / name, modules / name)
         bench.run_in_tools("depmod", "--basedir", bench.scratch / "modules/usr", release)
         root = Tree()
-        for folder in ("dev", "proc", "sys", "run", "tmp", "var", "opt", "etc/cri/conf.d", "usr/lib/firmware", "usr/local/etc"):
+        for folder in (
+            "dev",
+            "proc",
+            "sys",
+            "run",
+            "tmp",
+            "var",
+            "opt",
+            "etc/cri/conf.d",
+            "usr/lib/firmware",
+            "usr/local/etc",
+        ):
             root.add(folder, Folder())
         for name in ("bin", "sbin", "lib"):
             root.add(name, Link(f"usr/{'lib' if name == 'lib' else 'bin'}"))
@@ -123,11 +136,13 @@ def _initramfs(architecture: str) -> Recipe:
         archive.mkdir()
         shutil.copyfile(init, archive / "init")
         (archive / "init").chmod(0o755)
-        squash = f"mksquashfs - {archive}/rootfs.sqsh -tar -comp zstd -Xcompression-level 12 -all-root -no-progress -quiet < {tar}"
+        options = "-tar -comp zstd -Xcompression-level 12 -all-root -no-progress -quiet"
+        squash = f"mksquashfs - {archive}/rootfs.sqsh {options} < {tar}"
         bench.run_in_tools("sh", "-c", squash)
         bench.say("initramfs")
         pack = (
-            "chmod 644 rootfs.sqsh && touch --date=@$SOURCE_DATE_EPOCH init rootfs.sqsh && printf 'init\\nrootfs.sqsh\\n' | "
+            "chmod 644 rootfs.sqsh && touch --date=@$SOURCE_DATE_EPOCH init rootfs.sqsh && "
+            "printf 'init\\nrootfs.sqsh\\n' | "
             f"cpio --quiet --reproducible -o -H newc -R 0:0 | zstd -q -9 > {bench.out}/initramfs.xz"
         )
         bench.run_in_tools("sh", "-c", pack, cwd=archive)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from embedded.lab import golang
@@ -16,7 +15,10 @@ from embedded.lab.recipe import Bench, Recipe, Value
 from embedded.lab.tree import File, Folder, Link, Tree
 
 IMAGER: Final = golang.LAB / "imager"
-EFI_NAMES: Final = {"amd64": ("linuxx64.efi.stub", "systemd-bootx64.efi"), "arm64": ("linuxaa64.efi.stub", "systemd-bootaa64.efi")}
+EFI_NAMES: Final = {
+    "amd64": ("linuxx64.efi.stub", "systemd-bootx64.efi"),
+    "arm64": ("linuxaa64.efi.stub", "systemd-bootaa64.efi"),
+}
 INSTALL_LAYER: Final = "part/imager/install"
 _TOOLS: Final = tuple(f"part/root/imager/{name}" for name in ARCHITECTURES)
 
@@ -102,7 +104,9 @@ def _imager(release: Release) -> list[Recipe]:
             )
             for name in ARCHITECTURES
         ]
-        return bench.image(bench.blobs.put_image(platforms, description=f"the lab's imager, as of Talos {release.talos}"))
+        return bench.image(
+            bench.blobs.put_image(platforms, description=f"the lab's imager, as of Talos {release.talos}")
+        )
 
     return [
         _layer_recipe(program, _program(release), (), inputs={"talos": release.talos}, files=(IMAGER,)),
@@ -123,7 +127,11 @@ def _installer(release: Release) -> list[Recipe]:
         for name in ARCHITECTURES:
             variables = {"main.name": "installer", "main.version": release.talos}
             golang.build(bench, golang.PROGRAMS, {"installer": "./standin"}, name, bench.scratch / name, variables)
-            tree = Tree().copy(bench.scratch / name / "installer", "usr/bin/installer").add("usr/bin/imager", Link("installer"))
+            tree = (
+                Tree()
+                .copy(bench.scratch / name / "installer", "usr/bin/installer")
+                .add("usr/bin/imager", Link("installer"))
+            )
             for link in ("bin", "sbin"):
                 tree.add(link, Link("usr/bin"))
             layers[name] = layer(bench, tree).as_json()
@@ -135,7 +143,11 @@ def _installer(release: Release) -> list[Recipe]:
             kernel = bench.need(f"part/kernel/{name}").folder / "vmlinuz"
             boot = bench.need(f"part/boot-loader/{name}").folder / "systemd-boot.efi"
             # Talos puts its UKI here, with these modes; the imager replaces this layer, so a bare kernel is enough.
-            tree = Tree().add(f"usr/install/{name}/vmlinuz.efi", File(kernel, 0)).add(f"usr/install/{name}/systemd-boot.efi", File(boot, 0))
+            tree = (
+                Tree()
+                .add(f"usr/install/{name}/vmlinuz.efi", File(kernel, 0))
+                .add(f"usr/install/{name}/systemd-boot.efi", File(boot, 0))
+            )
             layers[name] = layer(bench, tree).as_json()
         return {**layers, "blobs": [layers[name] for name in ARCHITECTURES]}
 
@@ -149,7 +161,11 @@ def _installer(release: Release) -> list[Recipe]:
                 )
                 for name in ARCHITECTURES
             ]
-            return bench.image(bench.blobs.put_image(platforms, description=f"an installer that installs nothing, as of Talos {release.talos}"))
+            return bench.image(
+                bench.blobs.put_image(
+                    platforms, description=f"an installer that installs nothing, as of Talos {release.talos}"
+                )
+            )
 
         return make
 
@@ -163,27 +179,44 @@ def _installer(release: Release) -> list[Recipe]:
 
 
 def _matchbox(release: Release) -> Recipe:
-    config = {"Env": [PATH], "Entrypoint": ["/matchbox"], "ExposedPorts": {"8080/tcp": {}}}
+    ports: dict[str, dict[str, str]] = {"8080/tcp": {}}
+    config = {"Env": [PATH], "Entrypoint": ["/matchbox"], "ExposedPorts": ports}
 
     def make(bench: Bench) -> Value:
         platforms: list[Platform] = []
         for name in ARCHITECTURES:
             golang.build(
-                bench, golang.PROGRAMS, {"matchbox": "./matchbox"}, name, bench.scratch / name, {"main.version": release.matchbox}
+                bench,
+                golang.PROGRAMS,
+                {"matchbox": "./matchbox"},
+                name,
+                bench.scratch / name,
+                {"main.version": release.matchbox},
             )
-            tree = Tree().copy(bench.scratch / name / "matchbox", "matchbox").add("etc", Folder()).add("tmp", Folder(0o1777))
+            tree = (
+                Tree()
+                .copy(bench.scratch / name / "matchbox", "matchbox")
+                .add("etc", Folder())
+                .add("tmp", Folder(0o1777))
+            )
             platforms.append(Platform(name, [layer(bench, tree)], config))
-        return bench.image(bench.blobs.put_image(platforms, description=f"a small server with the command line of Matchbox {release.matchbox}"))
+        return bench.image(
+            bench.blobs.put_image(
+                platforms, description=f"a small server with the command line of Matchbox {release.matchbox}"
+            )
+        )
 
     return Recipe(
-        f"quay.io/poseidon/matchbox:{release.matchbox}", make, inputs={"version": release.matchbox}, files=(golang.PROGRAMS,)
+        f"quay.io/poseidon/matchbox:{release.matchbox}",
+        make,
+        inputs={"version": release.matchbox},
+        files=(golang.PROGRAMS,),
     )
 
 
 def recipes() -> list[Recipe]:
     """Return the recipes of Talos's images and Matchbox."""
     inputs = tuple(f"part/{kind}/{name}" for kind in ("kernel", "initramfs", "boot-loader") for name in ARCHITECTURES)
-    # apt comes first in what these packages need anyway; the CA bundle is of use to nobody: the imager has no network.
     return [
         *(root_recipe("imager", name, imager_packages()) for name in ARCHITECTURES),
         *(_boot_loader(name) for name in ARCHITECTURES),

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from embedded.lab.builder import Builder, NoProgress
+from embedded.lab.errors import LabError
+from embedded.lab.oci import Platform
+from embedded.lab.recipe import Bench, Recipe, Step, Value
+from embedded.lab.tree import Tree
+
+
+class Kitchen:
+    """Recipes that record when they are made."""
+
+    def __init__(self, lab: Path) -> None:
+        self.lab = lab
+        self.made: list[str] = []
+        self.recipes: dict[str, Recipe] = {}
+        self.texts: dict[str, str] = {}
+
+    def part(self, name: str, *needs: str, make: Callable[[Bench], Value] | None = None) -> None:
+        """A part whose result is its text and those of its needs."""
+
+        def standard(bench: Bench) -> Value:
+            self.made.append(name)
+            text = self.texts.get(name, name) + "".join(str(bench.need(need).value["text"]) for need in needs)
+            (bench.out / "text").write_text(text)
+            return {"text": text}
+
+        self.recipes[name] = Recipe(name, make or standard, needs)
+
+    def image(self, name: str, *needs: str) -> None:
+        def make(bench: Bench) -> Value:
+            self.made.append(name)
+            tree = Tree()
+            for need in needs:
+                tree.text(need, str(bench.need(need).value["text"]))
+            with tempfile.TemporaryFile() as file:
+                tree.write(file)
+                file.seek(0)
+                layer = bench.blobs.put_layer(file)
+            return bench.image(bench.blobs.put_image([Platform("amd64", [layer])], description=name))
+
+        self.recipes[name] = Recipe(name, make, needs)
+
+    def builder(self) -> Builder:
+        return Builder(self.lab, self.recipes, "part/tools")
+
+    def build(self, *names: str) -> list[str]:
+        self.made.clear()
+        self.builder().build(names or self.recipes, NoProgress())
+        return list(self.made)
+
+
+@pytest.fixture
+def kitchen(tmp_path: Path) -> Kitchen:
+    kitchen = Kitchen(tmp_path / "lab")
+    kitchen.part("part/a")
+    kitchen.part("part/b", "part/a")
+    kitchen.part("part/c")
+    kitchen.image("x/one:1", "part/b")
+    kitchen.image("x/two:1", "part/c")
+    return kitchen
+
+
+def test_needs_are_made_first_and_once(kitchen: Kitchen) -> None:
+    made = kitchen.build()
+    assert sorted(made) == ["part/a", "part/b", "part/c", "x/one:1", "x/two:1"]
+    assert made.index("part/a") < made.index("part/b") < made.index("x/one:1")
+
+
+def test_only_what_was_asked_for_and_its_needs_is_made(kitchen: Kitchen) -> None:
+    assert kitchen.build("x/two:1") == ["part/c", "x/two:1"]
+
+
+def test_nothing_is_made_twice(kitchen: Kitchen) -> None:
+    kitchen.build()
+    assert kitchen.build() == []
+    results = kitchen.builder().results(kitchen.recipes)
+    assert results is not None
+    assert results["part/b"].value["text"] == "part/bpart/a"
+
+
+def test_removed_stamp_makes_that_recipe_alone_when_it_comes_out_the_same(kitchen: Kitchen) -> None:
+    kitchen.build()
+    kitchen.builder().stamp("part/a").unlink()
+    assert kitchen.build() == ["part/a"]
+
+
+def test_changed_part_makes_what_depends_on_it_and_no_more(kitchen: Kitchen) -> None:
+    kitchen.build()
+    kitchen.texts["part/a"] = "changed"
+    kitchen.builder().stamp("part/a").unlink()
+    assert kitchen.build() == ["part/a", "part/b", "x/one:1"]
+
+
+def test_removed_blob_makes_its_image_again(kitchen: Kitchen) -> None:
+    kitchen.build()
+    results = kitchen.builder().results(["x/two:1"])
+    assert results is not None
+    kitchen.builder().blobs.path(results["x/two:1"].value["image"]["digest"]).unlink()
+    assert kitchen.build() == ["x/two:1"]
+
+
+def test_blobs_of_a_former_result_go_and_shared_ones_stay(kitchen: Kitchen) -> None:
+    kitchen.image("x/like-one:1", "part/b")
+    kitchen.build()
+    before = {path.name for path in (kitchen.lab / "registry/sha256").iterdir()}
+    kitchen.texts["part/c"] = "changed"
+    kitchen.builder().stamp("part/c").unlink()
+    kitchen.build()
+    after = {path.name for path in (kitchen.lab / "registry/sha256").iterdir()}
+    assert len(after) == len(before)
+    assert len(after - before) == len(before - after) == 4  # layer, config, manifest, index of x/two
+
+
+def test_failure_keeps_what_is_done(kitchen: Kitchen) -> None:
+    def fail(bench: Bench) -> Value:
+        bench.run("sh", "-c", "echo no such package; exit 3")
+        return {}
+
+    kitchen.part("part/fails", "part/a", make=fail)
+    with pytest.raises(LabError, match="cannot make part/fails: sh ended with 3") as raised:
+        kitchen.build("part/fails")
+    assert raised.value.tail == "no such package"
+    assert raised.value.log == kitchen.builder().log("part/fails")
+    del kitchen.recipes["part/fails"]
+    assert "part/a" not in kitchen.build()
+    assert list((kitchen.lab / "registry").glob("new-*")) == []
+
+
+def test_failure_ends_the_programs_that_run_beside_it(kitchen: Kitchen) -> None:
+    started = threading.Event()
+
+    def slow(bench: Bench) -> Value:
+        started.set()
+        bench.run("sleep", "60")
+        return {}
+
+    def fail(_: Bench) -> Value:
+        started.wait(10)
+        time.sleep(0.1)
+        raise LabError("out of luck")
+
+    kitchen.part("part/slow", make=slow)
+    kitchen.part("part/fails", make=fail)
+    began = time.monotonic()
+    with pytest.raises(LabError, match="out of luck"):
+        kitchen.build("part/slow", "part/fails")
+    assert time.monotonic() - began < 5
+
+
+def test_two_builds_do_not_run_at_once(kitchen: Kitchen) -> None:
+    running: list[int] = []
+    worst: list[int] = []
+
+    def make(_: Bench) -> Value:
+        running.append(1)
+        worst.append(len(running))
+        time.sleep(0.2)
+        running.pop()
+        return {}
+
+    kitchen.part("part/one", make=make)
+    kitchen.part("part/two", make=make)
+    threads = [
+        threading.Thread(target=kitchen.builder().build, args=([name], NoProgress()))
+        for name in ("part/one", "part/two")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(worst) == 1
+
+
+def test_unknown_name_says_what_there_is(kitchen: Kitchen) -> None:
+    with pytest.raises(LabError, match="the lab has no 'x/three:1'") as raised:
+        kitchen.build("x/three:1")
+    assert raised.value.hint == "it has x/one:1, x/two:1"
+
+
+def test_steps_are_shown(kitchen: Kitchen) -> None:
+    shown: list[str] = []
+
+    class Shown:
+        @contextmanager
+        def step(self, name: str) -> Generator[Step]:
+            shown.append(name)
+            yield self
+
+        def say(self, text: str) -> None:
+            shown.append(text)
+
+    kitchen.builder().build(["x/two:1"], Shown())
+    assert shown == ["part/c", "x/two:1"]
+
+
+def test_changed_inputs_change_the_key(kitchen: Kitchen, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_text("1")
+    kitchen.part("part/of-file")
+    plain = kitchen.recipes["part/of-file"]
+    kitchen.recipes["part/of-file"] = Recipe(plain.name, plain.make, inputs={"version": "1"})
+    assert kitchen.build("part/of-file") == ["part/of-file"]
+    kitchen.recipes["part/of-file"] = Recipe(plain.name, plain.make, inputs={"version": "2"})
+    assert kitchen.build("part/of-file") == ["part/of-file"]
+    kitchen.recipes["part/of-file"] = Recipe(plain.name, plain.make, inputs={"version": "2"}, files=(source,))
+    assert kitchen.build("part/of-file") == ["part/of-file"]
+    assert kitchen.build("part/of-file") == []

@@ -64,18 +64,19 @@ class Progress:
     def on_step(self, event: StepEvent) -> None:
         """Take an event of the session."""
         step = self.steps.setdefault(event.id, Step(len(self.steps) + 1))
-        was_completed = step.completed is not None
+        step.log = (step.log + event.log)[-_KEPT_LOG:]
+        if event.log and not self._closed:
+            self._logged(step, event.log)
+        # The same step is asked for again by a later solve, which finds it cached: only its first run is told.
+        error = event.error.partition("\n")[0]
+        if step.completed is not None and (step.error or not error):
+            return
         step.name = event.name or step.name
         step.started = step.started if event.started is None else event.started
-        step.cached = step.cached or event.cached
-        step.error = event.error.partition("\n")[0] or step.error
-        step.log = (step.log + event.log)[-_KEPT_LOG:]
         step.completed = step.completed if event.completed is None else event.completed
-        if self._closed:
-            return
-        if event.log:
-            self._logged(step, event.log)
-        if step.completed is not None and not was_completed:
+        step.cached = step.cached or event.cached
+        step.error = error
+        if step.completed is not None and not self._closed:
             self._completed(step)
 
     @contextmanager

@@ -103,6 +103,25 @@ def test_completion_is_told_once() -> None:
     assert stream.getvalue() == "#1 x  1.0s\n"
 
 
+def test_step_found_cached_by_a_later_solve_has_still_run() -> None:
+    stream = io.StringIO()
+    again = [StepEvent("a", started=3.0), StepEvent("a", completed=3.0, cached=True)]
+
+    feed(PlainProgress(stream), [StepEvent("a", "x", 1.0, 2.0), *again])
+
+    assert without_total(stream.getvalue()) == ["#1 x  1.0s", "1 step, 0 cached, T s"]
+
+
+def test_step_that_fails_in_a_later_solve_is_told() -> None:
+    stream = io.StringIO()
+
+    feed(
+        PlainProgress(stream, summary=False), [StepEvent("a", "x", 1.0, 2.0), StepEvent("a", completed=4.0, error="no")]
+    )
+
+    assert stream.getvalue().splitlines() == ["#1 x  1.0s", "#1 x  ERROR after 3.0s: no"]
+
+
 def test_dots_are_one_mark_a_step() -> None:
     stream = io.StringIO()
 

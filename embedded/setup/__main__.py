@@ -19,13 +19,13 @@ from pathlib import Path
 from types import FrameType
 
 from embedded.setup.errors import SetupError
-from embedded.setup.paths import EMBEDDED, GO_PROGRAMS, PROGRAMS, dev_marker, paths, tool
+from embedded.setup.paths import EMBEDDED, GO_PROGRAMS, PROGRAMS, dev_marker, paths, step_folder, tool
 from embedded.setup.progress import Reporter, reporter
 from embedded.setup.steps import Job, disk_errors, ensure, locked
 
 ARCHITECTURES = ("x86_64", "aarch64")
 """Those that all the Python packages have wheels for."""
-NEEDED_SPACE = 4 * 1000**3
+NEEDED_SPACE = 3 * 1000**3
 """What the first set-up takes at its fullest, in bytes; it keeps about a quarter of that."""
 
 
@@ -89,7 +89,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
     _check_machine()
     report = reporter()
-    if not paths().bin.is_dir():
+    if not step_folder("programs").is_dir():
         _check_space()
     ensure(python.uv_step(), report)
     venv = ensure(python.venv_step(), report)

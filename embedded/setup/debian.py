@@ -59,7 +59,7 @@ def unpack(packages: Sequence[str], root: Path, job: Job) -> None:
     try:
         job.run("apt-get", "-q", "-c", config, "install", "--reinstall", "--download-only", *packages, env=env)
     except SetupError as error:
-        error.hint = error.hint or hint_for(update)
+        error.hint = error.hint or hint_for(update) or f"or install them yourself: apt-get install {' '.join(packages)}"
         raise
     for archive in sorted((folder / "cache/archives").glob("*.deb")):
         job.run("dpkg-deb", "-x", archive, root, env=env)

@@ -57,9 +57,12 @@ class Paths:
 
 def cache_folder() -> Path:
     """The folder for everything, from XDG_CACHE_HOME if that is an absolute path (as its specification asks)."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    home = os.environ.get("HOME") or "/root"
-    return (Path(base) if base.startswith("/") else Path(home) / ".cache") / "cozystack-talos"
+    base, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
+    if not base.startswith("/"):
+        if not home:
+            raise SetupError("neither HOME nor XDG_CACHE_HOME is set", hint="set one: the cache is kept there")
+        base = f"{home}/.cache"
+    return Path(base) / "cozystack-talos"
 
 
 @cache

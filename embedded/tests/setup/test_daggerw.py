@@ -143,6 +143,7 @@ def test_the_engine_follows_from_what_is_there(
         ({"DAGGERW_ENGINE": "dagger"}, (), "0.21.8", "no container runtime that answers"),
         ({"DAGGERW_ENGINE": "dagger"}, ("--lab",), "0.21.8", "see docs/lab.md"),
         ({"DAGGERW_ENGINE": "dagger", "DAGGERW_LAB": "1"}, (), "0.21.8", "see docs/lab.md"),
+        ({"HOME": "", "XDG_CACHE_HOME": ""}, (), None, "neither HOME nor XDG_CACHE_HOME is set"),
         ({"DAGGERW_PYTHON": "missing-python"}, (), None, "Python 3.11 or newer, and missing-python is none"),
     ],
 )

@@ -173,6 +173,7 @@ def test_a_package_that_cannot_be_had_is_told_with_its_log(
         _provide(notes)
     assert caught.value.log
     assert "gone.deb" in caught.value.tail
+    assert caught.value.hint == "or install them yourself: apt-get install gone"
 
 
 def test_a_package_without_its_program_is_told(machine: dict[str, Program], apt: Path, notes: Notes) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from embedded.setup import paths as module
+from embedded.setup.errors import SetupError
 from embedded.setup.paths import REVISION, cache_folder, machine_program, paths, pyproject, step_folder, tool
 from embedded.setup.prune import remove_superseded
 from embedded.tests.setup.support import TOP
@@ -73,7 +74,8 @@ def test_asking_for_names_creates_nothing(cache: Path) -> None:
 
 
 def test_names_can_be_had_without_the_engines_environment() -> None:
-    code = "import sys; from embedded.setup.paths import paths; paths(); print(*sys.modules)"
+    code = "import sys; from embedded.setup.errors import SetupError
+from embedded.setup.paths import paths; paths(); print(*sys.modules)"
     command = [sys.executable, "-S", "-c", code]
     done = subprocess.run(command, env={"PYTHONPATH": str(TOP)}, capture_output=True, text=True, check=True)
     packages = {name.partition(".")[0] for name in done.stdout.split()}
@@ -86,7 +88,6 @@ def test_names_can_be_had_without_the_engines_environment() -> None:
         ({"XDG_CACHE_HOME": "/c", "HOME": "/h"}, "/c/cozystack-talos"),
         ({"XDG_CACHE_HOME": "c", "HOME": "/h"}, "/h/.cache/cozystack-talos"),
         ({"HOME": "/h"}, "/h/.cache/cozystack-talos"),
-        ({}, "/root/.cache/cozystack-talos"),
     ],
 )
 def test_the_cache_folder_is_where_the_variables_say(
@@ -97,6 +98,13 @@ def test_the_cache_folder_is_where_the_variables_say(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert str(cache_folder()) == folder
+
+
+def test_no_home_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SetupError, match="neither HOME nor XDG_CACHE_HOME is set"):
+        cache_folder()
 
 
 def _program(path: Path) -> Path:

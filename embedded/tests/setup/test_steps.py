@@ -162,7 +162,7 @@ def test_set_up_asks_for_room_before_it_begins(small_disk: Path, start: Start) -
     process = start("-m", "embedded.setup")
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert f"set-up needs 4 GB of free disk below {small_disk}/cozystack-talos, there is 0.0 GB" in stderr
+    assert f"set-up needs 3 GB of free disk below {small_disk}/cozystack-talos, there is 0.0 GB" in stderr
     assert "set XDG_CACHE_HOME" in stderr
     assert not list(small_disk.iterdir())
 

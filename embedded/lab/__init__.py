@@ -10,7 +10,7 @@ from embedded.lab.builder import Builder, NoProgress, Progress
 from embedded.lab.errors import LabError
 from embedded.lab.recipe import Result
 
-__all__ = ["LabError", "builder", "checkout_path", "ensure", "folder", "images", "publish", "registry_folder"]
+__all__ = ["LabError", "builder", "checkout_path", "ensure", "folder", "images", "publish", "registry_folder", "stop"]
 
 
 def folder() -> Path:
@@ -57,6 +57,11 @@ def ensure(
     if registry:
         publish(registry, results)
     return results
+
+
+def stop() -> None:
+    """Interrupt what `ensure` does in another thread of this process; it then raises LabError."""
+    builder().stop()
 
 
 def publish(registry: str, results: dict[str, Result] | None = None) -> None:

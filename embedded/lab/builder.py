@@ -56,6 +56,7 @@ class Builder:
         self.recipes = recipes
         self.tools = tools
         self.blobs = Blobs(lab / "registry")
+        self._run: _Run | None = None
 
     def stamp(self, name: str) -> Path:
         """Return the file that says that a recipe is done; without it the recipe is made again."""
@@ -122,11 +123,17 @@ class Builder:
         wanted = list(names)
         with self._lock(progress):
             self._clean()
-            run = _Run(self, progress)
+            self._run = _Run(self, progress)
             try:
-                return run.all(self.closure(wanted))
+                return self._run.all(self.closure(wanted))
             finally:
+                self._run = None
                 self._clean()
+
+    def stop(self) -> None:
+        """Interrupt the build that another thread of this process runs, if there is one: it raises LabError."""
+        if run := self._run:
+            run.programs.stop()
 
     @contextmanager
     def _lock(self, progress: Progress) -> Generator[None]:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from embedded.lab.errors import LabError
 from embedded.lab.oci import EPOCH, Blobs, Descriptor, Image, Layer
+
+INTERRUPTED: Final = "the lab's build was interrupted: the next one goes on where it stopped"
 
 Value = dict[str, Any]
 """What a recipe found out, as JSON; `layer` and `image` name blobs that belong to it."""
@@ -80,7 +82,7 @@ class Programs:
             output.flush()
             with self._lock:
                 if self._stopped:
-                    raise LabError("interrupted")
+                    raise LabError(INTERRUPTED)
                 program = subprocess.Popen(
                     [str(word) for word in argv],
                     stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
@@ -95,6 +97,8 @@ class Programs:
         finally:
             with self._lock:
                 self._running.discard(program)
+        if self._stopped:
+            raise LabError(INTERRUPTED)
         return program.returncode
 
     def stop(self) -> None:
@@ -102,7 +106,7 @@ class Programs:
         with self._lock:
             self._stopped = True
             for program in self._running:
-                program.terminate()
+                program.kill()  # unshare holds back gentler signals, and takes its child along with this one
 
 
 @dataclass(frozen=True)

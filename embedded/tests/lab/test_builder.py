@@ -157,6 +157,39 @@ def test_failure_ends_the_programs_that_run_beside_it(kitchen: Kitchen) -> None:
     assert time.monotonic() - began < 5
 
 
+def test_interrupted_build_ends_at_once_and_says_so(kitchen: Kitchen) -> None:
+    started = threading.Event()
+
+    def slow(bench: Bench) -> Value:
+        started.set()
+        bench.run("unshare", "--pid", "--fork", "--kill-child", "sh", "-c", f"echo $$ > {bench.lab}/pid; sleep 61")
+        return {}
+
+    kitchen.part("part/slow", "part/a", make=slow)
+    builder, raised = kitchen.builder(), list[LabError]()
+
+    def build() -> None:
+        try:
+            builder.build(["part/slow"], NoProgress())
+        except LabError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    assert started.wait(10)
+    while not (kitchen.lab / "pid").exists():
+        time.sleep(0.01)
+    began = time.monotonic()
+    builder.stop()
+    thread.join(10)
+    assert time.monotonic() - began < 2
+    assert [error.message for error in raised] == [
+        "the lab's build was interrupted: the next one goes on where it stopped"
+    ]
+    assert not [name for name in Path("/proc").glob("[0-9]*/cmdline") if name.read_bytes() == b"sleep\x0061\x00"]
+    assert list((kitchen.lab / "tmp").glob("*")) == []
+
+
 def test_two_builds_do_not_run_at_once(kitchen: Kitchen) -> None:
     running: list[int] = []
     worst: list[int] = []

@@ -14,7 +14,14 @@ from embedded.setup.paths import EMBEDDED, paths
 def main() -> int:
     """Run one of the commands in the engine's environment; returns the exit code."""
     arguments = _parser().parse_args()
-    everything: bool = getattr(arguments, "all", False)
+    try:
+        return _run(arguments.command, getattr(arguments, "all", False))
+    except SetupError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(command: str, everything: bool) -> int:
     python = paths().venv / "bin/python"
     if not python.exists():
         print(f"nothing is set up below {paths().cache}: the first ./daggerw call does it")
@@ -22,11 +29,7 @@ def main() -> int:
     if Path(sys.prefix).resolve() != paths().venv.resolve():
         env = os.environ | {"PYTHONPATH": str(EMBEDDED.parent)}
         os.execve(python, [str(python), "-m", "embedded", *sys.argv[1:]], env)
-    try:
-        return _run(arguments.command, everything)
-    except SetupError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+    return _upkeep(command, everything)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(command: str, everything: bool) -> int:
+def _upkeep(command: str, everything: bool) -> int:
     from embedded.engine.life import commands as life
 
     code = life.main(command, everything)

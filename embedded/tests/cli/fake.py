@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import json
 import os
 import shlex
@@ -22,7 +23,7 @@ from embedded.engine.events import OnStep, StepEvent
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
-    from embedded.cli.protocol import Mode, OpenSession, Session
+    from embedded.cli.protocol import Mode, Session
 
 HERE = Path(__file__).parent
 OBJECTS: dict[str, Any] = {}
@@ -44,20 +45,12 @@ class Object:
     """Anything with an id."""
 
     def id(self, _info: Any) -> str:
-        key = f"{type(self).__name__}:{id_of(self)}"
+        key = f"{type(self).__name__}:{builtins.id(self)}"
         OBJECTS[key] = self
         return key
 
     def sync(self, info: Any) -> str:
         return self.id(info)
-
-
-def id_of(value: object) -> int:
-    return id(value)
-
-
-def by_id(key: str) -> Any:
-    return OBJECTS[key]
 
 
 @dataclass(eq=False)
@@ -80,7 +73,7 @@ class Directory(Object):
         return str(target)
 
     def withDirectory(self, _info: Any, path: str, source: str, exclude: list[str]) -> Directory:
-        return Directory({**self.files, **by_id(source).files})
+        return Directory({**self.files, **OBJECTS[source].files})
 
 
 @dataclass(eq=False)
@@ -168,7 +161,7 @@ class Changeset(Object):
         return str(Path(path).absolute())
 
     def withChangesets(self, _info: Any, changes: list[str]) -> Changeset:
-        return Changeset({name: text for change in changes for name, text in by_id(change).added.items()})
+        return Changeset({name: text for change in changes for name, text in OBJECTS[change].added.items()})
 
 
 @dataclass(eq=False)
@@ -244,14 +237,14 @@ class Probe(Object):
         return [Child("a"), Child("b", 2)]
 
     def names(self, info: Any, source: str = "") -> list[str]:
-        directory: Directory = by_id(source) if source else Directory(read_folder(Path(), ["*", "!*.toml"]))
+        directory: Directory = OBJECTS[source] if source else Directory(read_folder(Path(), ["*", "!*.toml"]))
         return directory.entries(info)
 
     def read(self, _info: Any, file: str) -> str:
-        return by_id(file).text
+        return OBJECTS[file].text
 
     def secretLength(self, _info: Any, token: str) -> int:
-        return len(by_id(token).value())
+        return len(OBJECTS[token].value())
 
     def renamed(self, _info: Any, **arguments: str) -> str:
         return arguments["from"]
@@ -302,10 +295,10 @@ class More(Object):
         return json.dumps(shown)
 
     def origin(self, _info: Any) -> str:
-        return by_id(self.upstream).origin if self.upstream else "none"
+        return OBJECTS[self.upstream].origin if self.upstream else "none"
 
     def secret(self, _info: Any, first: str) -> int:
-        return len(by_id(first).value())
+        return len(OBJECTS[first].value())
 
     async def sleep(self, _info: Any) -> str:
         await asyncio.sleep(60)
@@ -334,7 +327,7 @@ class Query:
         return Directory()
 
     def node(self, _info: Any, id: str) -> Any:
-        return by_id(id)
+        return OBJECTS[id]
 
     def probe(self, _info: Any, greeting: str) -> Probe:
         if greeting == "refuse":
@@ -409,8 +402,3 @@ class FakeEngine:
             yield session
         finally:
             self.closed += 1
-
-
-def check_protocol(engine: FakeEngine) -> OpenSession:
-    """The fake is what the command line takes; the type checker reads this."""
-    return engine

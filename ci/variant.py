@@ -336,11 +336,17 @@ def read_variants(folder: Path) -> Variants:
     """Read the variants in a folder of this machine; raises `VariantError` where there are none."""
     if not folder.is_dir():
         raise VariantError(str(folder), None, "no such folder of variants")
-    files = {path.name: path.read_text("utf-8", errors="replace") for path in folder.iterdir() if path.is_file()}
-    variants = load_variants(files)
+    variants = load_variants({path.name: _read(path) for path in folder.iterdir() if path.is_file()})
     if not variants.by_name:
         raise VariantError(str(folder), None, "no variant here: add NAME.yaml")
     return variants
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise VariantError(path.name, None, f"not UTF-8 text: {error.reason} at byte {error.start}") from None
 
 
 def _checked(by_name: Mapping[str, Variant]) -> Variants:

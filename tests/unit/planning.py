@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import anyio.lowlevel
 
 from ci.arch import Arch
@@ -9,7 +11,7 @@ from ci.errors import NotFoundInRegistryError
 from ci.outputs import DEFAULT_OUTPUTS, Layout, parse_outputs
 from ci.plan import Origin, Plan, Request, SourceDate, catalog_need, image_needs, make_plan
 from ci.resolve import resolve_all
-from ci.upstream import load_upstream
+from ci.upstream import Upstream, load_upstream
 from ci.variant import BUILTIN, Variant, parse_variant, read_variants
 from tests.unit.catalogs import CATALOG, digest
 from tests.unit.cozystack import checkout
@@ -34,8 +36,14 @@ class Registry:
         )
 
 
+@cache
 def builtin(name: str) -> Variant:
     return read_variants(BUILTIN).get(name)
+
+
+@cache
+def upstream(tag: str) -> Upstream:
+    return load_upstream(checkout(tag))
 
 
 def variant(text: str) -> Variant:
@@ -54,7 +62,7 @@ def request(
     return Request(
         variant=builtin(which) if isinstance(which, str) else which,
         arch=arch,
-        upstream=load_upstream(checkout(tag)),
+        upstream=upstream(tag),
         origin=Origin(where="https://example.org/cozystack", release=tag, commit="c" * 40),
         source_date=SourceDate(epoch=1700000000, source="given"),
         outputs=parse_outputs(outputs, layout),

@@ -374,8 +374,8 @@ async def test_an_output_that_does_not_carry_a_customization_says_so() -> None:
             ("kernel", "initramfs"),
             (
                 "3: none of the outputs can carry kernel arguments (kernel, initramfs): a bare kernel gets them "
-                "from its boot loader. Add the output cmdline, which holds them as text, or uki, installer, iso, metal, "
-                "nocloud"
+                "from its boot loader. Add the output cmdline, which holds them as text, or uki, installer, iso, "
+                "metal, nocloud"
             ),
         ),
         (

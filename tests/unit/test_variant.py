@@ -260,8 +260,9 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"description: \xff\xfe\x00")
-    with pytest.raises(VariantError, match=r"^mine\.yaml:1: not YAML: special characters"):
+    with pytest.raises(VariantError) as raised:
         read_variants(tmp_path)
+    assert str(raised.value) == "mine.yaml: not UTF-8 text: invalid start byte at byte 13"
 
 
 def test_an_error_can_be_pickled() -> None:

@@ -6,6 +6,8 @@ import contextlib
 import fcntl
 import json
 import os
+import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +20,12 @@ from typing import Any
 
 from embedded.engine.errors import EngineError
 from embedded.engine.life import clients
-from embedded.engine.life.diagnosis import failed_start
+from embedded.engine.life.diagnosis import FULL_DISK_HINT, failed_start
 from embedded.engine.life.place import Mode, Place
 from embedded.setup.paths import EMBEDDED, Paths
 
+LEAST_ROOM = 32 << 20
+"""Bytes of the disk that must be free: with less not even BuildKit's own records fit."""
 STOP_SECONDS = 4.0
 """How long a supervisor has to end its daemon; killing it ends the daemon too."""
 
@@ -53,6 +57,7 @@ def lease(paths: Paths, mode: Mode) -> Generator[Lease]:
             hint="Run it as root, or name a BuildKit that runs in BUILDKIT_HOST.",
         )
     place = Place(paths.cache, mode)
+    _see_that_there_is_room(place)
     try:
         place.make()
         held = clients.hold(place.clients)
@@ -62,6 +67,17 @@ def lease(paths: Paths, mode: Mode) -> Generator[Lease]:
         yield _provided(place, paths, held)
     finally:
         clients.release(held)
+
+
+def _see_that_there_is_room(place: Place) -> None:
+    """Refuse a full disk here, where it can be named: BuildKit fails on one in many ways, some without a word."""
+    folder = next(path for path in (place.folder, *place.folder.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_ROOM:
+        raise EngineError(
+            f"BuildKit can't work: the disk that holds {place.folder} is full ({free / 1e6:.1f} MB left)",
+            hint=FULL_DISK_HINT,
+        )
 
 
 def _provided(place: Place, paths: Paths, held: int) -> Lease:
@@ -132,15 +148,19 @@ def stop(place: Place) -> bool:
     supervisor = supervisor_of(place)
     if supervisor is None:
         return False
-    for number, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 1.0)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(supervisor, number)
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            if supervisor_of(place) != supervisor:
-                return True
-            time.sleep(0.01)
-    raise EngineError(f"process {supervisor}, which runs BuildKit, does not end", hint="See the machine's own logs.")
+    with contextlib.suppress(ProcessLookupError):
+        process = os.pidfd_open(supervisor)
+        try:
+            for number, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 1.0)):
+                signal.pidfd_send_signal(process, number)
+                if select.select([process], [], [], patience)[0]:
+                    return True
+        finally:
+            os.close(process)
+        raise EngineError(
+            f"process {supervisor}, which runs BuildKit, does not end", hint="See the machine's own logs."
+        )
+    return True
 
 
 def supervisor_of(place: Place) -> int | None:

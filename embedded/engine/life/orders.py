@@ -72,7 +72,7 @@ def order(place: Place, paths: Paths, registry: str | None) -> Order:
         buildkitd, runc, plugins = tool("buildkitd"), tool("runc"), tool("bridge").parent
         registry_program = tool("crane") if registry else None
     except SetupError as error:
-        raise EngineError(f"BuildKit can't start: {error}") from error
+        raise EngineError(f"BuildKit can't start: {error.message}", hint=error.hint) from error
     environment = _environment(place, paths)
     hosts = place.folder / "hosts"
     # setpriv: whatever ends the supervisor ends these too. unshare: BuildKit is process 1 of a namespace of its own,

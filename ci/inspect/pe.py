@@ -10,17 +10,35 @@ import pefile  # pyright: ignore[reportMissingTypeStubs]
 
 from ci.inspect.errors import CorruptFileError, LimitExceededError
 from ci.inspect.kernel import inspect_kernel, is_arm64_image, is_bzimage, is_zboot
-from ci.inspect.limits import KIB
+from ci.inspect.limits import MIB
 from ci.inspect.models import EfiFacts, KernelFacts, SectionFacts, UkiFacts
 
 if TYPE_CHECKING:
     from ci.inspect.context import Context
     from ci.inspect.source import Source
 
-#: What pefile is given: headers and the table of sections. Contents are read in windows, never by pefile.
-_HEADERS = 64 * KIB
+#: More than any header; what pefile asks for beyond is an absurd size in one.
+_LARGEST_READ = 1 * MIB
 
 _MACHINES = {0xAA64: "arm64", 0x8664: "amd64", 0x14C: "386", 0x1C0: "arm", 0x1C2: "arm", 0x5064: "riscv64"}
+
+
+class _Lazy:
+    """A source in the shape of the bytes that pefile slices: it sees all of the file and reads only its headers."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return self._source.size
+
+    def __getitem__(self, key: slice | int) -> bytes | int:
+        if isinstance(key, int):
+            return self._source.read_at(key, 1, "the PE header")[0]
+        start, stop, _ = key.indices(self._source.size)
+        if stop - start > _LARGEST_READ:
+            raise CorruptFileError(self._source.name, "PE header", f"headers of {stop - start} bytes")
+        return self._source.read_up_to(start, stop - start)
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,7 @@ class Pe:
 def read_pe(source: Source, context: Context) -> Pe:
     """Returns machine and sections of a PE file; every section must lie within the file."""
     try:
-        headers: Any = pefile.PE(data=source.read_up_to(0, _HEADERS), fast_load=True)
+        headers: Any = pefile.PE(data=_Lazy(source), fast_load=True)
     except (pefile.PEFormatError, struct.error, AttributeError, IndexError, ValueError, TypeError) as error:
         raise CorruptFileError(source.name, "PE header", f"no valid PE file: {error}") from error
     count = int(headers.FILE_HEADER.NumberOfSections)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from embedded.cli.model import Function, Model, TypeView
 
 
+_INSTEAD = ("release",)
+"""Flags by which a caller says in another way what a fallback would say."""
+
 @dataclass(frozen=True)
 class Link:
     """One function of a chain with its own flags; `command` is its path, for error messages."""
@@ -128,6 +131,8 @@ def _link(function: Function, path: str) -> Link:
 
 
 def _fill(constructor: Link, fallback: Mapping[str, str]) -> None:
+    if any(flag in constructor.flags and constructor.flags[flag].changed for flag in _INSTEAD):
+        return
     for arg in constructor.function.arguments:
         if arg.flag in fallback and arg.type.name == "Directory" and not constructor.flags[arg.flag].changed:
             constructor.flags[arg.flag].set(fallback[arg.flag])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ci.variant import Variants
 
 #: What registries say when they have no such image; anything else is no answer.
-_NOT_FOUND = ("not found", "manifest unknown", "name unknown", "no manifest matches")
+_NOT_FOUND = ("not found", "manifest unknown", "name unknown")
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,11 @@ class EngineResolver:
 
     async def resolve(self, reference: str) -> str:
         """Return the digest that a tag points to."""
+        # the imager runs on the engine's own platform, all else is for the nodes'
+        own = reference.startswith(f"{pins.IMAGER}:")
+        container = dag.container() if own else dag.container(platform=self._platform)
         try:
-            found = await dag.container(platform=self._platform).from_(reference).image_ref()
+            found = await container.from_(reference).image_ref()
         except dagger.QueryError as error:
             if any(sign in str(error).lower() for sign in _NOT_FOUND):
                 raise NotFoundInRegistryError(f"{reference}: {error}") from None

@@ -1,5 +1,8 @@
 """CozyStack's Talos boot assets for arm64 and amd64, with the Spin and Tailscale system extensions."""
 
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import dagger
 from dagger import check, function, object_type
 
@@ -12,6 +15,15 @@ from ci.pipeline import Assets, Pipeline
 from ci.plan import Plan
 from ci.progress import say
 from ci.tests import requirement_lines, unit_tests
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def fresh(method: Callable[P, R]) -> Callable[P, R]:
+    """Make a function of the API of a method whose result is not to be cached: it looks at tags and catalogs."""
+    return function(cache="never")(method)  # pyright: ignore[reportCallIssue]  # the SDK's overloads leave `cache` out
 
 
 @object_type
@@ -42,12 +54,12 @@ class CozystackTalos:
             source_date_epoch=source_date_epoch,
         )
 
-    @function(cache="never")
+    @fresh
     async def variants(self) -> str:
         """List the variants: role, extensions, and what configuration a node needs."""
         return tables.variants_table(await load_variants(self.variant_files))
 
-    @function(cache="never")
+    @fresh
     async def plan(
         self,
         variant: args.VariantName,
@@ -61,7 +73,7 @@ class CozystackTalos:
         """
         return tables.plan_as(await self._plan(variant, outputs, layout), format_)
 
-    @function(cache="never")
+    @fresh
     async def build(
         self, variant: args.VariantName, outputs: args.Outputs = None, layout: args.LayoutName = "boot"
     ) -> dagger.Directory:
@@ -75,7 +87,7 @@ class CozystackTalos:
             raise BuildError("the assets were built but do not pass their checks:\n" + await assets.report())
         return assets.laid_out()
 
-    @function(cache="never")
+    @fresh
     async def test(self, source: args.TestSource) -> str:
         """Run the unit tests, build both variants, and check every requirement on what came out."""
         passed = [await unit_tests(source)]
@@ -83,7 +95,7 @@ class CozystackTalos:
         return "\n".join(passed)
 
     @check
-    @function(cache="never")
+    @fresh
     async def requirements(self) -> None:
         """Build both variants and check every requirement on what came out."""
         await self._requirements()
@@ -115,3 +127,7 @@ class CozystackTalos:
         assets = await Pipeline(plan).sealed()
         say(await assets.report())
         return assets
+
+
+# A user's mistake has its message; the SDK would log a traceback beside it.
+CozystackTalos.__dagger_module__.log_exceptions = False  # type: ignore[attr-defined]

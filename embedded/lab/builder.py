@@ -16,6 +16,7 @@ import threading
 from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from errno import ENOSPC
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -214,7 +215,13 @@ class _Run:
                 results=self.results,
                 tools=self._unpack_tools,
             )
-            value = recipe.make(bench)
+            try:
+                value = recipe.make(bench)
+            except OSError as error:
+                hint = "free some room, then run it again: what is done already stays"
+                raise LabError(
+                    f"cannot make {recipe.name}: {error}", hint=hint if error.errno == ENOSPC else ""
+                ) from error
             digest = _digest(value, out)
             shutil.rmtree(folder, ignore_errors=True)
             out.rename(folder)

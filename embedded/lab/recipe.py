@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,9 @@ class Programs:
         self, argv: Sequence[str | Path], *, stdin: bytes | None, env: Mapping[str, str], cwd: Path, log: Path
     ) -> int:
         """Run a program to its end, its output appended to the log; return its exit code."""
+        if not shutil.which(argv[0]):
+            hint = "the lab is made with apt and the programs of a Debian system: make it on one"
+            raise LabError(f"this machine has no {Path(argv[0]).name}", hint=hint)
         with log.open("ab") as output:
             output.write(f"$ {' '.join(str(word) for word in argv)}\n".encode())
             output.flush()

@@ -44,11 +44,14 @@ def _catalog(release: Release) -> Recipe:
     def make(bench: Bench) -> Value:
         digests = "".join(f"{pinned(bench, reference)}\n" for reference in references)
         texts = "".join(
-            f"{pinned(bench, reference)}:\n  author: {AUTHOR}\n  description: |\n    {descriptions[reference]}\n" for reference in references
+            f"{pinned(bench, reference)}:\n  author: {AUTHOR}\n  description: |\n    {descriptions[reference]}\n"
+            for reference in references
         )
         tree = Tree().text("image-digests", digests).text("descriptions.yaml", texts)
         platforms = [Platform(name, [layer(bench, tree)]) for name in ARCHITECTURES]
-        return bench.image(bench.blobs.put_image(platforms, description=f"the lab's extension catalog, as of Talos {release.talos}"))
+        return bench.image(
+            bench.blobs.put_image(platforms, description=f"the lab's extension catalog, as of Talos {release.talos}")
+        )
 
     return Recipe(f"{REGISTRY}/extensions:{release.talos}", make, tuple(references), {"descriptions": descriptions})
 
@@ -105,7 +108,8 @@ def _checkout(release: Release) -> Recipe:
             "COPY profiles /var/lib/matchbox/profiles\n"
         )
         (bench.out / "STAND-IN.txt").write_text(
-            f"This folder stands in for CozyStack {release.cozystack}: the files that cozystack-talos reads, with the lab's digests.\n"
+            f"This folder stands in for CozyStack {release.cozystack}: "
+            "the files that cozystack-talos reads, with the lab's digests.\n"
         )
         return {"cozystack": release.cozystack, "talos": release.talos}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import tempfile
 import threading
 import time
@@ -212,6 +213,26 @@ def test_two_builds_do_not_run_at_once(kitchen: Kitchen) -> None:
     for thread in threads:
         thread.join()
     assert max(worst) == 1
+
+
+def test_missing_program_is_named(kitchen: Kitchen) -> None:
+    def make(bench: Bench) -> Value:
+        bench.run("no-such-program", "x")
+        return {}
+
+    kitchen.part("part/needs-program", make=make)
+    with pytest.raises(LabError, match="this machine has no no-such-program"):
+        kitchen.build("part/needs-program")
+
+
+def test_full_disk_is_an_error_with_a_way_out(kitchen: Kitchen) -> None:
+    def make(_: Bench) -> Value:
+        raise OSError(errno.ENOSPC, "No space left on device", "/cache/blob")
+
+    kitchen.part("part/large", make=make)
+    with pytest.raises(LabError, match=r"cannot make part/large: .* No space left on device") as raised:
+        kitchen.build("part/large")
+    assert raised.value.hint == "free some room, then run it again: what is done already stays"
 
 
 def test_unknown_name_says_what_there_is(kitchen: Kitchen) -> None:

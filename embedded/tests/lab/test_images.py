@@ -7,12 +7,15 @@ import json
 import re
 import struct
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from embedded import lab
+from embedded.lab.builder import Builder, NoProgress
 
 from .conftest import Registry
 
@@ -385,3 +388,18 @@ class TestBroken:
         assert len(packed) == layer["size"]
         with pytest.raises(EOFError):
             gzip.decompress(packed)
+
+
+def test_image_comes_out_the_same_in_another_place(registry: Registry, tmp_path: Path) -> None:
+    reference = f"{EXTENSIONS}/spin:v0.25.1"
+    elsewhere = Builder(tmp_path / "lab", lab.builder().recipes, lab.builder().tools)
+    digest = elsewhere.build([reference], NoProgress())[reference].value["image"]["digest"]
+    assert registry.crane("digest", f"{registry.address}/{reference}").decode().strip() == digest
+
+
+def test_nothing_to_do_takes_less_than_a_second(registry: Registry) -> None:
+    command = [sys.executable, "-m", "embedded.lab", "build"]
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert time.monotonic() - began < 1
+    assert done.stderr == ""

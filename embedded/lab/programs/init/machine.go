@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +27,7 @@ func machine() {
 	}
 	for _, name := range strings.Split(names, ",") {
 		switch err := loadModule(name); {
-		case os.IsNotExist(err):
+		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			say("machine", "module %s: %v", name, err)
 		default:
@@ -85,7 +87,7 @@ func loadModule(name string) error {
 		}
 		return insert(filepath.Join(folder, file))
 	}
-	return fmt.Errorf("%s: %w", name, os.ErrNotExist)
+	return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 }
 
 func insert(file string) error {

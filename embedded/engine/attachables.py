@@ -66,7 +66,7 @@ class Attachables:
             self._process.stdin.close()
         try:
             await asyncio.wait_for(self._process.wait(), 1)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             self._process.kill()
             await self._process.wait()
         if self._reader is not None:

@@ -13,10 +13,10 @@ from embedded.setup.paths import paths
 
 sys.path.append(str(paths().protos))
 
-from github.com.moby.buildkit.api.services.control import control_pb2  # noqa: E402
-from github.com.moby.buildkit.frontend.gateway.pb import gateway_pb2  # noqa: E402
-from github.com.moby.buildkit.solver.pb import ops_pb2  # noqa: E402
-from google.rpc import status_pb2  # noqa: E402
+from github.com.moby.buildkit.api.services.control import control_pb2
+from github.com.moby.buildkit.frontend.gateway.pb import gateway_pb2
+from github.com.moby.buildkit.solver.pb import ops_pb2
+from google.rpc import status_pb2
 
 control: Any = control_pb2
 gateway: Any = gateway_pb2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-
 from embedded.engine import llb
 from embedded.engine.api import trees
 from embedded.engine.api.context import Engine

@@ -26,7 +26,7 @@ HISTORY_LIMITS = {"maxAge": "24h", "maxEntries": 20}
 NETWORKS_AHEAD = 4
 """Containers' networks made before they are needed: making one takes longer than a small command runs."""
 
-ENGINES_OWN = (("root",), ("grpc",), ("worker", "oci", "binary"), ("worker", "oci", "bridgeName"))
+ENGINES_OWN = (("root",), ("grpc",), ("worker", "oci", "binary"), ("worker", "oci", "cniConfigPath"))
 """Keys that a user's file may not set: this engine would no longer find its daemon."""
 
 
@@ -66,14 +66,13 @@ def user_part() -> dict[str, Any]:
     return part
 
 
-def daemon_config(place: Place, runc: Path, plugins: Path, addresses: str, registry: str | None) -> dict[str, Any]:
+def daemon_config(place: Place, runc: Path, plugins: Path, registry: str | None) -> dict[str, Any]:
     """Put buildkitd's configuration together.
 
     Args:
         place: where the daemon lives.
         runc: the program that runs containers.
         plugins: folder of the network plugins.
-        addresses: the containers' range of addresses, as `10.209.0.0/22`.
         registry: `127.0.0.1:PORT` of the lab's registry; None in the real mode.
     """
     config: dict[str, Any] = {
@@ -86,11 +85,10 @@ def daemon_config(place: Place, runc: Path, plugins: Path, addresses: str, regis
             "oci": {
                 "enabled": True,
                 "binary": str(runc),
-                "networkMode": "bridge",
+                "networkMode": "cni",
+                "cniConfigPath": str(place.plugins),
                 "cniBinaryPath": str(plugins),
                 "cniPoolSize": NETWORKS_AHEAD,
-                "bridgeName": place.bridge,
-                "bridgeSubnet": addresses,
                 "gc": True,
                 **CACHE_LIMITS,
             },

@@ -36,14 +36,9 @@ CAUSES = (
         "Run ./daggerw again: it repeats the set-up. Elsewhere than on Debian and Ubuntu install the package runc.",
     ),
     Cause(
-        "CNI bridge|cni plugin|failed to find plugin",
+        "cni binary dir|cni plugin|failed to find plugin",
         lambda _: "the containers' network plugins are missing",
         "Run ./daggerw again: it repeats the set-up. Elsewhere than on Debian and Ubuntu install the CNI plugins.",
-    ),
-    Cause(
-        "iptables|nf_tables|netfilter",
-        lambda _: "the containers' network can't be set up: iptables does not work here",
-        "The kernel needs netfilter (iptables or nftables), and this process the right to use it (NET_ADMIN).",
     ),
     Cause(
         "unshare failed|unshare: .*not permitted|operation not permitted|permission denied",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from embedded.engine.errors import EngineError
 from embedded.engine.life.config import daemon_config, toml, unreachable_hosts
-from embedded.engine.life.network import free_range
+from embedded.engine.life.network import filter_rules, free_range, plugin_config
 from embedded.engine.life.place import Place
 from embedded.setup.errors import SetupError
 from embedded.setup.paths import Paths, tool
@@ -42,6 +42,9 @@ class Order:
 
     key: str
     config: str
+    plugins: str
+    rules: list[list[str]]
+    iptables: str
     hosts: str
     daemon: list[str]
     registry: list[str]
@@ -69,7 +72,7 @@ def order(place: Place, paths: Paths, registry: str | None) -> Order:
     Raises EngineError when a program is missing or the user's part of the configuration is bad.
     """
     try:
-        buildkitd, runc, plugins = tool("buildkitd"), tool("runc"), tool("bridge").parent
+        buildkitd, runc, iptables, plugins = tool("buildkitd"), tool("runc"), tool("iptables"), tool("bridge").parent
         registry_program = tool("crane") if registry else None
     except SetupError as error:
         raise EngineError(f"BuildKit can't start: {error.message}", hint=error.hint) from error
@@ -80,13 +83,16 @@ def order(place: Place, paths: Paths, registry: str | None) -> Order:
     bound = ["setpriv", "--pdeathsig", "KILL", "--"]
     isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
     prepared = ["sh", "-c", INSIDE, "sh", str(place.network), str(hosts) if registry else ""]
-    lasting = daemon_config(place, runc, plugins, "", None if registry is None else "127.0.0.1:0")
+    lasting = daemon_config(place, runc, plugins, None if registry is None else "127.0.0.1:0")
     trusted = {name: value for name, value in environment.items() if name not in {"PATH", "HOME", "LANG"}}
-    key = json.dumps([str(buildkitd), lasting, trusted])
+    key = json.dumps([str(buildkitd), lasting, plugin_config(place, ""), trusted])
     addresses = free_range(place.digest, place.bridge)
     return Order(
         key=hashlib.sha256(key.encode()).hexdigest(),
-        config=toml(daemon_config(place, runc, plugins, addresses, registry)),
+        config=toml(daemon_config(place, runc, plugins, registry)),
+        plugins=plugin_config(place, addresses),
+        rules=filter_rules(place, addresses),
+        iptables=str(iptables),
         hosts=_hosts() if registry else "",
         daemon=[*bound, *isolated, *prepared, str(buildkitd), "--config", str(place.config)],
         registry=_registry(place, registry_program, registry, bound) if registry_program and registry else [],

@@ -51,6 +51,16 @@ class Place:
         return self.folder / "buildkitd.toml"
 
     @property
+    def plugins(self) -> Path:
+        """What the network plugins are told, written on each start."""
+        return self.folder / "network.conflist"
+
+    @property
+    def rules(self) -> Path:
+        """The packet filter's rules that were added for this place; there until they are removed again."""
+        return self.folder / "rules.json"
+
+    @property
     def log(self) -> Path:
         """BuildKit's own log; that of the run before ends in `.1`."""
         return self.folder / "buildkitd.log"

@@ -23,7 +23,7 @@ from typing import Any, cast
 from embedded.engine.errors import EngineError
 from embedded.engine.life import clients
 from embedded.engine.life.diagnosis import failed_start
-from embedded.engine.life.network import remove_bridge
+from embedded.engine.life.network import add_rules, remove_bridge, remove_rules
 from embedded.engine.life.place import MODES, Place
 
 START_SECONDS = 60.0
@@ -68,15 +68,17 @@ class Supervisor:
 
     def _start(self) -> None:
         place = self._place
-        remove_bridge(place.bridge)
-        place.socket.unlink(missing_ok=True)
+        self._clean_up()
         try:
             shutil.rmtree(self._order["environment"]["TMPDIR"], ignore_errors=True)
             Path(self._order["environment"]["TMPDIR"]).mkdir(mode=0o700)
             place.config.write_text(self._order["config"])
+            place.plugins.write_text(self._order["plugins"])
             (place.folder / "hosts").write_text(self._order["hosts"])
             with contextlib.suppress(FileNotFoundError):
                 place.log.replace(place.log.with_suffix(".log.1"))
+            place.rules.write_text(json.dumps(self._order["rules"]))
+            add_rules(self._order["iptables"], self._order["rules"])
             if self._order["registry"]:
                 self._start_registry()
             self._daemon = self._process(self._order["daemon"], place.log)
@@ -156,8 +158,16 @@ class Supervisor:
             end(self._daemon, GRACE_SECONDS if inner else 0)
         if self._registry:
             end(self._registry, 0)
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        """Remove what this daemon, or an earlier one that was killed, left on the machine."""
+        place = self._place
         place.socket.unlink(missing_ok=True)
         remove_bridge(place.bridge)
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            remove_rules(self._order["iptables"], json.loads(place.rules.read_text()))
+            place.rules.unlink()
         with contextlib.suppress(OSError):
             Path("/var/lib/cni").rmdir()  # the mount point: goes if nobody else has anything in it
 

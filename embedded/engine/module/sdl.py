@@ -7,15 +7,15 @@ from typing import Any
 
 from graphql import print_ast
 from graphql.language import (
-    ListValueNode,
-    ObjectFieldNode,
-    ObjectValueNode,
     BooleanValueNode,
     EnumValueNode,
     FloatValueNode,
     IntValueNode,
+    ListValueNode,
     NameNode,
     NullValueNode,
+    ObjectFieldNode,
+    ObjectValueNode,
     StringValueNode,
 )
 

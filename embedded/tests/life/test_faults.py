@@ -21,10 +21,16 @@ from embedded.engine.life import lease
 from embedded.engine.life.clients import count
 from embedded.engine.life.leases import stop, supervisor_of
 from embedded.setup import paths as setup_paths
-from embedded.setup.paths import paths
+from embedded.setup.paths import paths, tool
 from embedded.tests.life.harness import Engine, processes, until
 
 pytestmark = pytest.mark.engine
+
+
+def packet_filter() -> str:
+    tables = ("nat", "filter")
+    commands = [[str(tool("iptables")), "-w", "10", "-t", table, "-S"] for table in tables]
+    return "".join(subprocess.run(one, capture_output=True, text=True, check=True).stdout for one in commands)
 
 
 def nothing_left(engine: Engine, mode: str = "real") -> bool:
@@ -35,6 +41,7 @@ def nothing_left(engine: Engine, mode: str = "real") -> bool:
         or place.socket.exists()
         or place.state.exists()
         or Path(f"/sys/class/net/{place.bridge}").exists()
+        or place.digest in packet_filter()
         or str(place.folder) in Path("/proc/self/mountinfo").read_text()
     )
 
@@ -87,8 +94,7 @@ def test_killing_buildkitd_ends_its_containers_and_keeps_the_cache(engine: Engin
         os.kill(first, signal.SIGKILL)
         until(lambda: not processes("sleep 9876.25"), 2)
         assert solve.wait(10) != 0
-        until(lambda: not supervisor_of(engine.place()), 5)
-        assert not Path(f"/sys/class/net/{engine.place().bridge}").exists()
+        until(lambda: nothing_left(engine), 5)
     with lease(engine.paths, "real"):
         assert engine.pid("daemon") != first
         assert "CACHED" in engine.output(engine.build("bash", "-c", "echo kept"))
@@ -105,6 +111,7 @@ def test_killing_the_supervisor_ends_all(engine: Engine) -> None:
         assert solve.wait(10) != 0
     with lease(engine.paths, "lab"):
         assert "ERROR" not in engine.output(engine.build("bash", "-c", "echo fine", mode="lab"))
+        assert packet_filter().count(engine.place("lab").digest) == 3
 
 
 def test_a_killed_client_leaves_nothing_running(engine: Engine) -> None:
@@ -157,13 +164,11 @@ def test_a_daemon_in_use_is_not_replaced(engine: Engine, monkeypatch: pytest.Mon
 
 
 def test_a_missing_runc_is_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup_paths, "machine_program", lambda _: None)
-    monkeypatch.setattr(setup_paths, "unpacked_program", lambda _, name: Path("/no/such") / name)
-    with (
-        pytest.raises(EngineError, match="can't start: runc is missing: /no/such/runc") as caught,
-        lease(engine.paths, "real"),
-    ):
-        pass
+    with monkeypatch.context() as bare:
+        bare.setattr(setup_paths, "machine_program", lambda _: None)
+        bare.setattr(setup_paths, "unpacked_program", lambda _, name: Path("/no/such") / name)
+        with pytest.raises(EngineError, match="can't start: runc is missing") as caught, lease(engine.paths, "real"):
+            pass
     assert "./daggerw again" in caught.value.hint
     assert nothing_left(engine)
 

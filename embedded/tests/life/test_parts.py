@@ -13,7 +13,7 @@ from embedded.engine.errors import EngineError
 from embedded.engine.life import ca_bundle, clients, lease
 from embedded.engine.life.config import daemon_config, merged, toml, user_part
 from embedded.engine.life.diagnosis import failed_start
-from embedded.engine.life.network import free_range
+from embedded.engine.life.network import add_rules, filter_rules, free_range
 from embedded.engine.life.orders import idle_seconds
 from embedded.engine.life.place import Place
 from embedded.setup.paths import paths
@@ -58,7 +58,7 @@ def test_a_table_is_laid_over_another() -> None:
 
 def test_the_users_part_counts(place: Place, own_config: Path) -> None:
     own_config.write_text('[registry."my.registry:5000"]\nhttp = true\n[worker.oci]\nmaxUsedSpace = "50GB"\n')
-    config = daemon_config(place, Path("/runc"), Path("/cni"), "10.209.0.0/22", None)
+    config = daemon_config(place, Path("/runc"), Path("/cni"), None)
     assert config["registry"] == {"my.registry:5000": {"http": True}}
     assert config["worker"]["oci"]["maxUsedSpace"] == "50GB"
     assert config["worker"]["oci"]["binary"] == "/runc"
@@ -66,7 +66,7 @@ def test_the_users_part_counts(place: Place, own_config: Path) -> None:
 
 def test_the_lab_knows_its_own_registry_alone(place: Place, own_config: Path) -> None:
     own_config.write_text('[registry."ghcr.io"]\nmirrors = ["mirror.example"]\n')
-    config = daemon_config(place, Path("/runc"), Path("/cni"), "10.209.0.0/22", "127.0.0.1:5731")
+    config = daemon_config(place, Path("/runc"), Path("/cni"), "127.0.0.1:5731")
     assert config["registry"]["ghcr.io"] == {"mirrors": ["127.0.0.1:5731/ghcr.io"]}
     assert config["registry"]["docker.io"] == {"mirrors": ["127.0.0.1:5731/docker.io"]}
     assert config["registry"]["127.0.0.1:5731"] == {"http": True}
@@ -111,6 +111,15 @@ def test_a_range_that_a_route_touches_is_not_taken() -> None:
     assert free_range("00000000", "br0", taken) == "10.209.0.0/22"
 
 
+def test_what_iptables_refuses_is_told_with_the_way_out(tmp_path: Path, place: Place) -> None:
+    refusing = tmp_path / "iptables"
+    refusing.write_text("#!/bin/sh\necho 'iptables: No chain/target/match by that name.' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    with pytest.raises(EngineError, match="network can't be set up: iptables: No chain") as caught:
+        add_rules(str(refusing), filter_rules(place, "10.209.0.0/22"))
+    assert "netfilter" in caught.value.hint
+
+
 def test_different_places_have_different_bridges_of_valid_names(tmp_path: Path) -> None:
     bridges = {Place(tmp_path / cache, mode).bridge for cache in ("a", "b") for mode in ("real", "lab")}
     assert len(bridges) == 4
@@ -132,8 +141,7 @@ def test_a_long_cache_folder_still_has_a_socket_that_can_be() -> None:
             "set-up",
         ),
         ("unshare: unshare failed: Operation not permitted", "lacks rights", "BUILDKIT_HOST"),
-        ('buildkitd: failed to find CNI bridge "/x/bridge"', "network plugins are missing", "set-up"),
-        ('buildkitd: plugin type="bridge" failed: iptables: exit status 3', "iptables does not work", "netfilter"),
+        ('buildkitd: failed to read cni binary dir "/x": no such file', "network plugins are missing", "set-up"),
         ("level=info msg=fine\nbuildkitd: something new\n", "BuildKit did not start: something new", "{log}"),
         ('level=error msg="a \\"quoted\\" one"\n', 'a "quoted" one', "{log}"),
         ("", "it ended without a word", "{log}"),

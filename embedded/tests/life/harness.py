@@ -21,11 +21,15 @@ HOLD = """
 import sys, time
 from dataclasses import replace
 from pathlib import Path
+from embedded.engine.errors import EngineError
 from embedded.engine.life import lease
 from embedded.setup.paths import paths
-with lease(replace(paths(), cache=Path(sys.argv[1])), sys.argv[2]) as held:
-    print(held.address, flush=True)
-    sys.stdin.read()
+try:
+    with lease(replace(paths(), cache=Path(sys.argv[1])), sys.argv[2]) as held:
+        print(held.address, flush=True)
+        sys.stdin.read()
+except EngineError as error:
+    print(error)
 """
 
 
@@ -68,9 +72,9 @@ class Engine:
         assert isinstance(value, int)
         return value
 
-    def holder(self, mode: str = "real") -> subprocess.Popen[str]:
-        """Start another process that holds a lease until its stdin is closed."""
-        command = [sys.executable, "-c", HOLD, str(self.paths.cache), mode]
+    def holder(self, mode: str = "real", under: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """Start another process that holds a lease until its stdin is closed, or says why it can't."""
+        command = [*under, sys.executable, "-c", HOLD, str(self.paths.cache), mode]
         env = os.environ | {"PYTHONPATH": str(EMBEDDED.parent)}
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         self.started.append(process)

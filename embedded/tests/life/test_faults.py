@@ -173,6 +173,20 @@ def test_a_missing_runc_is_named(engine: Engine, monkeypatch: pytest.MonkeyPatch
     assert nothing_left(engine)
 
 
+@pytest.mark.parametrize(
+    ("missing", "message", "hint"),
+    [
+        ("sys_admin", "BuildKit did not start: this process lacks rights that BuildKit needs", "--privileged"),
+        ("net_admin", "the containers' network can't be set up", "NET_ADMIN"),
+    ],
+)
+def test_missing_rights_are_named(engine: Engine, missing: str, message: str, hint: str) -> None:
+    said, _ = engine.holder(under=("setpriv", "--bounding-set", f"-{missing}", "--")).communicate(timeout=60)
+    assert message in said
+    assert hint in said
+    assert nothing_left(engine)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"

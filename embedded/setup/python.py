@@ -35,8 +35,9 @@ def uv_step() -> Step:
 
 
 def _get_uv(folder: Path, job: Job) -> None:
-    # PIP_USER: a configured `user = true` contradicts --target.
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PIP_USER": "0"}
+    # Both may be configured for pip, and both contradict --target.
+    free = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | free
     wheel = folder / "wheel"
     job.run(
         *_pip(folder, job),

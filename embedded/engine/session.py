@@ -48,7 +48,7 @@ Mode = Literal["real", "lab"]
 PLATFORM = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 AHEAD = 2
 """Processes started ahead of their calls: a constructor and one function."""
-LAB_HINT = "Without a registry, stand-in images can be used instead: put --lab before the arguments of daggerw."
+LAB_HINT = "To try things out without the network, put --lab before daggerw's arguments: it works with stand-ins."
 
 
 class Session:

@@ -47,7 +47,7 @@ async def git(
     return GitRepository(url if _SCHEME.match(url) else f"https://{url}", keep_git_dir)
 
 
-async def ls_remote(repository: GitRepository, *patterns: str) -> dict[str, str]:
+async def ls_remote(engine: Engine, repository: GitRepository, *patterns: str) -> dict[str, str]:
     """Ref → commit, annotated tags already followed to their commit."""
     process = await asyncio.create_subprocess_exec(
         "git",
@@ -64,7 +64,8 @@ async def ls_remote(repository: GitRepository, *patterns: str) -> dict[str, str]
         cause = err.decode(errors="replace").strip().splitlines()
         raise EngineError(
             f"can't read the git repository {repository.url}: {cause[-1] if cause else 'no answer'}",
-            "Check the address and that it can be reached from here; a local folder works too.",
+            "Check the address and that it can be reached from here; a folder on this machine works too. "
+            + engine.unreachable_hint,
         )
     refs: dict[str, str] = {}
     for line in out.decode().splitlines():
@@ -76,8 +77,8 @@ async def ls_remote(repository: GitRepository, *patterns: str) -> dict[str, str]
     return refs
 
 
-async def _find(repository: GitRepository, *names: str) -> GitRef:
-    refs = await ls_remote(repository, *names, *(f"{name}^{{}}" for name in names))
+async def _find(engine: Engine, repository: GitRepository, *names: str) -> GitRef:
+    refs = await ls_remote(engine, repository, *names, *(f"{name}^{{}}" for name in names))
     for name in names:
         if name in refs:
             return GitRef(repository, name, refs[name])
@@ -89,18 +90,18 @@ async def ref(self: GitRepository, engine: Engine, name: str) -> GitRef:
     if _COMMIT.fullmatch(name):
         return GitRef(self, name, name)
     if name.startswith("refs/") or name == "HEAD":
-        return await _find(self, name)
-    return await _find(self, f"refs/tags/{name}", f"refs/heads/{name}")
+        return await _find(engine, self, name)
+    return await _find(engine, self, f"refs/tags/{name}", f"refs/heads/{name}")
 
 
 @resolver("GitRepository", "tag")
 async def tag(self: GitRepository, engine: Engine, name: str) -> GitRef:
-    return await _find(self, f"refs/tags/{name.removeprefix('refs/tags/')}")
+    return await _find(engine, self, f"refs/tags/{name.removeprefix('refs/tags/')}")
 
 
 @resolver("GitRepository", "branch")
 async def branch(self: GitRepository, engine: Engine, name: str) -> GitRef:
-    return await _find(self, f"refs/heads/{name.removeprefix('refs/heads/')}")
+    return await _find(engine, self, f"refs/heads/{name.removeprefix('refs/heads/')}")
 
 
 @resolver("GitRepository", "commit")
@@ -112,7 +113,7 @@ async def commit(self: GitRepository, engine: Engine, id: str) -> GitRef:
 
 @resolver("GitRepository", "head")
 async def head(self: GitRepository, engine: Engine) -> GitRef:
-    return await _find(self, "HEAD")
+    return await _find(engine, self, "HEAD")
 
 
 @resolver("GitRepository", "url")
@@ -120,25 +121,25 @@ async def url(self: GitRepository, engine: Engine) -> str:
     return self.url
 
 
-async def _names(self: GitRepository, prefix: str, patterns: list[str] | None) -> list[str]:
-    names = [name.removeprefix(prefix) for name in await ls_remote(self) if name.startswith(prefix)]
+async def _names(engine: Engine, self: GitRepository, prefix: str, patterns: list[str] | None) -> list[str]:
+    names = [name.removeprefix(prefix) for name in await ls_remote(engine, self) if name.startswith(prefix)]
     return sorted(name for name in names if not patterns or fnmatch.fnmatch(name, patterns))
 
 
 @resolver("GitRepository", "tags")
 async def tags(self: GitRepository, engine: Engine, patterns: list[str] | None = None) -> list[str]:
-    return await _names(self, "refs/tags/", patterns)
+    return await _names(engine, self, "refs/tags/", patterns)
 
 
 @resolver("GitRepository", "branches")
 async def branches(self: GitRepository, engine: Engine, patterns: list[str] | None = None) -> list[str]:
-    return await _names(self, "refs/heads/", patterns)
+    return await _names(engine, self, "refs/heads/", patterns)
 
 
 @resolver("GitRepository", "latestVersion")
 async def latest_version(self: GitRepository, engine: Engine) -> GitRef:
     versions: list[tuple[Version, str]] = []
-    for name in await _names(self, "refs/tags/", ["v*"]):
+    for name in await _names(engine, self, "refs/tags/", ["v*"]):
         try:
             version = Version(name)
         except InvalidVersion:
@@ -147,7 +148,7 @@ async def latest_version(self: GitRepository, engine: Engine) -> GitRef:
             versions.append((version, name))
     if not versions:
         raise EngineError(f"the git repository {self.url} has no tag that is a version")
-    return await _find(self, f"refs/tags/{max(versions)[1]}")
+    return await _find(engine, self, f"refs/tags/{max(versions)[1]}")
 
 
 @resolver("GitRef", "commit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checkout = commands.add_parser("checkout", help="print the folder that stands in for a checkout of CozyStack")
     checkout.add_argument("talos", nargs="?", default="v1.13.6", help="the Talos version of its profiles")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs ends with this process
     try:
         match given.command:
             case "build":
@@ -43,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 made = lab.builder().made()
                 for name in lab.images():
                     print(name, made[name].value["image"]["digest"] if name in made else "(not made)")
+    except KeyboardInterrupt:
+        print("lab: interrupted; the next build goes on where this one stopped", file=sys.stderr)
+        return 130
     except lab.LabError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

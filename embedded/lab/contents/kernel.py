@@ -26,7 +26,7 @@ BASE_MODULES: Final = (
     "drivers/net/ethernet/broadcom/bnx2.ko", "drivers/net/ethernet/broadcom/bnx2x/*",
     "drivers/net/ethernet/intel/ice/*", "drivers/net/ethernet/qlogic/qed*/*",
     "drivers/nvme/host/*", "drivers/ata/ahci.ko", "drivers/scsi/sd_mod.ko", "drivers/scsi/virtio_scsi.ko",
-    "drivers/md/dm-mod.ko", "net/bridge/*", "net/8021q/*", "net/netfilter/*", "lib/lru_cache.ko",
+    "drivers/md/dm-mod.ko", "net/bridge/*", "net/8021q/*", "net/netfilter/*", "lib/lru_cache.ko", "crypto/crc32c_generic.ko",
 )  # fmt: skip
 
 EXTENSION_MODULES: Final = {
@@ -56,7 +56,8 @@ def _kernel(architecture: str) -> Recipe:
         modules = unpacked / "usr/lib/modules" / release
         bench.run_in_tools("depmod", "--basedir", unpacked / "usr", release)
         needs = _dependencies(modules / "modules.dep")
-        base = _closure(_matching(needs, BASE_MODULES) - set(EXTENSION_MODULES.values()), needs)
+        base = _closure(_matching(needs, BASE_MODULES), needs) | _needed_by_extensions(needs)
+        base -= set(EXTENSION_MODULES.values())
         _decompress(modules, base, bench.out / "base")
         _decompress(modules, [path for path in EXTENSION_MODULES.values() if path in needs], bench.out / "extension")
         _decompress(modules, BOOT_MODULES, bench.out / "boot")
@@ -81,6 +82,11 @@ def _dependencies(file: Path) -> dict[str, list[str]]:
 def _matching(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
     known = list(names)
     return {name for pattern in patterns for name in fnmatch.filter(known, pattern)}
+
+
+def _needed_by_extensions(needs: dict[str, list[str]]) -> set[str]:
+    """List what drbd, zfs and spl need; graphics drivers would bring in half of the kernel's tree."""
+    return {need for name in ("drbd", "zfs", "spl") for need in needs[EXTENSION_MODULES[name]]}
 
 
 def _closure(names: set[str], needs: dict[str, list[str]]) -> set[str]:

@@ -21,6 +21,8 @@ func machine() {
 	for _, file := range list("/etc/cri/conf.d/*.part") {
 		say("machine", "containerd configuration %s", filepath.Base(file))
 	}
+	// libcrc32c asks the kernel for this algorithm by name, and there is nobody here to load a module for it.
+	_ = loadModule("crc32c_generic")
 	names := "drbd,zfs"
 	if given, ok := arguments["lab.modules"]; ok {
 		names = given

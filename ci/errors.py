@@ -73,6 +73,10 @@ class BuildError(CozystackTalosError):
     """What was built, or is to go in, does not pass its checks."""
 
 
+class EngineAnswerError(CozystackTalosError):
+    """The engine could not do a step; the message is what it, or the failed command, said."""
+
+
 def suggest(given: str, allowed: Iterable[str], *, most: int = 20) -> str:
     """Say what to write instead of `given`: the nearest name, else all of them if they are not more than `most`."""
     names = list(allowed)

@@ -1,12 +1,10 @@
 """CozyStack's Talos boot assets for arm64 and amd64, with the Spin and Tailscale system extensions."""
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
-
 import dagger
-from dagger import check, function, object_type
+from dagger import check, object_type
 
 from ci import args, tables
+from ci.api import fresh
 from ci.arch import parse_arch
 from ci.errors import BuildError
 from ci.load import load_checkout, load_plan, load_variants
@@ -15,15 +13,6 @@ from ci.pipeline import Assets, Pipeline
 from ci.plan import Plan
 from ci.progress import say
 from ci.tests import requirement_lines, unit_tests
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def fresh(method: Callable[P, R]) -> Callable[P, R]:
-    """Make a function of the API of a method whose result is not to be cached: it looks at tags and catalogs."""
-    return function(cache="never")(method)  # pyright: ignore[reportCallIssue]  # the SDK's overloads leave `cache` out
 
 
 @object_type

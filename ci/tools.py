@@ -13,7 +13,7 @@ from ci.requirements import PYPROJECT, requirements
 #: Where the modules lie in the container.
 SOURCE: Final = "/src"
 #: Modules that only run in the module's own process: editing one must not rerun what the others did.
-_HOST_SIDE: Final = ["args.py", "load.py", "main.py", "pipeline.py", "tests.py", "tools.py"]
+_HOST_SIDE: Final = ["api.py", "args.py", "load.py", "main.py", "pipeline.py", "tests.py", "tools.py"]
 
 
 def python(*, extra: str | None = None) -> dagger.Container:

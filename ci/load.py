@@ -10,7 +10,7 @@ import anyio
 import dagger
 from dagger import dag
 
-from ci import pins, variant
+from ci import commands, pins, variant
 from ci.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
 from ci.errors import NotFoundInRegistryError, UpstreamError
 from ci.plan import Origin, Plan, Request, catalog_need, choose_source_date, image_needs, make_plan
@@ -82,8 +82,8 @@ async def _told_by_git(folder: dagger.Directory) -> dict[str, str | int]:
     if not await folder.exists(".git/HEAD"):
         return {}
     git = dag.directory().with_directory(".git", folder.directory(".git"))
-    reader = tools().with_mounted_directory("/checkout", git, read_only=True)
-    return json.loads(await reader.with_exec(["python", "-m", "ci.commit", "/checkout"]).stdout())
+    reader = tools("ci.commit").with_mounted_directory("/checkout", git, read_only=True)
+    return json.loads(await reader.with_exec(commands.describe_commit("/checkout")).stdout())
 
 
 async def load_variants(folder: dagger.Directory | None) -> Variants:

@@ -12,7 +12,7 @@ from ci.outputs import DEFAULT_OUTPUTS, parse_layout, parse_outputs
 from ci.pipeline import Assets, Pipeline
 from ci.plan import Plan
 from ci.progress import say
-from ci.tests import requirement_lines, unit_tests
+from ci.selftest import requirement_lines, unit_tests
 
 
 @object_type

@@ -13,11 +13,11 @@ import anyio
 import dagger
 from dagger import dag
 
-from ci import profile
+from ci import commands, profile
 from ci.errors import BuildError, ForeignArchitectureError
 from ci.expectation import expectation
 from ci.outputs import Compression, Layout
-from ci.tools import python, tools
+from ci.tools import base, tools
 
 if TYPE_CHECKING:
     from ci.extensions import PlannedExtension
@@ -60,7 +60,7 @@ class Pipeline:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._epoch = str(plan.source_date.epoch)
+        self._epoch = plan.source_date.epoch
         self._profiles = profile.profiles(plan)
 
     # --- what goes in -----------------------------------------------------------------------------------------
@@ -69,13 +69,10 @@ class Pipeline:
         container = await pull(extension, self._plan.arch.platform)
         out = f"/out/{extension.name}.tar"
         return (
-            python()
+            base()
+            .with_directory("/out", dag.directory())
             .with_mounted_directory("/image", container.rootfs(), read_only=True)
-            .with_exec(
-                ["sh", "-c", 'mkdir -p /out && cd /image && exec tar "$@"', "tar", "--create", f"--file={out}"]
-                + ["--sort=name", "--format=gnu", "--numeric-owner", "--owner=0", "--group=0"]
-                + [f"--mtime=@{self._epoch}", "."]
-            )
+            .with_exec(commands.tar("/image", out, self._epoch))
             .file(out)
         )
 
@@ -100,11 +97,10 @@ class Pipeline:
         if not paths:
             return
         check = (
-            tools()
+            tools("ci.verify")
             .with_mounted_directory(profile.EXTENSIONS_DIR, folder, read_only=True)
             .with_exec(
-                ["python", "-m", "ci.verify", "extensions", "--talos", self._plan.talos_version]
-                + ["--arch", self._plan.arch.value, *paths],
+                commands.check_extensions(paths, self._plan.talos_version, self._plan.arch),
                 expect=dagger.ReturnType.ANY,
             )
         )
@@ -114,39 +110,34 @@ class Pipeline:
     async def _installer_base(self) -> dagger.Directory:
         base = await pull(self._plan.installer_base, self._plan.arch.platform)
         archive = base.as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
-        return self._run(
-            {"/in/base.tar": archive}, ["base-installer", "/in/base.tar", "/out/base", "--arch", self._plan.arch.value]
-        ).directory("/out/base")
+        command = commands.unpack_base_installer("/in/base.tar", "/out/base", self._plan.arch)
+        return self._run({"/in/base.tar": archive}, command).directory("/out/base")
 
     # --- runs -------------------------------------------------------------------------------------------------
 
-    def _run(self, files: dict[str, dagger.File], arguments: list[str]) -> dagger.Container:
-        """Run `ci.normalise` on files, writing below `/out`."""
-        container = tools().with_directory("/out", dag.directory())
+    def _run(self, files: dict[str, dagger.File], command: list[str]) -> dagger.Container:
+        """Run a command of `ci.normalise` on files, writing below `/out`."""
+        container = tools("ci.normalise").with_directory("/out", dag.directory())
         for path, file in files.items():
             container = container.with_mounted_file(path, file)
-        return container.with_exec(["python", "-m", "ci.normalise", *arguments])
+        return container.with_exec(command)
 
     def _imager(self) -> dagger.Container:
         return (
             dag.container()
             .from_(self._plan.imager.pinned)
-            .with_env_variable("SOURCE_DATE_EPOCH", self._epoch)
+            .with_env_variable("SOURCE_DATE_EPOCH", str(self._epoch))
             .with_env_variable("TZ", "UTC")
         )
 
     async def initramfs(self) -> dagger.File:
         """Return the initramfs with all extensions: what every output that boots embeds."""
-        imager = self._imager().with_mounted_directory(
-            profile.EXTENSIONS_DIR, await self.extensions(), read_only=True
-        )
+        imager = self._imager().with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
         made = imager.with_exec(
             ["-"], use_entrypoint=True, stdin=profile.render(self._profiles[profile.INITRAMFS_RUN])
         ).file(f"{profile.OUT_DIR}/initramfs-metal-{self._plan.arch.value}.xz")
-        return self._run(
-            {"/in/initramfs": made},
-            ["initramfs", "/in/initramfs", "/out/initramfs.xz", "--epoch", self._epoch],
-        ).file("/out/initramfs.xz")
+        command = commands.normalise_initramfs("/in/initramfs", "/out/initramfs.xz", self._epoch)
+        return self._run({"/in/initramfs": made}, command).file("/out/initramfs.xz")
 
     async def output(self, output: PlannedOutput, initramfs: dagger.File | None) -> dagger.File:
         """Return one output's file."""
@@ -172,14 +163,12 @@ class Pipeline:
 
     def _finished(self, output: PlannedOutput, made: dagger.File) -> dagger.File:
         """Take out what the imager leaves to chance, and pack disk images."""
-        name = output.imager_file
+        source, out = f"/in/{output.imager_file}", f"/out/{output.imager_file}"
         if output.base_installer:
-            arguments = ["installer", f"/in/{name}", f"/out/{name}", "--epoch", self._epoch]
-            return self._run({f"/in/{name}": made}, arguments).file(f"/out/{name}")
+            return self._run({source: made}, commands.normalise_installer(source, out, self._epoch)).file(out)
         if output.compression is not Compression.NONE:
-            packed = f"/out/{name}{output.compression.value}"
-            arguments = ["pack", f"/in/{name}", packed, "--format", output.compression.value.removeprefix(".")]
-            return self._run({f"/in/{name}": made}, arguments).file(packed)
+            out += output.compression.value
+            return self._run({source: made}, commands.pack(source, out, output.compression)).file(out)
         return made
 
     # --- what comes out ---------------------------------------------------------------------------------------
@@ -208,18 +197,17 @@ class Pipeline:
         expected = json.dumps(expectation(plan).model_dump(mode="json"), sort_keys=True)
         root = f"/{assets_path(plan)}"
         seal = (
-            tools()
+            tools("ci.verify")
             .with_mounted_directory(root, await self.files())
             .with_new_file("/in/expected.json", expected)
             .with_new_file("/in/plan.json", plan.to_json())
             .with_exec(
-                ["python", "-m", "ci.verify", "seal", "--assets", root]
-                + ["--expect", "/in/expected.json", "--plan", "/in/plan.json"],
+                commands.seal(root, "/in/expected.json", "/in/plan.json"),
                 expect=dagger.ReturnType.ANY,
             )
         )
         code = await seal.exit_code()
-        if code not in (0, 1):
+        if code not in commands.CHECKED:
             raise BuildError("the assets can't be checked:\n" + await seal.stdout() + await seal.stderr())
         return Assets(plan, seal.directory(root), passed=code == 0)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagger
 
+from ci import commands
 from ci.errors import BuildError
 from ci.tools import SOURCE, python
 
@@ -23,7 +24,7 @@ async def unit_tests(source: dagger.Directory) -> str:
         .with_directory(SOURCE, source)
         .with_workdir(SOURCE)
         .with_exec(
-            ["python", "-m", "pytest", "-p", "no:cacheprovider", "--quiet", "tests/unit"],
+            commands.pytest("tests/unit"),
             expect=dagger.ReturnType.ANY,
         )
     )

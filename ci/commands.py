@@ -1,0 +1,83 @@
+"""Command lines of what runs in containers, and which of this project's modules each of them needs there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ci.arch import Arch
+    from ci.outputs import Compression
+
+#: Module with a command line → what it needs of `ci/`. A container holds nothing more, so that editing another module
+#: does not run it again.
+NEEDED: Final = {
+    "ci.commit": ("__init__.py", "commit.py"),
+    "ci.normalise": ("__init__.py", "arch.py", "errors.py", "inspect", "normalise"),
+    "ci.verify": ("__init__.py", "errors.py", "inspect", "pins.py", "verify"),
+}
+
+#: What `ci.verify` ends with when it has checked: all passed, some failed. Anything else is no answer.
+CHECKED: Final = (0, 1)
+
+
+def pip_install(requirements: str, constraints: str) -> list[str]:
+    """Install what a requirements file names, in the versions of a constraints file."""
+    return [
+        *("python", "-m", "pip", "install", "--quiet", "--break-system-packages"),
+        *("--requirement", requirements, "--constraint", constraints),
+    ]
+
+
+def pytest(folder: str) -> list[str]:
+    """Run a folder's tests; nothing is written beside them."""
+    return ["python", "-m", "pytest", "-p", "no:cacheprovider", "--quiet", folder]
+
+
+def tar(folder: str, out: str, epoch: int) -> list[str]:
+    """Pack a folder into a tar of which the bytes follow from the files alone (GNU tar)."""
+    return [
+        *("tar", "--create", f"--file={out}", f"--directory={folder}"),
+        *("--sort=name", "--format=gnu", "--numeric-owner", "--owner=0", "--group=0", f"--mtime=@{epoch}"),
+        ".",
+    ]
+
+
+def describe_commit(checkout: str) -> list[str]:
+    """Print which commit a checkout is at."""
+    return ["python", "-m", "ci.commit", checkout]
+
+
+def check_extensions(paths: Sequence[str], talos_version: str, arch: Arch) -> list[str]:
+    """Check all extensions of a plan together: two of the same name are only seen so."""
+    return [
+        *("python", "-m", "ci.verify", "extensions"),
+        *("--talos", talos_version, "--arch", arch.value),
+        *paths,
+    ]
+
+
+def seal(assets: str, expectation: str, plan: str) -> list[str]:
+    """Write checksums and report into a folder of assets, and check it."""
+    return ["python", "-m", "ci.verify", "seal", "--assets", assets, "--expect", expectation, "--plan", plan]
+
+
+def normalise_initramfs(source: str, out: str, epoch: int) -> list[str]:
+    """Set the times that the imager left in an initramfs."""
+    return ["python", "-m", "ci.normalise", "initramfs", source, out, "--epoch", str(epoch)]
+
+
+def normalise_installer(source: str, out: str, epoch: int) -> list[str]:
+    """Set the times in an installer's archive."""
+    return ["python", "-m", "ci.normalise", "installer", source, out, "--epoch", str(epoch)]
+
+
+def unpack_base_installer(source: str, out: str, arch: Arch) -> list[str]:
+    """Unpack an image's OCI archive into a layout that the imager reads."""
+    return ["python", "-m", "ci.normalise", "base-installer", source, out, "--arch", arch.value]
+
+
+def pack(source: str, out: str, compression: Compression) -> list[str]:
+    """Pack a disk image."""
+    return ["python", "-m", "ci.normalise", "pack", source, out, "--format", compression.value.removeprefix(".")]

@@ -181,11 +181,10 @@ def _restamped(stream: ByteStream, epoch: int) -> Iterator[bytes]:
         if name_size > Context().limits.path:
             raise LimitExceededError(stream.name, place, f"a name of {name_size} bytes")
         name = stream.read_exactly(name_size + -(_HEADER + name_size) % 4, "a cpio name")
-        # `cpio` leaves the trailer's fields zero.
-        if name.rstrip(b"\0") != b"TRAILER!!!":
-            _set(header, _MTIME, epoch)
-            if stat.S_ISDIR(mode):
-                _set(header, _LINKS, 2)
+        # `cpio` leaves the trailer's time zero.
+        _set(header, _MTIME, 0 if name.rstrip(b"\0") == b"TRAILER!!!" else epoch)
+        if stat.S_ISDIR(mode):
+            _set(header, _LINKS, 2)
         yield bytes(header) + name
         yield from stream.pieces(size + -size % 4, "a cpio entry's content")
 

@@ -36,9 +36,13 @@ class Packing(StrEnum):
 
 def pack(path: Path, out: Path, packing: Packing) -> None:
     """Write the file packed: xz preset 0 with CRC64 in blocks of 8 MiB, or one zstd frame of level 3 with checksum."""
-    threads = max(1, min(len(os.sched_getaffinity(0)), _MOST_THREADS))
+    threads = min(_cores(), _MOST_THREADS)
     with open_file(path) as source, written(out) as file:
         (_pack_xz if packing is Packing.XZ else _pack_zstd)(source, file, threads)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _pack_zstd(source: Source, file: BinaryIO, threads: int) -> None:

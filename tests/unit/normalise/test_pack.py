@@ -1,0 +1,137 @@
+"""A packed image is the image, in one stream, and the same bytes on any number of cores."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import random
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import zstandard
+
+from ci.inspect.compression import Compression, expand
+from ci.inspect.context import Context
+from ci.inspect.source import open_file
+from ci.normalise import pack as packing
+from ci.normalise import xz
+from ci.normalise.__main__ import main
+from ci.normalise.pack import XZ_BLOCK
+from tests.unit.normalise.running import run_in_two_places
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMATS = ("xz", "zst")
+TOOL = {"xz": "xz", "zst": "zstd"}
+READER: dict[str, Compression] = {"xz": "xz", "zst": "zstd"}
+
+
+SIZE = (25 << 20) + 123
+
+
+def image(path: Path, *, sparse: bool = True) -> None:
+    """25 MiB, of which one and a half hold something, in the first, third and last of four blocks."""
+    chance = random.Random(7)
+    with path.open("wb") as file:
+        if not sparse:
+            file.write(bytes(SIZE))
+        for at, size in ((0, 1 << 18), ((17 << 20) + 5, 1 << 20), (25 << 20, 100)):
+            file.seek(at)
+            file.write(chance.randbytes(size))
+        file.truncate(SIZE)
+
+
+def pack(path: Path, form: str) -> Path:
+    out = path.with_name(f"out.{form}")
+    assert main(["pack", str(path), str(out), "--format", form]) == 0
+    return out
+
+
+def unpack(path: Path, form: str) -> bytes:
+    with open_file(path) as source:
+        return b"".join(expand(source, READER[form], Context()))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_one_core_and_all_give_one_file_from_holes_and_from_zeros(tmp_path: Path, form: str) -> None:
+    image(tmp_path / "a")
+    image(tmp_path / "b", sparse=False)
+    os.utime(tmp_path / "b", (1, 1))
+    assert (tmp_path / "a").stat().st_blocks < (tmp_path / "b").stat().st_blocks
+    run_in_two_places(*(["pack", f"{tmp_path}/{n}", f"{tmp_path}/out-{n}", f"--format={form}"] for n in "ab"))
+    packed = (tmp_path / "out-a").read_bytes()
+    assert packed == (tmp_path / "out-b").read_bytes()
+    assert unpack(tmp_path / "out-a", form) == (tmp_path / "a").read_bytes()
+    assert len(packed) < 2 << 20
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_the_number_of_threads_does_not_show(
+    tmp_path: Path, form: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image(tmp_path / "a")
+    # Many blocks, so that threads overtake one another.
+    monkeypatch.setattr(packing, "XZ_BLOCK", 64 << 10)
+    packed: list[bytes] = []
+    for cores in (1, threads):
+        monkeypatch.setattr(packing, "_cores", lambda cores=cores: cores)
+        packed.append(pack(tmp_path / "a", form).read_bytes())
+    assert packed[0] == packed[1]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("size", [0, 1, XZ_BLOCK - 1, XZ_BLOCK, XZ_BLOCK + 1])
+@pytest.mark.parametrize("byte", [b"\0", b"x"])
+def test_every_size_comes_back(tmp_path: Path, form: str, size: int, byte: bytes) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(byte * size)
+    assert unpack(pack(path, form), form) == byte * size
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_formats_own_tools_read_it(tmp_path: Path, form: str) -> None:
+    tool = shutil.which(TOOL[form])
+    if tool is None:
+        pytest.skip(f"needs {TOOL[form]}")
+    image(tmp_path / "a")
+    done = subprocess.run([tool, "-d", "-c", str(pack(tmp_path / "a", form))], stdout=subprocess.PIPE, check=True)
+    assert done.stdout == (tmp_path / "a").read_bytes()
+
+
+def test_a_reader_of_one_xz_stream_gets_all(tmp_path: Path) -> None:
+    image(tmp_path / "a")
+    reader = lzma.LZMADecompressor(format=lzma.FORMAT_XZ)
+    assert reader.decompress(pack(tmp_path / "a", "xz").read_bytes()) == (tmp_path / "a").read_bytes()
+    assert reader.eof
+    assert reader.unused_data == b""
+    assert reader.check == lzma.CHECK_CRC64
+
+
+def test_a_reader_of_one_zstd_frame_gets_all(tmp_path: Path) -> None:
+    image(tmp_path / "a")
+    packed = pack(tmp_path / "a", "zst").read_bytes()
+    parameters = zstandard.get_frame_parameters(packed)
+    assert (parameters.content_size, parameters.has_checksum) == (SIZE, True)
+    reader = zstandard.ZstdDecompressor().decompressobj()
+    assert reader.decompress(packed) == (tmp_path / "a").read_bytes()
+    assert reader.unused_data == b""
+
+
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 300])
+def test_an_xz_index_holds_any_number_of_blocks(count: int) -> None:
+    contents = [bytes([number % 256]) * (number + 1) for number in range(count)]
+    packed = b"".join(xz.stream(map(xz.block, contents)))
+    assert lzma.decompress(packed, format=lzma.FORMAT_XZ) == b"".join(contents)
+    assert len(packed) % 4 == 0
+
+
+def test_damage_to_a_block_is_found(tmp_path: Path) -> None:
+    image(tmp_path / "a")
+    packed = bytearray(pack(tmp_path / "a", "xz").read_bytes())
+    packed[len(packed) // 2] ^= 1
+    with pytest.raises(lzma.LZMAError):
+        lzma.decompress(bytes(packed))

@@ -66,9 +66,9 @@ def _base_initramfs(target: Path, scratch: Path) -> None:
     (modules / "modules.builtin.modinfo").write_bytes(
         b"builtin.license=GPL\0builtin.lab=" + noise(200_000, 2).hex().encode()
     )
-    (scratch / "root/blob").write_bytes(noise(20 * MIB, 3))
+    (scratch / "root/blob").write_bytes(noise(36 * MIB, 3))
     init = scratch / "init"
-    init.write_bytes(noise(20 * MIB, 4))
+    init.write_bytes(noise(34 * MIB, 4))
     init.chmod(0o755)
     rootfs = scratch / "rootfs.sqsh"
     subprocess.run(

@@ -26,7 +26,8 @@ BASE_MODULES: Final = (
     "drivers/net/ethernet/broadcom/bnx2.ko", "drivers/net/ethernet/broadcom/bnx2x/*",
     "drivers/net/ethernet/intel/ice/*", "drivers/net/ethernet/qlogic/qed*/*",
     "drivers/nvme/host/*", "drivers/ata/ahci.ko", "drivers/scsi/sd_mod.ko", "drivers/scsi/virtio_scsi.ko",
-    "drivers/md/dm-mod.ko", "net/bridge/*", "net/8021q/*", "net/netfilter/*", "lib/lru_cache.ko", "crypto/crc32c_generic.ko",
+    "drivers/md/dm-mod.ko", "net/bridge/*", "net/8021q/*", "net/netfilter/*",
+    "lib/lru_cache.ko", "crypto/crc32c_generic.ko",
 )  # fmt: skip
 
 EXTENSION_MODULES: Final = {

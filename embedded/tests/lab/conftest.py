@@ -76,4 +76,6 @@ def imager_root(registry: Registry, tmp_path_factory: pytest.TempPathFactory) ->
     root = tmp_path_factory.mktemp("imager")
     plain = registry.crane("export", f"{registry.address}/ghcr.io/siderolabs/imager:v1.13.6", "-")
     subprocess.run(["tar", "-x", "-C", root, "--numeric-owner"], input=plain, check=True)
+    (root / "dev").mkdir(exist_ok=True)
+    subprocess.run(["mknod", "-m", "666", root / "dev/null", "c", "1", "3"], check=True)
     return root

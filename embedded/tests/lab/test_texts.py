@@ -69,15 +69,17 @@ def test_services_wait_for_what_the_real_ones_wait_for() -> None:
         (
             NEW,
             (
-                "amd-ucode:20260622 amdgpu:20260622-v1.13.6 bnx2-bnx2x:20260622 intel-ice-firmware:20260622\n"
-                "i915:20260622-v1.13.6 intel-ucode:20260512 qlogic-firmware:20260622 drbd:9.3.2-v1.13.6 zfs:2.4.3-v1.13.6"
+                "amd-ucode:20260622 amdgpu:20260622-v1.13.6 bnx2-bnx2x:20260622\n"
+                "intel-ice-firmware:20260622 i915:20260622-v1.13.6 intel-ucode:20260512\n"
+                "qlogic-firmware:20260622 drbd:9.3.2-v1.13.6 zfs:2.4.3-v1.13.6"
             ),
         ),
         (
             OLD,
             (
-                "amd-ucode:20250917 amdgpu:20250917-v1.11.3 bnx2-bnx2x:20250917 intel-ice-firmware:20250917\n"
-                "i915:20250917-v1.11.3 intel-ucode:20250812 qlogic-firmware:20250917 drbd:9.2.14-v1.11.3 zfs:2.3.3-v1.11.3"
+                "amd-ucode:20250917 amdgpu:20250917-v1.11.3 bnx2-bnx2x:20250917\n"
+                "intel-ice-firmware:20250917 i915:20250917-v1.11.3 intel-ucode:20250812\n"
+                "qlogic-firmware:20250917 drbd:9.2.14-v1.11.3 zfs:2.3.3-v1.11.3"
             ),
         ),
     ],

@@ -41,7 +41,7 @@ class Context:
         self._entries += 1
         if self._entries > self.limits.entries:
             raise LimitExceededError(name, path[:80], f"more than {self.limits.entries} names in one file")
-        if len(path.encode("utf-8", "surrogateescape")) > self.limits.path:
+        if len(path.encode()) > self.limits.path:
             raise LimitExceededError(name, path[:80], f"a name of more than {self.limits.path} bytes")
         if path.startswith("/") or "\0" in path or ".." in path.split("/"):
             raise UnsafePathError(name, repr(path), "a name that leads out of the archive")

@@ -76,7 +76,7 @@ def _read_archive(stream: ByteStream, context: Context) -> Iterator[tuple[CpioHe
         inode, mode, uid, gid, links, mtime, size, _, _, _, _, name_size, _ = fields
         if not 0 < name_size <= context.limits.path:
             raise LimitExceededError(stream.name, place, f"a name of {name_size} bytes (limit {context.limits.path})")
-        name = stream.read_exactly(name_size, "a cpio name").rstrip(b"\0").decode("utf-8", "surrogateescape")
+        name = stream.read_exactly(name_size, "a cpio name").rstrip(b"\0").decode("utf-8", "backslashreplace")
         stream.skip(-(_HEADER + name_size) % 4, "a cpio header's padding")
         if name == _TRAILER:
             return

@@ -34,6 +34,11 @@ _TYPES: dict[int, EntryType] = {
 }
 
 
+def printable(name: str) -> str:
+    """Returns a file's name with the bytes that are no UTF-8 written out, as the other readers have them."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def folder_entries(root: Path, name: str, context: Context) -> Iterator[tuple[Entry, Path]]:
     """Yields everything below a folder in the order of the paths; links are not followed, files not read."""
     stack = [("", root)]
@@ -45,7 +50,8 @@ def folder_entries(root: Path, name: str, context: Context) -> Iterator[tuple[En
         with os.scandir(folder) as items:
             found = sorted(items, key=lambda item: item.name)
         for item in found:
-            path = f"{parent}/{item.name}" if parent else item.name
+            name_text = printable(item.name)
+            path = f"{parent}/{name_text}" if parent else name_text
             context.count_entry(name, path)
             status = item.stat(follow_symlinks=False)
             kind = _TYPES[stat.S_IFMT(status.st_mode)]
@@ -57,7 +63,7 @@ def folder_entries(root: Path, name: str, context: Context) -> Iterator[tuple[En
                 gid=status.st_gid,
                 mtime=int(status.st_mtime),
                 size=status.st_size if kind == "file" else 0,
-                target=str(Path(item.path).readlink()) if kind == "symlink" else None,
+                target=printable(str(Path(item.path).readlink())) if kind == "symlink" else None,
             )
             yield entry, Path(item.path)
             if kind == "directory":

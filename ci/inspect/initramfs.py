@@ -82,7 +82,7 @@ class _Reader:
         reader = ContentReader(header.path)
         target = None
         if header.type == "symlink":
-            target = self._text(header, content).decode("utf-8", "surrogateescape")
+            target = self._text(header, content).decode("utf-8", "backslashreplace")
         elif header.type == "file":
             self._file(header, watched(reader, content))
         found = reader.finish() if header.type == "file" else None

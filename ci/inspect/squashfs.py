@@ -188,7 +188,7 @@ class Squashfs:
             if size > self._context.limits.path:
                 raise LimitExceededError(self._source.name, place, f"a link of {size} bytes")
             raw, start, offset = self._read(start, offset, size)
-            extra = {"target": raw.decode("utf-8", "surrogateescape")}
+            extra = {"target": raw.decode("utf-8", "backslashreplace")}
         return _Inode(_TYPES[basic], mode & 0o7777, self._ids[uid], self._ids[gid], mtime, number, **extra)  # type: ignore[arg-type]
 
     def _file_inode(self, kind: int, start: int, offset: int, place: str) -> dict[str, object]:
@@ -222,7 +222,7 @@ class Squashfs:
                     raise self._corrupt(place, f"a name of {name_size + 1} bytes")
                 name, start, offset = self._read(start, offset, name_size + 1)
                 left -= 8 + len(name)
-                text = name.decode("utf-8", "surrogateescape")
+                text = name.decode("utf-8", "backslashreplace")
                 if "/" in text or text in (".", ".."):
                     raise self._corrupt(place, f"the name {text!r}")
                 yield text, block, at

@@ -6,7 +6,14 @@ import tarfile
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal, Self, cast
 
-from ci.inspect.errors import CorruptFileError, InspectError, LimitExceededError, UnsafePathError, UnsupportedFileError
+from ci.inspect.errors import (
+    CorruptFileError,
+    InspectError,
+    LimitExceededError,
+    TruncatedFileError,
+    UnsafePathError,
+    UnsupportedFileError,
+)
 from ci.inspect.limits import CHUNK, MIB
 from ci.inspect.source import ByteStream, Source, SourceFile
 
@@ -43,7 +50,15 @@ _EXTENDED_TYPES = (
 class _BoundedTarInfo(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        header = super().frombuf(buf, encoding, errors)
+        # The library takes a damaged header for the end of the archive.
+        if 0 < len(buf) < tarfile.BLOCKSIZE:
+            raise TruncatedFileError("tar", "", "the archive ends inside a header")
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if any(buf):
+                raise CorruptFileError("tar", "", f"a damaged header: {error}") from error
+            raise
         if header.size < 0 or (header.type in _EXTENDED_TYPES and header.size > _EXTENDED):
             raise LimitExceededError("tar", repr(header.name[:80]), f"a header that claims {header.size} bytes")
         return header
@@ -96,10 +111,15 @@ def stream_members(stream: ByteStream, context: Context) -> Iterator[tuple[Membe
 def list_members(source: Source, context: Context) -> Iterator[Member]:
     """Yields the members of an uncompressed tar that can be read anywhere."""
     file = cast("IO[bytes]", SourceFile(source, most=context.limits.metadata, at_once=4 * MIB))
-    for _, _, member in _members(source.name, file, "r:", context):
+    end = 0
+    for archive, _, member in _members(source.name, file, "r:", context):
+        end = archive.offset
         if member.type == "file" and member.offset + member.size > source.size:
             raise CorruptFileError(source.name, member.path, f"its {member.size} bytes run past the archive's end")
         yield member
+    # An archive ends with blocks of zeros; the library takes one that was cut between two members for complete.
+    if end >= source.size:
+        raise TruncatedFileError(source.name, f"byte {end}", "the archive's end is missing")
 
 
 def _members(
@@ -107,7 +127,9 @@ def _members(
 ) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, Member]]:
     place = "tar header"
     try:
-        with tarfile.TarFile.open(fileobj=file, mode=mode, tarinfo=_BoundedTarInfo) as archive:
+        with tarfile.TarFile.open(
+            fileobj=file, mode=mode, tarinfo=_BoundedTarInfo, errors="backslashreplace"
+        ) as archive:
             for info in archive:
                 # The library keeps all it saw: a list without a limit.
                 archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
@@ -115,10 +137,9 @@ def _members(
                 place = f"behind {member.path!r}"
                 if member.path:
                     yield archive, info, member
-    except LimitExceededError as error:
-        raise type(error)(name, error.place, error.reason) from error
-    except InspectError:
-        raise
+    except InspectError as error:
+        # Raised inside the library, without the file's name.
+        raise (type(error)(name, error.place or place, error.reason) if error.name == "tar" else error) from error
     except (tarfile.TarError, EOFError, ValueError, OverflowError, IndexError, UnicodeError) as error:
         raise CorruptFileError(name, place, f"no valid tar: {error}") from error
 

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ci.errors import CozystackTalosError
+from ci.inspect.extension import printable
 from ci.inspect.source import open_file
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def file_digests(inspection: Inspection, root: Path) -> dict[str, str]:
     known = {node.name: node.sha256 for node in inspection.contents if node.sha256}
     digests: dict[str, str] = {}
     for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
+        name = printable(path.relative_to(root).as_posix())
         if path.is_symlink() or not path.is_file():
             continue
         if name not in known:  # Inside an OCI layout, which is inspected as one.

@@ -89,14 +89,15 @@ def cpio(files: list[File], trailer: bool = True, mtime: int = 1700000000) -> by
 class _Metadata:
     """A squashfs metadata stream: 8 KiB blocks, each behind a two-byte header."""
 
-    def __init__(self, compression: str) -> None:
+    def __init__(self, compression: str, plain: bool = False) -> None:
         self.compression = compression
+        self.plain = plain
         self.blocks: list[bytes] = []
         self.current = b""
 
     def _pack(self, data: bytes) -> bytes:
         packed = block_compress(self.compression, data)
-        if len(packed) < len(data):
+        if len(packed) < len(data) and not self.plain:
             return struct.pack("<H", len(packed)) + packed
         return struct.pack("<H", len(data) | 0x8000) + data
 
@@ -124,8 +125,11 @@ def block_compress(compression: str, data: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(data)
 
 
-def squashfs(files: list[File], compression: str = "zstd", block_size: int = 4096, created: int = 1700000000) -> bytes:  # noqa: C901 (one format, one function)
-    """A squashfs 4.0 image: data blocks, fragments of their own, inodes, directories; missing parents are added."""
+def squashfs(  # noqa: C901 (one format, one function)
+    files: list[File], compression: str = "zstd", block_size: int = 4096, *, plain: bool = False
+) -> bytes:
+    """A squashfs 4.0 image: data, fragments, inodes, directories; parents are added, `plain` packs no metadata."""
+    created = 1700000000
     tree: dict[str, File] = {}
     for file in files:
         parts = file.path.rstrip("/").split("/")
@@ -134,7 +138,7 @@ def squashfs(files: list[File], compression: str = "zstd", block_size: int = 409
         tree[file.path.rstrip("/")] = file
     body = bytearray(96)
     fragments: list[tuple[int, int]] = []
-    inodes, directories = _Metadata(compression), _Metadata(compression)
+    inodes, directories = _Metadata(compression, plain), _Metadata(compression, plain)
     types = {0o040000: 1, 0o100000: 2, 0o120000: 3}
     numbers = {path: number for number, path in enumerate(sorted(tree), 2)}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+import traceback
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import dagger
 from dagger import function
 
-from ci.errors import EngineAnswerError
+from ci.errors import CozystackTalosError, EngineAnswerError, first
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,22 +31,18 @@ def fresh(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await method(*args, **kwargs)
-        except BaseExceptionGroup as group:
-            raise _answer(_first(group)) from None
-        except dagger.QueryError as error:
-            raise _answer(error) from None
+        except Exception as raised:
+            error = in_words(first(raised))
+            if not isinstance(error, CozystackTalosError):
+                traceback.print_exception(error)  # a mistake of this project, not of its user
+            raise error from None
 
-    return function(cache="never")(call)  # pyright: ignore[reportCallIssue]  # the SDK's overloads leave `cache` out
-
-
-def _first(error: BaseException) -> BaseException:
-    """Steps that ran at the same time fail as a group; the first error is the one that ended the others."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    public: Any = function  # its overloads leave `cache` out
+    return cast("Callable[P, Awaitable[R]]", public(cache="never")(call))
 
 
-def _answer(error: BaseException) -> BaseException:
+def in_words(error: BaseException) -> BaseException:
+    """Return what the engine answered as an error of this project, any other error as it is."""
     if isinstance(error, dagger.ExecError):
         output = [*error.stdout.splitlines(), *error.stderr.splitlines()][-_LAST_LINES:]
         command = " ".join(error.command)

@@ -6,7 +6,7 @@ Each is raised where the fact is known, with its whole message: what was given, 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,6 +75,13 @@ class BuildError(CozystackTalosError):
 
 class EngineAnswerError(CozystackTalosError):
     """The engine could not do a step; the message is what it, or the failed command, said."""
+
+
+def first(error: BaseException) -> BaseException:
+    """Return what is to be shown of steps that ran at the same time: the error which ended the others."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 def suggest(given: str, allowed: Iterable[str], *, most: int = 20) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from ci.errors import NotFoundInRegistryError, NotResolvedError
+from ci.errors import NotFoundInRegistryError, NotResolvedError, first
 from ci.plan import as_image
 
 if TYPE_CHECKING:
@@ -46,13 +46,5 @@ async def resolve_all(needs: Iterable[Need], resolver: Resolver) -> dict[str, Im
             for need in needs:
                 tasks.start_soon(resolve, need)
     except BaseExceptionGroup as group:
-        # One look-up that fails cancels the others; its error is the one to show.
-        raise _first(group) from None
+        raise first(group) from None
     return found
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error = group.exceptions[0]
-    if isinstance(error, BaseExceptionGroup):
-        return _first(cast("BaseExceptionGroup[BaseException]", error))
-    return error

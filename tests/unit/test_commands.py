@@ -1,0 +1,178 @@
+"""Command lines, whole; that the programs take them; and that a container has the modules which they need."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from ci import commands
+from ci.arch import Arch
+from ci.normalise import __main__ as normalise
+from ci.outputs import Compression
+from ci.verify import __main__ as verify
+
+TOP = Path(__file__).parents[2]
+
+
+def test_pip_installs_what_a_file_names_in_the_versions_of_another() -> None:
+    assert commands.pip_install("/etc/wanted.txt", "/etc/versions.txt") == [
+        "python", "-m", "pip", "install", "--quiet", "--break-system-packages",
+        "--requirement", "/etc/wanted.txt", "--constraint", "/etc/versions.txt",
+    ]  # fmt: skip
+
+
+def test_pytest_runs_a_folder() -> None:
+    assert commands.pytest("tests/unit") == [
+        "python",
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--quiet",
+        "tests/unit",
+    ]
+
+
+def test_tar_leaves_nothing_to_chance() -> None:
+    assert commands.tar("/image", "/out/spin.tar", 1787125936) == [
+        "tar", "--create", "--file=/out/spin.tar", "--directory=/image", "--sort=name", "--format=gnu",
+        "--numeric-owner", "--owner=0", "--group=0", "--mtime=@1787125936", ".",
+    ]  # fmt: skip
+
+
+def test_the_checkout_is_described() -> None:
+    assert commands.describe_commit("/checkout") == ["python", "-m", "ci.commit", "/checkout"]
+
+
+def test_extensions_are_checked_in_one_call() -> None:
+    assert commands.check_extensions(["/in/a.tar", "/in/b.tar"], "v1.13.6", Arch.ARM64) == [
+        "python", "-m", "ci.verify", "extensions", "--talos", "v1.13.6", "--arch", "arm64", "/in/a.tar", "/in/b.tar",
+    ]  # fmt: skip
+
+
+def test_assets_are_sealed_with_expectation_and_plan() -> None:
+    assert commands.seal("/assets", "/in/expected.json", "/in/plan.json") == [
+        "python", "-m", "ci.verify", "seal",
+        "--assets", "/assets", "--expect", "/in/expected.json", "--plan", "/in/plan.json",
+    ]  # fmt: skip
+
+
+def test_an_initramfs_gets_its_times() -> None:
+    assert commands.normalise_initramfs("/in/a", "/out/a", 7) == [
+        "python", "-m", "ci.normalise", "initramfs", "/in/a", "/out/a", "--epoch", "7",
+    ]  # fmt: skip
+
+
+def test_an_installer_gets_its_times() -> None:
+    assert commands.normalise_installer("/in/a.tar", "/out/a.tar", 7) == [
+        "python", "-m", "ci.normalise", "installer", "/in/a.tar", "/out/a.tar", "--epoch", "7",
+    ]  # fmt: skip
+
+
+def test_the_base_installer_is_unpacked_for_an_architecture() -> None:
+    assert commands.unpack_base_installer("/in/base.tar", "/out/base", Arch.AMD64) == [
+        "python", "-m", "ci.normalise", "base-installer", "/in/base.tar", "/out/base", "--arch", "amd64",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("compression", "word"), [(Compression.XZ, "xz"), (Compression.ZSTD, "zst")])
+def test_a_disk_image_is_packed(compression: Compression, word: str) -> None:
+    assert commands.pack("/in/metal.raw", "/out/metal.raw.x", compression) == [
+        "python", "-m", "ci.normalise", "pack", "/in/metal.raw", "/out/metal.raw.x", "--format", word,
+    ]  # fmt: skip
+
+
+OF_OURS = (
+    commands.check_extensions(["/no/a.tar"], "v1.13.6", Arch.ARM64),
+    commands.seal("/no/assets", "/no/expected.json", "/no/plan.json"),
+    commands.normalise_initramfs("/no/a", "/no/b", 7),
+    commands.normalise_installer("/no/a", "/no/b", 7),
+    commands.unpack_base_installer("/no/a", "/no/b", Arch.ARM64),
+    commands.pack("/no/a", "/no/b", Compression.ZSTD),
+)
+
+
+@pytest.mark.parametrize("command", OF_OURS, ids=lambda command: " ".join(command[2:4]))
+def test_the_programs_take_their_command_lines(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, program, *arguments = command
+    # A flag that does not exist would be argparse's exit; these complain of the file that is not there.
+    assert {"ci.verify": verify.main, "ci.normalise": normalise.main}[program](arguments) in (1, 2)
+    said = capsys.readouterr()
+    assert "/no/" in said.err + said.out
+
+
+def test_gnu_tar_writes_the_same_bytes_for_the_same_files(tmp_path: Path) -> None:
+    for name, order in (("one", "ab"), ("two", "ba")):
+        folder = tmp_path / name / "rootfs"
+        folder.mkdir(parents=True)
+        for file in order:
+            (folder / file).write_text(file)
+    tars = [tmp_path / f"{name}.tar" for name in ("one", "two")]
+    for tar in tars:
+        subprocess.run(commands.tar(str(tmp_path / tar.stem), str(tar), 7), check=True)
+    assert tars[0].read_bytes() == tars[1].read_bytes()
+    with tarfile.open(tars[0]) as read:
+        found = {member.name: (member.uid, member.gid, member.mtime) for member in read}
+    assert found == dict.fromkeys([".", "./rootfs", "./rootfs/a", "./rootfs/b"], (0, 0, 7))
+
+
+def imported(module: str) -> set[Path]:
+    """The files of `ci` that a module needs when it runs, those imported inside functions included."""
+    found: set[Path] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        for path in (TOP / Path(*name.split(".")) / "__init__.py", TOP / Path(*name.split(".")).with_suffix(".py")):
+            if path.is_file() and path not in found:
+                found.add(path)
+                todo += _names(ast.parse(path.read_text()))
+        parent = name.rpartition(".")[0]
+        todo += [parent] if parent else []
+    return found
+
+
+def _names(tree: ast.AST) -> list[str]:
+    if isinstance(tree, ast.If) and isinstance(tree.test, ast.Name) and tree.test.id == "TYPE_CHECKING":
+        return []
+    if isinstance(tree, ast.Import):
+        return [alias.name for alias in tree.names]
+    if isinstance(tree, ast.ImportFrom):
+        assert tree.module
+        return [tree.module, *(f"{tree.module}.{alias.name}" for alias in tree.names)]
+    return [name for child in ast.iter_child_nodes(tree) for name in _names(child)]
+
+
+@pytest.mark.parametrize("module", commands.NEEDED)
+def test_a_container_has_what_a_command_imports_and_nothing_else(module: str) -> None:
+    package = TOP / Path(*module.split("."))
+    needed = imported(f"{module}.__main__" if package.is_dir() else module)
+    tops = {path.relative_to(TOP / "ci").parts[0] for path in needed}
+    assert tops == set(commands.NEEDED[module])
+
+
+@pytest.mark.parametrize("module", commands.NEEDED)
+def test_a_command_starts_with_only_what_it_needs_and_without_the_sdk(module: str, tmp_path: Path) -> None:
+    (tmp_path / "ci").mkdir()
+    for name in commands.NEEDED[module]:
+        source = TOP / "ci" / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / "ci" / name)
+    script = f"""
+import runpy, sys
+sys.modules["dagger"] = None
+sys.path.insert(0, {str(tmp_path)!r})
+sys.argv = ["x", "--help"]
+try:
+    runpy.run_module({module!r}, run_name="__main__")
+except SystemExit:
+    pass
+ours = [module for name, module in sys.modules.items() if name.split(".")[0] == "ci"]
+print("from", {{module.__file__.split("/ci/")[0] for module in ours}})
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout.splitlines()[-1] == f"from { ({str(tmp_path)}) }"

@@ -39,9 +39,9 @@ def build_inputs(lab: Path, *, boot_files: dict[str, Path]) -> Inputs:
     """Writes everything below a folder; `boot_files` are systemd's stub and boot loader by their name there."""
     install = lab / "usr-install"
     arm64 = install / "arm64"
-    arm64.mkdir(parents=True)
     for name, source in boot_files.items():
-        shutil.copyfile(source, arm64 / name)
+        (install / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, install / name)
     (arm64 / "vmlinuz").write_bytes(kernel_image())
     _base_initramfs(arm64 / "initramfs.xz", lab / "base")
     for name, files in _extensions().items():

@@ -92,6 +92,13 @@ def cpio_entries(data: bytes) -> tuple[list[Entry], int]:
         entries.append(Entry(name, mode, uid, gid, nlink, mtime, ino, data[body : body + size]))
 
 
+def appended(initramfs: Path) -> dict[str, bytes]:
+    """Returns the entries of an initramfs's second frame by name, in their order."""
+    data = initramfs.read_bytes()
+    entries, _ = cpio_entries(unzstd(data[zstd_frames(data)[1].offset :]))
+    return {entry.name: entry.data for entry in entries}
+
+
 @dataclass(frozen=True)
 class PeFile:
     """A PE file's machine, build time and sections; a section's data is cut to its virtual size."""

@@ -117,8 +117,9 @@ class RootRunner:
         shutil.rmtree(self.lab, ignore_errors=True)
 
     def boot_files(self) -> dict[str, Path]:
-        """Returns systemd's stub and boot loader for arm64 as they lie in the root."""
-        return {name: self._root / "usr/install/arm64" / name for name in ("systemd-stub.efi", "systemd-boot.efi")}
+        """Returns systemd's stubs and boot loaders as they lie in the root, by their name below /usr/install."""
+        names = [f"{arch}/systemd-{kind}.efi" for arch in ("arm64", "amd64") for kind in ("stub", "boot")]
+        return {name: self._root / "usr/install" / name for name in names}
 
     def run(
         self,

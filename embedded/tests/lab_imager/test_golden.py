@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from embedded.tests.lab_imager.conftest import golden
-from embedded.tests.lab_imager.readers import Entry, cpio_entries, read_pe, size_class, unzstd, zstd_frames
+from embedded.tests.lab_imager.readers import Entry, appended, cpio_entries, read_pe, size_class, unzstd, zstd_frames
 from embedded.tests.lab_imager.runners import NOBODY, as_lab_path
 
 if TYPE_CHECKING:
@@ -154,9 +154,7 @@ def _entry_record(frame: int, entry: Entry) -> dict[str, Any]:
 
 def test_extensions_without_anything_left_are_the_same_empty_shell(goldens: Goldens) -> None:
     record, result = goldens.run("v1.13.6", "initramfs")
-    data = result.file.read_bytes()
-    frame = zstd_frames(data)[1]
-    entries = {entry.name: entry.data for entry in cpio_entries(unzstd(data[frame.offset :]))[0]}
+    entries = appended(result.file)
     shells = {name: sqsh for name, sqsh in record["sqsh"].items() if sqsh["size"] == 4096}
     assert list(shells) == ["1:3.sqsh", "1:4.sqsh", "1:5.sqsh"]
     assert len({sqsh["sha256"] for sqsh in shells.values()}) == 1
@@ -167,9 +165,7 @@ def test_extensions_without_anything_left_are_the_same_empty_shell(goldens: Gold
 @pytest.mark.parametrize("version", VERSIONS)
 def test_modules_dep_joins_the_bases_modules_and_the_extensions(goldens: Goldens, version: str, tmp_path: Path) -> None:
     _, result = goldens.run(version, "initramfs")
-    data = result.file.read_bytes()
-    frame = zstd_frames(data)[1]
-    entries = {entry.name: entry.data for entry in cpio_entries(unzstd(data[frame.offset :]))[0]}
+    entries = appended(result.file)
     squashfs = goldens.root.lab / "out/modules.dep.sqsh"
     squashfs.write_bytes(entries["modules.dep.sqsh"])
     folder = "usr/lib/modules/6.1.0-50-arm64"

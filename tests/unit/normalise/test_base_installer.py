@@ -121,7 +121,7 @@ NESTED = "application/vnd.oci.image.index.v1+json"
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"no tar at all" * 100, "no valid tar"),
+        (b"no tar at all" * 100, "tar header"),
         (samples.tar([File("manifest.json", b"[]")]), "no index.json: not an OCI image tarball"),
         (as_the_engine(layout(), manifests=[]), "exactly one image manifest, it names nothing"),
         (as_the_engine(layout(), **descriptor(mediaType=NESTED)), f"it names {NESTED}"),

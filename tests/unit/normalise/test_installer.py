@@ -137,8 +137,8 @@ def archive_of(manifest: object, *more: File) -> bytes:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"no tar at all" * 100, "no valid tar"),
-        (samples.gz(build("2026-11-23T04:18:53Z")), "no valid tar"),
+        (b"no tar at all" * 100, "tar header"),
+        (samples.gz(build("2026-11-23T04:18:53Z")), "tar header"),
         (samples.tar([File("index.json", b"{}")]), "no manifest.json: not a docker archive"),
         (archive_of([]), "has to describe exactly one image, it describes 0"),
         (archive_of([{"Config": NAME}] * 2, File(NAME, CONFIG)), "it describes 2"),

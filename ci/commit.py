@@ -1,7 +1,7 @@
 """Which commit a checkout is at, and when that was made: `python -m ci.commit FOLDER` prints it as JSON.
 
-Reads the repository itself (dulwich), so that no git program is needed where it runs. A folder that is no repository,
-or has not the commit's object, prints an empty object: then the date has to come from elsewhere.
+Reads the repository itself (dulwich), so that no git program is needed where it runs. What the folder does not tell is
+left out: all where it is no repository, the date where the commit's object is not in it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from dulwich.errors import NotGitRepository
-from dulwich.objects import Commit
+from dulwich.errors import FileFormatException, NotGitRepository
+from dulwich.objects import Commit, valid_hexsha
 from dulwich.repo import Repo
 
 
@@ -19,15 +19,16 @@ def describe(folder: Path) -> dict[str, str | int]:
     """Return `commit` (40 hexadecimal digits) and `date` (seconds since 1970), as far as the folder tells them."""
     try:
         repository = Repo(str(folder))
-    except NotGitRepository:
+        commit = repository.head()
+    except (NotGitRepository, FileFormatException, KeyError, ValueError, OSError):
+        return {}
+    if not valid_hexsha(commit):
         return {}
     try:
-        head = repository.head()
-        found = repository[head]
-    except (KeyError, ValueError, OSError):
-        return {}
-    date = {"date": found.commit_time} if isinstance(found, Commit) else {}
-    return {"commit": head.decode(), **date}
+        found = repository[commit]
+    except Exception:
+        return {"commit": commit.decode()}  # the object is elsewhere, or broken in one of many ways
+    return {"commit": commit.decode(), **({"date": found.commit_time} if isinstance(found, Commit) else {})}
 
 
 def main(arguments: list[str]) -> int:

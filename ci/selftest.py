@@ -20,7 +20,7 @@ _MARKS = {"pass": "PASS", "fail": "FAIL", "skip": "SKIP"}
 async def unit_tests(source: dagger.Directory) -> str:
     """Run the unit tests of a checkout and return what they print; raises `BuildError` with it when one fails."""
     run = (
-        python(extra="dev")
+        python(extra="test")
         .with_directory(SOURCE, source)
         .with_workdir(SOURCE)
         .with_exec(

@@ -109,12 +109,17 @@ def _key(parent: Inspection, node: Inspection) -> str:
 
 
 def _compare(place: str, before: _Values, after: _Values) -> Iterator[Change]:
-    for what in dict.fromkeys([*before, *after]):
+    for what in sorted(dict.fromkeys([*before, *after]), key=_rank):
         old, new = before.get(what), after.get(what)
         if old == new:
             continue
         kind = "added" if old is None else "removed" if new is None else "changed"
         yield Change(place=place, kind=kind, what=what, before=old, after=new)
+
+
+def _rank(what: str) -> int:
+    """Versions and settings first, files then, the size last."""
+    return 2 if what == "size" else 1 if what.startswith("file ") else 0
 
 
 def _values(node: Inspection) -> _Values:  # noqa: C901 (one short case for each kind)

@@ -66,7 +66,7 @@ class InitramfsFacts(Facts):
     kind: Literal["initramfs"] = "initramfs"
     frames: tuple[FrameFacts, ...]
     #: `extensions.yaml`; `None` where there is no such file.
-    layers: tuple[LayerFacts, ...] | None
+    layers: tuple[LayerFacts, ...] | None = None
 
 
 class SquashfsFacts(Facts):
@@ -90,7 +90,7 @@ class KernelFacts(Facts):
     #: Whether firmware can start it.
     efi: bool
     #: The release, as `uname -r` says it; `None` where the banner was not found.
-    version: str | None
+    version: str | None = None
 
 
 class SectionFacts(Facts):
@@ -118,14 +118,14 @@ class UkiFacts(Facts):
     kind: Literal["uki"] = "uki"
     machine: str
     sections: tuple[SectionFacts, ...]
-    cmdline: str | None
-    uname: str | None
+    cmdline: str | None = None
+    uname: str | None = None
     #: Fields of the `.osrel` section.
     osrel: dict[str, str]
     #: Command lines of further profiles, in order.
     more_cmdlines: tuple[str, ...] = ()
-    kernel_sha256: str | None
-    initramfs_sha256: str | None
+    kernel_sha256: str | None = None
+    initramfs_sha256: str | None = None
 
 
 class ImageLayer(Facts):
@@ -149,7 +149,7 @@ class ImageFacts(Facts):
     tags: tuple[str, ...]
     architecture: str
     os: str
-    created: str | None
+    created: str | None = None
     labels: dict[str, str]
     env: tuple[str, ...]
     entrypoint: tuple[str, ...]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 #: Where firmware looks for a boot loader on media that it does not know (UEFI specification, section 3.5.1.1).
 _REMOVABLE = {"arm64": "efi/boot/bootaa64.efi", "amd64": "efi/boot/bootx64.efi"}
 _UKI_SECTIONS = (".linux", ".initrd", ".cmdline", ".osrel", ".uname")
+_EMBEDDED = {".linux": "kernel", ".initrd": "initramfs"}
 _VERSION_LABEL = "alpha.talos.dev/version"
 
 
@@ -78,6 +79,11 @@ def uki_sections(assets: Assets, _: Expectation) -> Verdict:
         names = {section.name for section in uki.facts.sections if section.size}
         if missing := [name for name in _UKI_SECTIONS if name not in names]:
             verdict.problems.append(f"{uki.path} lacks {', '.join(missing)}")
+        verdict.problems += [
+            f"{uki.path}:{node.name} is a {node.kind}, no {_EMBEDDED[node.name]}"
+            for node in uki.node.contents
+            if node.kind != _EMBEDDED.get(node.name, node.kind)
+        ]
         verdict.evidence.append(f"{uki.path}: {' '.join(section.name for section in uki.facts.sections)}")
     return verdict
 
@@ -266,10 +272,18 @@ def media_bootable(assets: Assets, expectation: Expectation) -> Verdict:
         names = {entry.path.lower(): entry.path for entry in entries if entry.type == "file"}
         if not any(name.startswith(wanted) for name in names):
             verdict.problems.append(f"{medium.path} has no boot loader at /{wanted}")
-        if not any(node.kind == "uki" for node in medium.node.contents):
+        has_uki = any(node.kind == "uki" for node in medium.node.contents)
+        if not has_uki and not _starts_with_grub(facts):
             verdict.problems.append(f"{medium.path} holds no unified kernel image")
         verdict.evidence.append(f"{medium.path}: {', '.join(names.values())}")
     return verdict
+
+
+def _starts_with_grub(facts: IsoFacts | DiskFacts) -> bool:
+    """Whether kernel and initramfs lie where GRUB finds them; the partition of disks is XFS, which is not read."""
+    if isinstance(facts, IsoFacts):
+        return any(entry.path.lower() == "boot/vmlinuz" for entry in facts.entries)
+    return any(partition.name == "BOOT" for partition in facts.partitions)
 
 
 def disk_partitions(assets: Assets, _: Expectation) -> Verdict:

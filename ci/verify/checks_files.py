@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 def readable(assets: Assets, _: Expectation) -> Verdict:
     """`files.readable`."""
-    found = assets.of(UnreadableFacts)
+    count = sum(name not in UNLISTED for name in assets.files)
     return Verdict(
-        problems=[node.facts.error for node in found], evidence=[f"{len(assets.files)} files were read to the end"]
+        problems=[node.facts.error for node in assets.of(UnreadableFacts)],
+        evidence=[f"{count} files were read to the end"],
     )
 
 

@@ -50,7 +50,9 @@ def satisfies(constraint: str, version: str) -> bool:
     actual = parse_version(version)
     if not constraint.strip():
         return True
-    return any(_all(part, actual, constraint) for part in constraint.split("||"))
+    # All parts are read before any counts: a senseless one is an error also behind one that is met.
+    met = [_all(part, actual, constraint) for part in constraint.split("||")]
+    return any(met)
 
 
 def _all(conditions: str, actual: Version, constraint: str) -> bool:

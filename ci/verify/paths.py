@@ -46,8 +46,9 @@ _ADDED: tuple[tuple[tuple[int, int, int], tuple[str, ...]], ...] = (
     ),
 )
 
-#: Firmware runs on devices, whose processors are not the machine's: what lies here may be ELF of anything.
-FIRMWARE = ("usr/lib/firmware/", "lib/firmware/")
+#: What may be ELF of any machine: firmware, which runs on the processors of devices, and the modules of GRUB, which
+#: run before the system does (an amd64 installer brings those for i386 BIOSes).
+ANY_MACHINE = ("usr/lib/firmware/", "lib/firmware/", "usr/lib/grub/", "usr/share/grub/", "boot/grub/")
 
 #: Programs for the kernel's own virtual machine, the same on every machine.
 PORTABLE_MACHINES = ("0x00f7",)
@@ -80,12 +81,12 @@ def mode_problems(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def foreign_programs(entries: Iterable[Entry], arch: str) -> Iterator[str]:
-    """Yields the ELF files that are not the machine's, firmware apart."""
+    """Yields the ELF files that are not the machine's, firmware and GRUB's modules apart."""
     for entry in entries:
         if (
             entry.machine is not None
             and entry.machine not in (arch, *PORTABLE_MACHINES)
-            and not entry.path.startswith(FIRMWARE)
+            and not entry.path.startswith(ANY_MACHINE)
         ):
             yield f"/{entry.path} is an ELF file for {entry.machine}, {arch} is wanted"
 

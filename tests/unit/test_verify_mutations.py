@@ -204,6 +204,11 @@ def uki_without_os_release(spec: Spec) -> Spec:
     return replace(spec, uki=samples.pe("arm64", sections), installer=b"")
 
 
+def uki_with_something_else_as_initramfs(spec: Spec) -> Spec:
+    spec = finished(spec)
+    return replace(spec, uki=samples.uki(spec.kernel, bytes(range(256)) * 4), installer=b"")
+
+
 def uki_without_a_planned_argument(spec: Spec) -> Spec:
     spec = finished(spec)
     line = samples.CMDLINE.replace(" init_on_alloc=1", "")
@@ -316,6 +321,7 @@ BUILT_WRONG: list[tuple[Callable[[Spec], Spec], str, str]] = [
     (uki_of_another_talos, "uki.version", "uki/metal-arm64-uki.efi is Talos v1.13.5, v1.13.6 is wanted"),
     (uki_that_names_another_kernel, "uki.release", "names the kernel 6.12.52-talos, inside is 6.18.38-talos"),
     (uki_without_os_release, "uki.sections", "uki/metal-arm64-uki.efi lacks .osrel"),
+    (uki_with_something_else_as_initramfs, "uki.sections", "metal-arm64-uki.efi:.initrd is a data, no initramfs"),
     (uki_without_a_planned_argument, "cmdline.arguments", "uki/metal-arm64-uki.efi:.cmdline lacks init_on_alloc=1"),
     (uki_without_a_platform, "cmdline.arguments", "has no talos.platform="),
     (boot_loader_of_amd64, "boot-loader.machine", "systemd-boot.efi is for amd64, arm64 is wanted"),

@@ -13,6 +13,7 @@ import uuid
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import pycdlib
 import yaml
@@ -417,6 +418,11 @@ def installer(
 
 
 def iso(files: list[File]) -> bytes:
+    with mock.patch("time.time", return_value=1700000000.0):
+        return _iso(files)
+
+
+def _iso(files: list[File]) -> bytes:
     image: Any = pycdlib.PyCdlib()
     image.new(interchange_level=3, rock_ridge="1.09", vol_ident="TALOS_V1_13_6")
     names: dict[str, str] = {"": ""}

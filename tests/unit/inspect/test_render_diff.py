@@ -1,0 +1,156 @@
+"""Inspections as text and documents, what changed between two, and the command line of `ci.inspect`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from ci.inspect import Inspection, inspect_path
+from ci.inspect.__main__ import main
+from ci.inspect.diff import Difference, diff, render_diff
+from ci.inspect.render import render, size_text
+from tests.unit.inspect import samples
+from tests.unit.inspect.samples import File
+from tests.unit.verify_assets import Spec, build, drbd, good, spin, tailscale
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1024, "1.0 KiB"),
+        (1_500_000, "1.4 MiB"),
+        (5 << 30, "5.0 GiB"),
+        (5 << 34, "80.0 GiB"),
+    ],
+)
+def test_sizes_have_few_digits(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+def test_text_shows_what_is_inside_what(tmp_path: Path) -> None:
+    build(tmp_path / "a", good())
+    text = render(inspect_path(tmp_path / "a"), "text")
+    for line in (
+        "boot/vmlinuz: kernel",
+        "arm64-image for arm64, EFI, release 6.18.38-talos",
+        "0.sqsh = spin v0.21.0, for Talos >= v1.0.0",
+        "entrypoint /bin/installer",
+        "the same bytes as boot/initramfs.xz",
+        "volume TALOS_V1_13_6",
+        "partition 2 META: linux, 1.0 MiB",
+        "command line: talos.platform=metal",
+    ):
+        assert line in text
+
+
+def test_text_writes_control_characters_out(tmp_path: Path) -> None:
+    archive = samples.cpio([File("usr/lib/firmware/\x1b[31mred\x07")])
+    (tmp_path / "file").write_bytes(archive)
+    text = render(inspect_path(tmp_path / "file"), "text")
+    assert "\\x1b[31mred\\x07" in text
+    assert "\x1b" not in text
+
+
+def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(samples.zstd(samples.cpio([File("init", samples.elf())])))
+    found = inspect_path(tmp_path / "file")
+    document = json.loads(render(found, "json"))
+    assert yaml.safe_load(render(found, "yaml")) == document
+    assert Inspection.model_validate(document) == found
+
+
+def difference(tmp_path: Path, before: Spec, after: Spec) -> Difference:
+    build(tmp_path / "before", before)
+    build(tmp_path / "after", after)
+    return diff(inspect_path(tmp_path / "before"), inspect_path(tmp_path / "after"))
+
+
+def test_equal_assets_have_no_difference(tmp_path: Path) -> None:
+    found = difference(tmp_path, good(), good())
+    assert not found.changed
+    assert render_diff(found, "text").endswith("no difference\n")
+
+
+def test_new_versions_and_extensions_are_told_by_name(tmp_path: Path) -> None:
+    newer = replace(good(), extensions=[tailscale(), replace(spin(), version="v0.22.0"), drbd()])
+    text = render_diff(difference(tmp_path, good(), newer), "text")
+    part = text.partition("@@ boot/initramfs.xz\n")[2].partition("@@")[0]
+    assert part.splitlines()[:2] == ["! extension spin: v0.21.0 -> v0.22.0", "+ extension tailscale: 1.94.1"]
+    assert "@@ boot/initramfs.xz:tailscale\n+ squashfs: " in text
+    # The images moved up by one place in the list: that is no change of their content.
+    assert "@@ boot/initramfs.xz:drbd" not in text
+
+
+def test_files_that_came_went_or_changed_inside_an_extension_are_told(tmp_path: Path) -> None:
+    files = [File("usr/local/bin/containerd-shim-spin-v2", samples.elf("arm64", b"new"), 0o755), File("usr/local/n")]
+    found = difference(tmp_path, good(), replace(good(), extensions=[replace(spin(), files=files), drbd()]))
+    changes = {change.what: change.kind for change in found.changes if change.place == "boot/initramfs.xz:spin"}
+    assert changes["file usr/local/bin/containerd-shim-spin-v2"] == "changed"
+    assert changes["file usr/local/n"] == "added"
+    assert changes["file etc/cri/conf.d/10-spin.part"] == "removed"
+
+
+def test_kernel_talos_version_and_command_line_are_told(tmp_path: Path) -> None:
+    old, new = samples.kernel("6.12.52-talos"), samples.kernel("6.18.38-talos")
+    line = samples.CMDLINE.replace("pti=on", "quiet")
+    (tmp_path / "old.efi").write_bytes(samples.uki(old, samples.zstd(samples.cpio([])), talos="v1.11.3"))
+    (tmp_path / "new.efi").write_bytes(samples.uki(new, samples.zstd(samples.cpio([])), cmdline=line))
+    found = diff(inspect_path(tmp_path / "old.efi"), inspect_path(tmp_path / "new.efi"))
+    changes = {(change.place, change.what): (change.before, change.after) for change in found.changes}
+    assert changes["", "Talos version"] == ("v1.11.3", "v1.13.6")
+    assert changes["", "argument pti"] == ("on", None)
+    assert changes["", "argument quiet"] == (None, "")
+    assert changes[".linux", "version"] == ("6.12.52-talos", "6.18.38-talos")
+
+
+def test_an_output_that_no_longer_embeds_the_same_initramfs_is_told(tmp_path: Path) -> None:
+    other = samples.zstd(samples.cpio([File("init", samples.elf("arm64", bytes(range(256)) * 8))]))
+    found = difference(tmp_path, good(), replace(good(), uki_initramfs=other))
+    assert any(change.place.endswith(":.initrd") and change.what == "content" for change in found.changes)
+
+
+def test_bytes_that_differ_in_nothing_that_is_compared_are_told(tmp_path: Path) -> None:
+    for name, mtime in (("before", 1), ("after", 2)):
+        (tmp_path / name).write_bytes(samples.cpio([File("init", samples.elf())], mtime=mtime))
+    found = diff(inspect_path(tmp_path / "before"), inspect_path(tmp_path / "after"))
+    assert [(change.what, change.kind) for change in found.changes] == [("content", "changed")]
+
+
+def test_another_kind_is_told(tmp_path: Path) -> None:
+    (tmp_path / "before").write_bytes(samples.elf())
+    (tmp_path / "after").write_bytes(samples.kernel())
+    found = diff(inspect_path(tmp_path / "before"), inspect_path(tmp_path / "after"))
+    assert ("kind", "elf", "kernel") in {(change.what, change.before, change.after) for change in found.changes}
+
+
+def test_command_line_shows_files_and_fails_on_a_bad_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kernel").write_bytes(samples.kernel())
+    (tmp_path / "bad").write_bytes(samples.zstd(samples.cpio([]))[:-1])
+    assert main([str(tmp_path / "kernel")]) == 0
+    assert "arm64-image for arm64" in capsys.readouterr().out
+    assert main([str(tmp_path / "kernel"), str(tmp_path / "bad"), str(tmp_path / "gone")]) == 1
+    captured = capsys.readouterr()
+    assert "arm64-image for arm64" in captured.out
+    assert [line.partition(": ")[0] for line in captured.err.splitlines()] == ["error", "error"]
+
+
+def test_command_line_compares_and_fails_on_change_if_asked(tmp_path: Path) -> None:
+    (tmp_path / "before").write_bytes(samples.kernel("6.1.0"))
+    (tmp_path / "after").write_bytes(samples.kernel("6.2.0"))
+    paths, out = [str(tmp_path / "before"), str(tmp_path / "after")], tmp_path / "out"
+    assert main(["--diff", *paths, "--output", str(out)]) == 0
+    assert "! version: 6.1.0 -> 6.2.0" in out.read_text()
+    assert main(["--diff", *paths, "--fail-on-change", "--format", "json", "--output", str(out)]) == 1
+    assert json.loads(out.read_text())["changes"][0]["what"] == "version"
+    assert main(["--diff", paths[0], paths[0], "--fail-on-change", "--output", str(out)]) == 0
+    with pytest.raises(SystemExit):
+        main(["--diff", paths[0]])

@@ -1,0 +1,339 @@
+"""Constraints, paths, checksums, the report, the checks before use and the command line of `ci.verify`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ci.inspect.models import Entry
+from ci.verify import (
+    Expectation,
+    ExpectedExtension,
+    VerifyError,
+    check_extensions,
+    parse_expectation,
+    render_result,
+    verify,
+)
+from ci.verify.__main__ import main
+from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, ChecksumsError, parse_checksums
+from ci.verify.compatibility import ConstraintError, parse_version, satisfies
+from ci.verify.paths import allowed_paths, foreign_programs
+from ci.verify.report import STAND_IN_LINE
+from tests.unit.inspect import samples
+from tests.unit.inspect.samples import File
+from tests.unit.verify_assets import build, expectation_of, files_of, good, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("constraint", "version", "met"),
+    [
+        ("", "v1.13.6", True),
+        (">= v1.0.0", "v1.13.6", True),
+        (">= v1.13.6", "v1.13.6", True),
+        ("> v1.13.6", "v1.13.6", False),
+        (">=v1.14.0", "v1.13.6", False),
+        ("< v1.13.0", "v1.13.6", False),
+        (">= v1.10.0 < v1.13.0", "v1.11.3", True),
+        (">= v1.10.0 < v1.13.0", "v1.13.0", False),
+        ("< 1.10.0 || >= 1.13.0", "v1.13.6", True),
+        ("< 1.10.0 || >= 1.13.0", "v1.11.3", False),
+        ("= v1.13.6", "1.13.6", True),
+        ("==1.13.6", "1.13.6", True),
+        ("1.13.6", "1.13.6", True),
+        ("!= v1.13.6", "v1.13.6", False),
+        ("!1.13.5", "v1.13.6", True),
+        # Talos compares without its own pre-release.
+        (">= v1.14.0", "v1.14.0-rc.1", True),
+        # 1.9 is less than 1.13 although the text is not.
+        (">= v1.9.0", "v1.13.6", True),
+    ],
+)
+def test_constraint_is_met_as_talos_reads_it(constraint: str, version: str, met: bool) -> None:
+    assert satisfies(constraint, version) is met
+
+
+@pytest.mark.parametrize("constraint", ["newest", ">= v1", ">= 1.x", "||", ">= 1.0.0 ||", "~> 1.2.3", ">= v1.0.0,"])
+def test_constraint_that_is_none_is_refused(constraint: str) -> None:
+    with pytest.raises(ConstraintError, match="no version constraint: write it like"):
+        satisfies(constraint, "v1.13.6")
+
+
+@pytest.mark.parametrize("version", ["", "v1.13", "latest", "v1.13.6.1"])
+def test_version_that_is_none_is_refused(version: str) -> None:
+    with pytest.raises(ConstraintError, match="no version: write it like"):
+        parse_version(version)
+
+
+def test_allowed_paths_grow_with_talos() -> None:
+    assert "usr/lib/ld-linux-aarch64.so.1" not in allowed_paths("v1.11.3")
+    assert "usr/lib/ld-linux-aarch64.so.1" in allowed_paths("v1.12.0")
+    assert "usr/bin/nvme" not in allowed_paths("v1.12.9")
+    assert "usr/bin/nvme" in allowed_paths("v1.13.6")
+    assert set(allowed_paths("v1.11.3")) < set(allowed_paths("v1.13.6")) == set(allowed_paths(None))
+
+
+@pytest.mark.parametrize(
+    ("path", "machine", "foreign"),
+    [
+        ("usr/local/bin/x", "arm64", False),
+        ("usr/local/bin/x", "amd64", True),
+        ("usr/local/bin/x", "386", True),
+        ("usr/local/bin/x", None, False),
+        ("usr/lib/firmware/qcom/modem.mbn", "0x00a4", False),
+        ("usr/lib/grub/i386-pc/normal.mod", "386", False),
+        ("usr/local/share/probe.bpf.o", "0x00f7", False),
+    ],
+)
+def test_programs_of_another_machine_are_foreign_but_firmware_is_not(
+    path: str, machine: str | None, foreign: bool
+) -> None:
+    entry = Entry(path=path, type="file", mode=0o755, machine=machine)
+    assert bool(list(foreign_programs([entry], "arm64"))) is foreign
+
+
+@pytest.mark.parametrize("line", ["x", "0" * 64, f"{'0' * 63}g  file", f"{'0' * 64} file", f"{'0' * 64}  "])
+def test_checksum_line_that_is_none_is_refused_with_its_number(line: str) -> None:
+    with pytest.raises(ChecksumsError, match=r"checksums\.sha256:2: "):
+        parse_checksums(f"{'0' * 64}  good\n{line}\n")
+
+
+def test_sealed_assets_have_checksums_that_sha256sum_takes(tmp_path: Path) -> None:
+    build(tmp_path, good())
+    done = subprocess.run(["sha256sum", "-c", CHECKSUMS], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [f"{name}: OK" for name in sorted(files_of(good()))]
+
+
+def test_sealing_twice_writes_the_same_bytes(tmp_path: Path) -> None:
+    build(tmp_path, good())
+    first = {name: (tmp_path / name).read_bytes() for name in (CHECKSUMS, REPORT, REPORT_TEXT)}
+    build(tmp_path, good())
+    assert {name: (tmp_path / name).read_bytes() for name in first} == first
+
+
+def test_report_holds_the_plan_the_findings_and_every_check(tmp_path: Path) -> None:
+    build(tmp_path, good())
+    report = json.loads((tmp_path / REPORT).read_text())
+    assert report["plan"] == {"variant": "spin-only"}
+    assert (report["variant"], report["arch"], report["talos"]) == ("spin-only", "arm64", "v1.13.6")
+    assert report["kernel"] == "6.18.38-talos"
+    assert [entry["name"] for entry in report["extensions"]] == ["spin", "drbd", "modules.dep"]
+    assert {file["path"]: file["kind"] for file in report["files"]} == expectation_of(good()).files
+    assert {check["status"] for check in report["checks"]} == {"pass"}
+    text = (tmp_path / REPORT_TEXT).read_text()
+    assert text.startswith("Talos boot assets: spin-only, arm64\n")
+    assert "extension   spin v0.21.0\n" in text
+    assert text.endswith("35 checks: 35 passed, 0 failed, 0 skipped\n")
+
+
+def test_report_of_stand_ins_says_so_in_its_first_line(tmp_path: Path) -> None:
+    spec = good()
+    expectation = expectation_of(spec).model_copy(update={"stand_in": True})
+    write(tmp_path, {"STAND-IN.txt": b"made from stand-ins\n"})
+    build(tmp_path, spec, expectation)
+    assert (tmp_path / REPORT_TEXT).read_text().splitlines()[0] == STAND_IN_LINE
+    assert json.loads((tmp_path / REPORT).read_text())["stand_in"] is True
+    assert verify(tmp_path, expectation).failures == ()
+    real = verify(tmp_path, expectation_of(spec)).failures
+    assert [check.id for check in real] == ["report.stand-in"]
+    assert "the plan is not of stand-ins, the assets are" in real[0].evidence
+
+
+def test_report_is_written_when_a_check_fails(tmp_path: Path) -> None:
+    planned = expectation_of(good("spin-tailscale"))
+    build(tmp_path, good(), planned)
+    report = json.loads((tmp_path / REPORT).read_text())
+    failed = [check for check in report["checks"] if check["status"] == "fail"]
+    assert [check["id"] for check in failed] == ["extensions.planned"]
+    assert "FAIL  extensions.planned" in (tmp_path / REPORT_TEXT).read_text()
+
+
+def test_assets_are_found_below_the_folder_that_build_exports(tmp_path: Path) -> None:
+    spec = good()
+    expectation = build(tmp_path / "assets/talos/arm64", spec)
+    assert verify(tmp_path, expectation).ok
+    build(tmp_path / "assets/talos/amd64", good(arch="amd64"))
+    with pytest.raises(VerifyError, match=r"several architectures \(assets/talos/amd64, assets/talos/arm64\)"):
+        verify(tmp_path)
+
+
+def test_flat_folder_of_upstreams_names_is_checked_by_content(tmp_path: Path) -> None:
+    files = files_of(good())
+    flat = {name.rpartition("/")[2]: data for name, data in files.items() if not name.startswith("boot/")}
+    flat |= {"kernel-arm64": files["boot/vmlinuz"], "initramfs-metal-arm64.xz": files["boot/initramfs.xz"]}
+    write(tmp_path, flat)
+    assert verify(tmp_path).failures == ()
+
+
+def test_a_folder_without_assets_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(VerifyError, match="holds no files"):
+        verify(tmp_path)
+    with pytest.raises(VerifyError, match="no such folder"):
+        verify(tmp_path / "gone")
+
+
+def test_expectation_goes_through_json_and_names_unknown_keys() -> None:
+    expectation = expectation_of(good())
+    assert parse_expectation("plan.json", expectation.model_dump_json()) == expectation
+    with pytest.raises(VerifyError, match=r"plan\.json: archs: .*keys are arch, talos, variant"):
+        parse_expectation("plan.json", '{"archs": "arm64"}')
+    with pytest.raises(VerifyError, match=r"plan\.json: extensions\.0\.name: "):
+        parse_expectation("plan.json", '{"extensions": [{}]}')
+
+
+def test_version_of_an_extension_may_be_left_open(tmp_path: Path) -> None:
+    expectation = expectation_of(good()).model_copy(
+        update={"extensions": (ExpectedExtension(name="spin"), ExpectedExtension(name="drbd"))}
+    )
+    build(tmp_path, good(), expectation)
+    assert verify(tmp_path, expectation).ok
+
+
+def test_text_of_a_result_shows_each_failure_with_its_evidence(tmp_path: Path) -> None:
+    build(tmp_path, good())
+    text = render_result(verify(tmp_path, Expectation(arch="amd64")))
+    assert "FAIL  kernel.machine" in text
+    assert "- boot/vmlinuz is for arm64, amd64 is wanted" in text
+    assert text.splitlines()[-1].startswith("37 checks: ")
+
+
+# Extension images before they are packed.
+
+
+def extension(root: Path, name: str, files: list[File] | None = None, manifest: bytes | None = None) -> Path:
+    folder = root / name
+    (folder / "rootfs").mkdir(parents=True)
+    (folder / "manifest.yaml").write_bytes(samples.manifest(name) if manifest is None else manifest)
+    for file in files if files is not None else [File(f"usr/local/bin/{name}", samples.elf(), 0o755)]:
+        path = folder / "rootfs" / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file.target is not None:
+            path.symlink_to(file.target)
+        else:
+            path.write_bytes(file.data)
+            path.chmod(file.bits)
+    return folder
+
+
+def extension_failures(paths: list[Path]) -> dict[str, tuple[str, ...]]:
+    return {check.id: check.evidence for check in check_extensions(paths, "v1.13.6", "arm64").failures}
+
+
+def test_good_extensions_pass_every_check_as_folder_and_as_tar(tmp_path: Path) -> None:
+    packed = tmp_path / "drbd.tar"
+    packed.write_bytes(
+        samples.tar([File("manifest.yaml", samples.manifest("drbd")), File("rootfs/usr/local/x", samples.elf())])
+    )
+    result = check_extensions([extension(tmp_path, "spin"), packed], "v1.13.6", "arm64")
+    assert [check.status for check in result.checks] == ["pass"] * 8
+
+
+@pytest.mark.parametrize(
+    ("files", "check", "evidence"),
+    [
+        ([File("usr/local/x", samples.elf("amd64"))], "extension.machine", "/usr/local/x is an ELF file for amd64"),
+        ([File("opt/x", b"1")], "extension.paths", "/opt/x is outside of the allowed paths"),
+        ([File("usr/bin/sh", b"1")], "extension.paths", "/usr/bin/sh is outside"),
+        ([File("usr/local/x", target="../../../../x")], "extension.paths", "above the root"),
+        ([File("usr/local/x", b"1", 0o777)], "extension.modes", "/usr/local/x has the mode 0777"),
+        ([File("usr/local/bin/spin", b"other")], "extension.overlap", "/usr/local/bin/spin is in spin and"),
+    ],
+)
+def test_bad_extension_fails_exactly_the_check_meant_for_it(
+    tmp_path: Path, files: list[File], check: str, evidence: str
+) -> None:
+    found = extension_failures([extension(tmp_path, "spin"), extension(tmp_path, "bad", files)])
+    assert list(found) == [check]
+    assert any(evidence in line for line in found[check]), found[check]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "check", "evidence"),
+    [
+        (samples.manifest("x", constraint=">= v99.0.0"), "extension.compatible", "wants Talos >= v99.0.0"),
+        (samples.manifest("x").replace(b"v1alpha1", b"vbogus"), "extension.manifest", "manifest version 'vbogus'"),
+        (samples.manifest("spin"), "extension.unique", "spin is there 2 times"),
+        (b"nothing: here\n", "extension.readable", "manifest.yaml: version: Field required"),
+        (b"\t", "extension.readable", "no valid YAML"),
+    ],
+)
+def test_bad_manifest_fails_exactly_the_check_meant_for_it(
+    tmp_path: Path, manifest: bytes, check: str, evidence: str
+) -> None:
+    found = extension_failures([extension(tmp_path, "spin"), extension(tmp_path, "bad", manifest=manifest)])
+    assert list(found) == [check]
+    assert any(evidence in line for line in found[check]), found[check]
+
+
+def test_folder_that_is_no_extension_and_files_beside_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    beside = extension(tmp_path, "spin")
+    (beside / "README").write_bytes(b"x")
+    found = extension_failures([tmp_path / "none", beside])
+    assert set(found) == {"extension.readable", "extension.manifest"}
+    assert "no system extension" in found["extension.readable"][0]
+    assert "/README lies beside" in found["extension.manifest"][0]
+
+
+def test_files_that_two_extensions_carry_alike_do_not_clash(tmp_path: Path) -> None:
+    shared = [File("usr/local/lib/libc.so", samples.elf())]
+    assert extension_failures([extension(tmp_path, "a", shared), extension(tmp_path, "b", shared)]) == {}
+
+
+# The command line.
+
+
+def test_command_line_checks_and_ends_with_one_when_a_check_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = good()
+    write(tmp_path / "assets", files_of(spec))
+    (tmp_path / "expect.json").write_text(expectation_of(spec).model_dump_json())
+    (tmp_path / "plan.json").write_text('{"variant": "spin-only"}')
+    common = ["--assets", str(tmp_path / "assets"), "--expect", str(tmp_path / "expect.json")]
+    assert main(["seal", *common, "--plan", str(tmp_path / "plan.json")]) == 0
+    assert "35 checks: 35 passed" in capsys.readouterr().out
+    assert main(["check", *common]) == 0
+    (tmp_path / "assets/boot/vmlinuz").unlink()
+    out = tmp_path / "result.json"
+    assert main(["check", *common, "--format", "json", "--output", str(out)]) == 1
+    result = json.loads(out.read_text())
+    assert result["ok"] is False
+    assert {check["id"] for check in result["checks"] if check["status"] == "fail"} >= {"layout.complete"}
+
+
+def test_command_line_checks_extensions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good_one = str(extension(tmp_path, "spin"))
+    bad = str(extension(tmp_path, "bad", [File("opt/x", b"1")]))
+    arguments = ["extensions", "--talos", "v1.13.6", "--arch", "arm64"]
+    assert main([*arguments, good_one]) == 0
+    assert main([*arguments, good_one, bad]) == 1
+    assert "FAIL  extension.paths" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "--assets", "{tmp}/gone"], "no such folder"),
+        (["check", "--assets", "{tmp}", "--expect", "{tmp}/gone.json"], "gone.json: No such file"),
+        (["check", "--assets", "{tmp}", "--expect", "{tmp}/bad.json"], "bad.json: document: Invalid JSON"),
+        (["seal", "--assets", "{tmp}", "--expect", "{tmp}/empty.json", "--plan", "{tmp}/bad.json"], "no valid JSON"),
+        (["extensions", "--talos", "newest", "--arch", "arm64", "{tmp}"], "'newest' is no version"),
+    ],
+)
+def test_command_line_says_what_is_wrong_and_ends_with_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "empty.json").write_text("{}")
+    assert main([argument.replace("{tmp}", str(tmp_path)) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert words in error

@@ -7,24 +7,20 @@ from typing import Annotated, TypeAlias
 import dagger
 from dagger import DefaultPath, Doc, Ignore, Name
 
-#: What is read of a checkout: the profiles, the matchbox files, and what tells the commit and its date.
+from ci.upstream import LAYOUTS
+
+#: All of a checkout but what is read of it: the profiles, the matchbox files, and what tells the commit and its date.
+#: As in a .dockerignore, the last pattern that fits decides.
 UPSTREAM_IGNORE = [
     "*",
-    "!packages",
-    "packages/*",
-    "!packages/core",
-    "packages/core/*",
-    "!packages/core/talos",
-    "!packages/core/installer",
-    "packages/core/*/*",
-    "!packages/core/*/images",
-    "!.git",
-    ".git/*",
-    "!.git/HEAD",
-    "!.git/refs",
-    "!.git/packed-refs",
-    "!.git/shallow",
-    "!.git/objects",
+    *(f"!{layout}/images" for layout in LAYOUTS),
+    *(f"!.git/{name}" for name in ("HEAD", "refs", "packed-refs", "shallow", "objects")),
+]
+#: All of this project but what its unit tests read.
+TEST_IGNORE = [
+    "*",
+    *(f"!{name}" for name in ("ci", "variants", "tests", "docs", "README.md", "dagger.json", "pyproject.toml")),
+    "**/__pycache__",
 ]
 
 Upstream: TypeAlias = Annotated[
@@ -58,6 +54,6 @@ Format: TypeAlias = Annotated[str, Name("format"), Doc("text, json or yaml")]
 TestSource: TypeAlias = Annotated[
     dagger.Directory,
     DefaultPath("/"),
-    Ignore(["*", "!ci", "!variants", "!tests", "!pyproject.toml", "**/__pycache__"]),
+    Ignore(TEST_IGNORE),
     Doc("This project's own checkout, with its tests"),
 ]

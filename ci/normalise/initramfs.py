@@ -157,8 +157,8 @@ def _chunks(source: Source, part: _Part) -> Iterator[bytes]:
 def _rewrite_frame(source: Source, part: _Part, epoch: int, file: BinaryIO) -> None:
     frame = Frame(source, part.offset, "zstd", Context())
     stream = ByteStream(f"{source.name}: in the zstd frame at byte {part.offset}", frame.chunks())
-    # In one thread; and without a content size, as `zstd` writes what it reads from a pipe.
-    compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=False).compressobj()
+    # In one thread; the frame does not say its content's size, as `zstd` does not of what it reads from a pipe.
+    compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
     file.writelines(map(compressor.compress, _restamped(stream, epoch)))
     file.write(compressor.flush())
 

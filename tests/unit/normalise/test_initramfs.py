@@ -34,10 +34,9 @@ APPENDED = [
     File("usr/lib/firmware/blob.fw", os.urandom(5000), 0o640),
 ]
 
-# A zstd frame inside incompressible data must not be taken for the next one.
-BASE = samples.zstd(
-    samples.cpio([File("init", samples.elf() + os.urandom(300_000) + samples.zstd(b"x") + os.urandom(300_000), 0o755)])
-)
+# A zstd frame inside incompressible data must not be taken for the next one; zeros become blocks of one byte.
+BINARY = samples.elf() + os.urandom(300_000) + samples.zstd(b"x") + os.urandom(300_000) + bytes(1 << 20)
+BASE = samples.zstd(samples.cpio([File("init", BINARY, 0o755)]))
 
 
 def appended(mtime: int, links: int = 3) -> bytes:

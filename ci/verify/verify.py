@@ -11,10 +11,11 @@ from ci.verify import checks_extensions as extensions
 from ci.verify import checks_files as files
 from ci.verify.assets import VALIDATION, Assets, expected_of, read_assets
 from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, render_checksums
-from ci.verify.model import Expectation, Requirement, Result
+from ci.verify.model import Check, Expectation, Requirement, Result
 from ci.verify.report import make_report, render_report
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 REQUIREMENTS: tuple[Requirement, ...] = tuple(
@@ -60,50 +61,55 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
     )
 )
 
-#: Not asked before the report is written.
+#: Can't be asked before there is a report.
 _OF_THE_REPORT = ("report.agrees", "report.stand-in")
 
 
-def verify_assets(assets: Assets, expectation: Expectation | None = None, leave_out: tuple[str, ...] = ()) -> Result:
-    """Returns how every check went; all are run, whatever fails."""
-    expected = expected_of(assets, expectation)
-    return Result(
-        checks=tuple(
-            requirement.run(assets, expected).check(requirement.id, requirement.sentence)
-            for requirement in REQUIREMENTS
-            if requirement.id not in leave_out
-        )
+def _run(assets: Assets, expected: Expectation, requirements: Iterable[Requirement]) -> tuple[Check, ...]:
+    return tuple(
+        requirement.run(assets, expected).check(requirement.id, requirement.sentence) for requirement in requirements
     )
 
 
 def verify(folder: Path, expectation: Expectation | None = None) -> Result:
     """Checks a folder of boot assets of any origin against what is expected of it.
 
-    Without an expectation the assets must agree with themselves: one architecture, one Talos version, the same kernel
-    and initramfs everywhere. Raises `VerifyError` or `InspectError` only where there is nothing to check.
+    All checks are run, whatever fails. Without an expectation the assets must agree with themselves: one architecture,
+    one Talos version, the same kernel and initramfs everywhere. Raises `VerifyError` or `InspectError` only where
+    there is nothing to check.
     """
-    return verify_assets(read_assets(folder), expectation)
+    assets = read_assets(folder)
+    return Result(checks=_run(assets, expected_of(assets, expectation), REQUIREMENTS))
 
 
 def seal(folder: Path, expectation: Expectation, plan: Any = None) -> Result:
     """Writes `checksums.sha256` and `validation/build-report.*` into a folder of new assets, and returns the checks.
 
-    Both are written whatever the checks say.
+    All is written whatever the checks say. `plan` is any JSON value, for the report.
     """
     assets = read_assets(folder)
     (assets.root / CHECKSUMS).write_text(render_checksums(assets.digests), encoding="utf-8")
-    assets = _with_checksums(assets)
-    result = verify_assets(assets, expectation, leave_out=_OF_THE_REPORT)
-    report = make_report(assets, expected_of(assets, expectation), result, plan)
+    assets = _with(assets, CHECKSUMS)
+    expected = expected_of(assets, expectation)
+    checks = _run(assets, expected, [one for one in REQUIREMENTS if one.id not in _OF_THE_REPORT])
+    # The report holds the checks of the report: it is written, checked, and written again with their outcome.
+    _write_report(assets, expected, Result(checks=checks), plan)
+    written = _with(assets, REPORT, REPORT_TEXT)
+    result = Result(checks=checks + _run(written, expected, [one for one in REQUIREMENTS if one.id in _OF_THE_REPORT]))
+    _write_report(assets, expected, result, plan)
+    return result
+
+
+def _write_report(assets: Assets, expected: Expectation, result: Result, plan: Any) -> None:
+    report = make_report(assets, expected, result, plan)
     (assets.root / VALIDATION).mkdir(exist_ok=True)
     document = json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=False, ensure_ascii=False)
     (assets.root / REPORT).write_text(document + "\n", encoding="utf-8")
     (assets.root / REPORT_TEXT).write_text(render_report(report), encoding="utf-8")
-    return result
 
 
-def _with_checksums(assets: Assets) -> Assets:
-    """Returns the same assets with the list that was just written, without reading them all again."""
-    written = inspect_path(assets.root / CHECKSUMS).model_copy(update={"name": CHECKSUMS})
-    others = [node for node in assets.inspection.contents if node.name != CHECKSUMS]
-    return Assets(assets.inspection.model_copy(update={"contents": (*others, written)}), assets.root)
+def _with(assets: Assets, *names: str) -> Assets:
+    """Returns the same assets with files that were just written, without reading all the others again."""
+    written = [inspect_path(assets.root / name).model_copy(update={"name": name}) for name in names]
+    others = [node for node in assets.inspection.contents if node.name not in names]
+    return Assets(assets.inspection.model_copy(update={"contents": (*others, *written)}), assets.root)

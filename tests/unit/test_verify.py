@@ -130,7 +130,7 @@ def test_report_holds_the_plan_the_findings_and_every_check(tmp_path: Path) -> N
     text = (tmp_path / REPORT_TEXT).read_text()
     assert text.startswith("Talos boot assets: spin-only, arm64\n")
     assert "extension   spin v0.21.0\n" in text
-    assert text.endswith("35 checks: 35 passed, 0 failed, 0 skipped\n")
+    assert text.endswith("37 checks: 37 passed, 0 failed, 0 skipped\n")
 
 
 def test_report_of_stand_ins_says_so_in_its_first_line(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_command_line_checks_and_ends_with_one_when_a_check_fails(
     (tmp_path / "plan.json").write_text('{"variant": "spin-only"}')
     common = ["--assets", str(tmp_path / "assets"), "--expect", str(tmp_path / "expect.json")]
     assert main(["seal", *common, "--plan", str(tmp_path / "plan.json")]) == 0
-    assert "35 checks: 35 passed" in capsys.readouterr().out
+    assert "37 checks: 37 passed" in capsys.readouterr().out
     assert main(["check", *common]) == 0
     (tmp_path / "assets/boot/vmlinuz").unlink()
     out = tmp_path / "result.json"

@@ -60,7 +60,8 @@ class CozystackTalos:
 
         Nothing is built. The references behind tags are looked up in their registries.
         """
-        return tables.plan_as(await self._plan(variant, outputs, layout), format_)
+        form = tables.parse_format(format_)
+        return tables.plan_as(await self._plan(variant, outputs, layout), form)
 
     @fresh
     async def build(
@@ -76,30 +77,23 @@ class CozystackTalos:
             raise BuildError("the assets were built but do not pass their checks:\n" + await assets.report())
         return assets.laid_out()
 
-    @fresh
-    async def test(self, source: args.TestSource) -> str:
-        """Run the unit tests, build both variants, and check every requirement on what came out."""
-        passed = [await unit_tests(source)]
-        passed.append(await self._requirements())
-        return "\n".join(passed)
-
     @check
     @fresh
-    async def requirements(self) -> None:
-        """Build both variants and check every requirement on what came out."""
-        await self._requirements()
+    async def test(self, source: args.TestSource) -> str:
+        """Run the unit tests, build every variant, and check each requirement on what came out.
 
-    async def _requirements(self) -> str:
-        variants = await load_variants(self.variant_files)
+        Prints a line for each requirement and variant; one that is not met, or a unit test that fails, is an error.
+        """
+        printed = await unit_tests(source)
         lines: list[str] = []
         failed = False
-        for variant in variants:
+        for variant in await load_variants(self.variant_files):
             assets = await self._assets(await self._plan(variant.name, None, "boot"))
             lines += await requirement_lines(assets)
             failed = failed or not assets.passed
         if failed:
-            raise BuildError("a requirement is not met:\n" + "\n".join(lines))
-        return "\n".join(lines) + "\n"
+            raise BuildError("\n".join(["a requirement is not met:", *lines]))
+        return "\n".join([printed, *lines, ""])
 
     async def _plan(self, variant: str, outputs: list[str] | None, layout: str) -> Plan:
         chosen = parse_layout(layout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 #: Columns of text where nobody says how wide the reader's window is.
 WIDTH = 120
 
-FORMATS = ("text", "json", "yaml")
+
+class Format(StrEnum):
+    """How a plan is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
 
 
 def render(*parts: RenderableType, width: int = WIDTH) -> str:
@@ -77,17 +84,23 @@ def configuration_lines(configuration: Configuration) -> Iterator[str]:
         yield f"RuntimeClass {runtime.name} (handler {runtime.handler})"
 
 
-def plan_as(plan: Plan, form: str) -> str:
-    """Return the plan as `text`, `json` or `yaml`; the last two carry the imager profiles below `profiles`."""
-    if form == "text":
+def parse_format(text: str) -> Format:
+    """Read `text`, `json` or `yaml`; raises `OutputError` for anything else."""
+    names = [form.value for form in Format]
+    if text not in names:
+        raise OutputError(f"unknown format {text!r}: {suggest(text, names)}")
+    return Format(text)
+
+
+def plan_as(plan: Plan, form: Format) -> str:
+    """Return the plan in a format; JSON and YAML carry the imager profiles below `profiles`."""
+    if form is Format.TEXT:
         return plan_text(plan)
     data: dict[str, Any] = plan.model_dump(mode="json")
     data["profiles"] = profile.profiles(plan)
-    if form == "json":
+    if form is Format.JSON:
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    if form == "yaml":
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=WIDTH)
-    raise OutputError(f"unknown format {form!r}: {suggest(form, FORMATS)}")
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=WIDTH)
 
 
 def plan_summary(plan: Plan) -> str:

@@ -10,7 +10,7 @@ import yaml
 from ci.errors import OutputError
 from ci.plan import Plan
 from ci.profile import profiles
-from ci.tables import plan_as, variants_table
+from ci.tables import Format, parse_format, plan_as, variants_table
 from ci.variant import BUILTIN, load_variants, read_variants
 from tests.unit.cozystack import DATA
 from tests.unit.planning import HEAD, plan_of, request, variant
@@ -30,25 +30,25 @@ async def test_the_text_of_a_plan_is_the_stored_one() -> None:
     plan = await plan_of(
         request("spin-tailscale", tag="v0.38.2", outputs=("kernel", "initramfs", "installer", "metal"))
     )
-    assert plan_as(plan, "text") == (DATA / "plan.txt").read_text()
+    assert plan_as(plan, Format.TEXT) == (DATA / "plan.txt").read_text()
 
 
 async def test_the_plan_of_stand_ins_says_so_in_its_first_line() -> None:
     plan = (await plan_of(request())).model_copy(update={"stand_in": True})
-    assert plan_as(plan, "text").splitlines()[0] == (
+    assert plan_as(plan, Format.TEXT).splitlines()[0] == (
         "STAND-IN: upstream's images are stand-ins from the lab; what is built of them boots no real node"
     )
 
 
 async def test_references_are_not_broken_over_lines() -> None:
     plan = await plan_of(request())
-    text = plan_as(plan, "text")
+    text = plan_as(plan, Format.TEXT)
     assert [entry.pinned for entry in plan.extensions if entry.pinned not in text] == []
 
 
 async def test_customization_is_in_the_text() -> None:
     text = "extraKernelArgs: [a=1]\nmeta:\n  - {key: 10, value: '[red]x'}\n"
-    lines = plan_as(await plan_of(request(variant(text), outputs=("kernel", "uki"))), "text").splitlines()
+    lines = plan_as(await plan_of(request(variant(text), outputs=("kernel", "uki"))), Format.TEXT).splitlines()
     assert [line for line in lines if line.startswith(("kernel: ", "uki: "))] == [
         "kernel: carries no kernel arguments: the boot loader has to give them (output cmdline has the whole line)",
         "kernel: carries no META values: the imager puts none into this kind",
@@ -59,18 +59,23 @@ async def test_customization_is_in_the_text() -> None:
 
 async def test_json_and_yaml_carry_the_plan_and_its_profiles() -> None:
     plan = await plan_of(request())
-    for data in (json.loads(plan_as(plan, "json")), yaml.safe_load(plan_as(plan, "yaml"))):
+    for data in (json.loads(plan_as(plan, Format.JSON)), yaml.safe_load(plan_as(plan, Format.YAML))):
         assert data.pop("profiles") == profiles(plan)
         assert data == json.loads(plan.to_json())
 
 
-@pytest.mark.parametrize("form", ["json", "yaml"])
-async def test_a_printed_plan_can_be_read_back(form: str) -> None:
+@pytest.mark.parametrize("form", [Format.JSON, Format.YAML])
+async def test_a_printed_plan_can_be_read_back(form: Format) -> None:
     plan = await plan_of(request())
     assert Plan.parse(plan_as(plan, form)) == plan
 
 
-async def test_another_format_is_refused() -> None:
+@pytest.mark.parametrize("form", Format)
+def test_a_format_is_read_by_its_name(form: Format) -> None:
+    assert parse_format(form.value) is form
+
+
+def test_another_format_is_refused() -> None:
     with pytest.raises(OutputError) as raised:
-        plan_as(await plan_of(request()), "toml")
+        parse_format("toml")
     assert str(raised.value) == "unknown format 'toml': choose one of text, json, yaml"

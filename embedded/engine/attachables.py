@@ -53,7 +53,8 @@ class Attachables:
         self._reader = asyncio.create_task(self._read())
 
     async def _last_words(self) -> str:
-        assert self._process is not None and self._process.stderr is not None
+        assert self._process is not None
+        assert self._process.stderr is not None
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         words = (await self._process.stderr.read()).decode(errors="replace").strip()
@@ -74,7 +75,8 @@ class Attachables:
             await asyncio.gather(self._reader, return_exceptions=True)
 
     async def _read(self) -> None:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
             answer: dict[str, Any] = json.loads(line)
             if waiting := self._answers.pop(answer.get("n", -1), None):
@@ -83,7 +85,8 @@ class Attachables:
             waiting.set_result({"error": "the session ended"})
 
     async def _tell(self, op: str, **fields: Any) -> None:
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         self._number += 1
         answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
         self._process.stdin.write(json.dumps({"n": self._number, "op": op, **fields}).encode() + b"\n")

@@ -15,7 +15,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import grpc.aio
@@ -131,7 +131,7 @@ class BuildKit:
         self._vertices: dict[str, _Vertex] = {}
         self._closing = False
 
-    async def __aenter__(self) -> BuildKit:
+    async def __aenter__(self) -> Self:
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.aio.insecure_channel(self._address, options=unlimited)
         return self
@@ -315,7 +315,9 @@ class BuildKit:
         system, _, rest = platform.partition("/")
         request.Platform.OS = system
         request.Platform.Architecture, _, request.Platform.Variant = rest.partition("/")
-        response = await self._bridge(await self._build(False), "ResolveImageConfig", request, gateway.ResolveImageConfigResponse)
+        response = await self._bridge(
+            await self._build(False), "ResolveImageConfig", request, gateway.ResolveImageConfigResponse
+        )
         return ImageConfig(response.Ref or reference, response.Digest, json.loads(response.Config))
 
     async def export(self, output: llb.Output, exporter: str, attrs: Mapping[str, str]) -> dict[str, str]:

@@ -76,6 +76,7 @@ class FileAction:
 
 
 def file_action(kind: str, *, secondary: Output | None = None, **fields: Any) -> FileAction:
+    """Name an action (`copy`, `mkfile`, `mkdir`, `rm`, `symlink`) and the fields of its message."""
     return FileAction(kind, tuple(fields.items()), secondary)
 
 

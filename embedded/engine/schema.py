@@ -60,7 +60,7 @@ def _type_name(value: Any, *_: Any) -> str:
 
 def _parsed(cache: Path, text: str) -> DocumentNode:
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
-    return pickle.loads(
+    return pickle.loads(  # noqa: S301  of our own, below our cache folder
         _kept(cache / f"schema-{name}.pickle", lambda: pickle.dumps(parse(text, no_location=True)))
     )
 

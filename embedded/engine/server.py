@@ -12,7 +12,7 @@ import contextlib
 import hmac
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import uvicorn
@@ -29,7 +29,9 @@ class Answerer(Protocol):
 
     tokens: Mapping[str, Any]
 
-    async def answer(self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None) -> bytes: ...
+    async def answer(
+        self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None
+    ) -> bytes: ...
 
 
 def formatted(result: ExecutionResult) -> dict[str, Any]:
@@ -68,49 +70,62 @@ def _token(headers: list[tuple[bytes, bytes]]) -> str:
     return ""
 
 
-def application(answerer: Answerer) -> Callable[..., Awaitable[None]]:
+class Refusal(Exception):  # noqa: N818  an answer, not an error of ours
+    """An HTTP status and a text instead of an answer."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Application:
     """The ASGI application."""
 
-    def caller_of(scope: Any) -> Any:
-        given = _token(scope["headers"]).encode()
-        for token, caller in answerer.tokens.items():
-            if hmac.compare_digest(given, token.encode()):
-                return caller
-        return None
+    def __init__(self, answerer: Answerer) -> None:
+        self._answerer = answerer
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        async def reply(status: int, body: bytes, kind: bytes = b"application/json") -> None:
-            headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-
-        caller = caller_of(scope)
-        if caller is None:
-            return await reply(401, b"the session's token is missing or wrong\n", b"text/plain")
-        if scope["path"] != "/query" or scope["method"] != "POST":
-            return await reply(404, b"POST a GraphQL query to /query\n", b"text/plain")
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > LIMIT:
-                return await reply(413, f"a request has at most {LIMIT} bytes\n".encode(), b"text/plain")
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
-            asked = json.loads(body)
+            status, kind, body = 200, b"application/json", await self._answer(scope, receive)
+        except Refusal as refusal:
+            status, kind, body = refusal.status, b"text/plain", f"{refusal}\n".encode()
+        except (asyncio.CancelledError, ConnectionError):
+            return  # the session ends, or who asked is gone
+        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Any, receive: Any) -> bytes:
+        caller = self._caller(scope["headers"])
+        if scope["path"] != "/query" or scope["method"] != "POST":
+            raise Refusal(404, "POST a GraphQL query to /query")
+        try:
+            asked = json.loads(await _body(receive))
             query: str = asked["query"]
         except (ValueError, KeyError, TypeError):
-            return await reply(400, b'{"errors": [{"message": "not a GraphQL request"}]}')
-        try:
-            answer = await answerer.answer(caller, query, asked.get("variables"), asked.get("operationName"))
-        except asyncio.CancelledError:
-            return None  # the session ends; who asked is gone or about to go
-        return await reply(200, answer)
+            raise Refusal(400, "not a GraphQL request") from None
+        return await self._answerer.answer(caller, query, asked.get("variables"), asked.get("operationName"))
 
-    return app
+    def _caller(self, headers: list[tuple[bytes, bytes]]) -> Any:
+        given = _token(headers).encode()
+        for token, caller in self._answerer.tokens.items():
+            if hmac.compare_digest(given, token.encode()):
+                return caller
+        raise Refusal(401, "the session's token is missing or wrong")
+
+
+async def _body(receive: Any) -> bytes:
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > LIMIT:
+            raise Refusal(413, f"a request has at most {LIMIT} bytes")
+    return bytes(body)
 
 
 class Server(uvicorn.Server):
@@ -118,7 +133,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, answerer: Answerer, listening: socket.socket) -> None:
         config = uvicorn.Config(
-            application(answerer),
+            Application(answerer),
             http="h11",
             ws="none",
             lifespan="off",

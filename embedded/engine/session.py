@@ -104,9 +104,7 @@ class Session:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    async def _make_engine(
-        self, client: BuildKit, attachables: Attachables, scratch: Path, held: Lease
-    ) -> Engine:
+    async def _make_engine(self, client: BuildKit, attachables: Attachables, scratch: Path, held: Lease) -> Engine:
         helper = tool("exec-helper")
         await attachables.offer_folder("exec-helper", helper.parent)
         bundle = ca_bundle()
@@ -170,9 +168,7 @@ class Session:
             raise EngineError(error.message)
         return result.data or {}
 
-    async def answer(
-        self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None
-    ) -> bytes:
+    async def answer(self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None) -> bytes:
         """Answer a request that came by HTTP."""
         if "__schema" in query and _asks_only_for_the_schema(query):
             schema, sdl = self._seen_by(caller)
@@ -220,9 +216,7 @@ def _asks_only_for_the_schema(query: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def open_session(
-    *, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep
-) -> AsyncIterator[Session]:
+async def open_session(*, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep) -> AsyncIterator[Session]:
     """Open a session; leaving it cancels what still runs.
 
     `module` is what `--mod` named; None: the module in the working folder or above. Raises EngineError.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from embedded.engine.api import trees
@@ -19,8 +19,8 @@ from embedded.engine.errors import EngineError
 @dataclass(frozen=True)
 class Changeset:
     TYPE: ClassVar[str] = "Changeset"
-    before: Directory = Directory()
-    after: Directory = Directory()
+    before: Directory = field(default_factory=Directory)
+    after: Directory = field(default_factory=Directory)
 
 
 @dataclass(frozen=True)

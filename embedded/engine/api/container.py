@@ -238,9 +238,7 @@ async def with_new_file(
 
 
 @resolver("Container", "withSymlink")
-async def with_symlink(
-    self: Container, engine: Engine, target: str, link_name: str, expand: bool = False
-) -> Container:
+async def with_symlink(self: Container, engine: Engine, target: str, link_name: str, expand: bool = False) -> Container:
     where = expanded(self, link_name, expand)
     return change(self, where, lambda base, at: trees.with_symlink(base, expanded(self, target, expand), at))
 
@@ -356,9 +354,7 @@ def _pairs(pairs: tuple[tuple[str, str], ...], name: str, value: str | None) -> 
 
 
 @resolver("Container", "withEnvVariable")
-async def with_env_variable(
-    self: Container, engine: Engine, name: str, value: str, expand: bool = False
-) -> Container:
+async def with_env_variable(self: Container, engine: Engine, name: str, value: str, expand: bool = False) -> Container:
     return with_settings(self, env=_pairs(self.settings.env, name, expanded(self, value, expand)))
 
 
@@ -508,4 +504,3 @@ async def with_error(self: Container, engine: Engine, err: str) -> Container:
     if err:
         raise EngineError(err)
     return self
-

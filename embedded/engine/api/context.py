@@ -36,9 +36,7 @@ class Module(Protocol):
 
     def owns(self, type_name: str, field: str) -> bool: ...
 
-    async def resolve(
-        self, source: Any, engine: Engine, type_name: str, field: str, given: dict[str, Any]
-    ) -> Any: ...
+    async def resolve(self, source: Any, engine: Engine, type_name: str, field: str, given: dict[str, Any]) -> Any: ...
 
 
 class Lab(Protocol):
@@ -132,7 +130,7 @@ class Engine:
         if "is not allowed" in text and "security.insecure" in text:
             return EngineError(
                 "this engine refuses privileged execs (security.insecure)",
-                "Allow it in its buildkitd.toml: insecure-entitlements = [ \"security.insecure\" ]",
+                'Allow it in its buildkitd.toml: insecure-entitlements = [ "security.insecure" ]',
             )
         if self.unreachable_hint and any(sign in text for sign in UNREACHABLE):
             return EngineError(text, self.unreachable_hint)

@@ -57,9 +57,7 @@ async def exists(
     return await path_exists(engine, self.tree, self.at(path), expected_type)
 
 
-async def path_exists(
-    engine: Engine, tree: llb.Output, path: str, expected_type: str | None
-) -> bool:
+async def path_exists(engine: Engine, tree: llb.Output, path: str, expected_type: str | None) -> bool:
     try:
         stat = await engine.stat(tree, path, path)
     except EngineError as error:
@@ -232,5 +230,3 @@ def make_host_folder(target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EngineError(f"can't write to {target}: {error.strerror}") from None
-
-

@@ -21,7 +21,7 @@ OUTPUT_MOUNT = "/dev/.exec/out"
 OUTPUT_FOLDER = "kept"
 CA_PATH = "/dev/.exec/ca.pem"
 STDIN_PATH = "/dev/.exec/stdin"
-CA_SECRET = "host-ca-bundle"
+CA_SECRET = "host-ca-bundle"  # noqa: S105  an id
 INLINE_STDIN = 32 << 10
 """Bytes of standard input that travel in the helper's argument; the kernel takes 128 KiB in one."""
 
@@ -132,7 +132,8 @@ def with_exec(engine: Engine, container: Container, command: Command) -> Contain
         )
     )
     root, kept, after = outputs[0], outputs[1], outputs[1 + len(helpers) :]
-    assert root is not None and kept is not None
+    assert root is not None
+    assert kept is not None
     return replace(
         container,
         root=root,

@@ -24,9 +24,7 @@ async def name(self: File, engine: Engine) -> str:
 
 
 @resolver("File", "contents")
-async def contents(
-    self: File, engine: Engine, offset_lines: int | None = None, limit_lines: int | None = None
-) -> str:
+async def contents(self: File, engine: Engine, offset_lines: int | None = None, limit_lines: int | None = None) -> str:
     text = (await engine.contents(self)).decode(errors="replace")
     if offset_lines is None and limit_lines is None:
         return text

@@ -39,9 +39,7 @@ class GitRef:
 
 
 @resolver("Query", "git")
-async def git(
-    _: object, engine: Engine, url: str, keep_git_dir: bool = True, **special: Any
-) -> GitRepository:
+async def git(_: object, engine: Engine, url: str, keep_git_dir: bool = True, **special: Any) -> GitRepository:
     if asked := [name for name, value in special.items() if value]:
         raise UnsupportedError(f"Query.git({', '.join(asked)}: …)")
     return GitRepository(url if _SCHEME.match(url) else f"https://{url}", keep_git_dir)

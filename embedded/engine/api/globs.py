@@ -35,6 +35,4 @@ async def glob(engine: Engine, directory: Directory, pattern: str) -> list[str]:
     """The paths that match, folders with a `/` behind them."""
     depth = None if "**" in pattern else pattern.strip("/").count("/") + 1
     entries = await walk(engine, directory, depth)
-    return [
-        path + "/" * entry.is_dir for path, entry in entries.items() if wc.globmatch(path, pattern, flags=FLAGS)
-    ]
+    return [path + "/" * entry.is_dir for path, entry in entries.items() if wc.globmatch(path, pattern, flags=FLAGS)]

@@ -17,7 +17,8 @@ from embedded.engine.api.registry import RESOLVERS, resolver
 from embedded.engine.api.values import CacheVolume, Directory, File, Secret
 from embedded.engine.errors import EngineError, UnsupportedError
 
-_GIT = re.compile(r"^(?:git|ssh|https?|file)://.*\.git(?:[#@].*)?$|^git@[\w.-]+:.*$|^[\w.-]+\.[a-z]+/.*\.git(?:[#@].*)?$|^https?://.*#.*$")
+# a URL or host/path that ends in .git, user@host:path, or any URL with a fragment
+_GIT = re.compile(r"(?:(?:git|ssh|https?|file)://|[\w.-]+\.[a-z]+/).*\.git(?:[#@].*)?$|git@[\w.-]+:.*$|https?://.*#.*$")
 
 
 @dataclass(frozen=True)
@@ -199,4 +200,3 @@ async def cache_volume(
     owner: str = "",
 ) -> CacheVolume:
     return CacheVolume(key, engine.load(source, Directory) if source else None, sharing, owner)
-

@@ -104,9 +104,7 @@ async def image_ref(self: Container, engine: Engine) -> str:
 
 
 @resolver("Container", "withRegistryAuth")
-async def with_registry_auth(
-    self: Container, engine: Engine, address: str, username: str, secret: str
-) -> Container:
+async def with_registry_auth(self: Container, engine: Engine, address: str, username: str, secret: str) -> Container:
     host = address.removeprefix("https://").removeprefix("http://").partition("/")[0]
     host = "registry-1.docker.io" if host in ("docker.io", "index.docker.io") else host
     await engine.attachables.offer_credentials(host, username, await plaintext(engine, engine.load(secret, Secret)))
@@ -168,9 +166,7 @@ def _variants(self: Container, engine: Engine, others: Sequence[str]) -> list[Co
     return loaded if self.root is llb.SCRATCH and loaded else [self, *loaded]
 
 
-async def tarball(
-    engine: Engine, variants: Sequence[Container], compression: str | None, media_types: str
-) -> Path:
+async def tarball(engine: Engine, variants: Sequence[Container], compression: str | None, media_types: str) -> Path:
     """The image archive of containers on the host. Kept below the cache folder under a name made of the graph."""
     attrs = exporter_attrs(variants[0], compression, media_types)
     recipe = [[v.root.vertex.digest if v.root.vertex else "", v.root.index, config_of(v)] for v in variants]

@@ -56,8 +56,6 @@ async def http(
     return File(llb.source(url, attrs, name=f"download {url}"), "/" + filename)
 
 
-
-
 def _answer(field: str) -> Any:
     async def answer(self: Named, engine: Engine) -> Any:
         return dict(self.fields)[field]

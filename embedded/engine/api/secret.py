@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
+from pathlib import Path
 
 from embedded.engine.api.context import Engine
 from embedded.engine.api.registry import resolver
@@ -60,7 +60,7 @@ async def read(engine: Engine, uri: str) -> bytes:
             raise EngineError(f'secret env var not found: "{_masked(rest)}"')
         return engine.env[rest].encode()
     if scheme == "file":
-        path = engine.workdir / os.path.expanduser(rest)
+        path = engine.workdir / Path(rest).expanduser()
         try:
             return path.read_bytes()
         except OSError as error:

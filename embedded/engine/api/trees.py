@@ -100,9 +100,7 @@ def with_file(target: Directory, path: str, source: File, *, owner: str = "", mo
 def without(target: Directory, paths: Sequence[str]) -> Directory:
     if target.tree is llb.SCRATCH:
         return target
-    actions = [
-        llb.file_action("rm", path=target.at(path), allowNotFound=True, allowWildcard=True) for path in paths
-    ]
+    actions = [llb.file_action("rm", path=target.at(path), allowNotFound=True, allowWildcard=True) for path in paths]
     return _apply(target, actions, f"remove {' '.join(paths)}")
 
 

@@ -70,7 +70,13 @@ class Runner:
     """Starts processes of one module's environment and gives them calls."""
 
     def __init__(
-        self, python: Path, copy: Path, names: tuple[str, str], port: int, tokens: dict[str, Any], on_step: Callable[[StepEvent], None]
+        self,
+        python: Path,
+        copy: Path,
+        names: tuple[str, str],
+        port: int,
+        tokens: dict[str, Any],
+        on_step: Callable[[StepEvent], None],
     ) -> None:
         self._python = python
         self._copy = copy

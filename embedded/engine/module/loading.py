@@ -30,7 +30,7 @@ class LoadedModule:
 def known_types(copy: Path) -> ModuleDef | None:
     """The module's types as they were registered before, if they were."""
     with contextlib.suppress(OSError, pickle.PickleError, AttributeError, EOFError):
-        return pickle.loads(_types_file(copy).read_bytes())
+        return pickle.loads(_types_file(copy).read_bytes())  # noqa: S301  of our own, below our cache folder
     return None
 
 
@@ -49,5 +49,3 @@ async def load(engine: Engine, source: ModuleSource, copy: Path, runner: Runner)
         part.write_bytes(pickle.dumps(types))
         part.replace(_types_file(copy))
     return LoadedModule(source, Printer(source, types).document(), BoundModule(source, types, runner, copy))
-
-

@@ -90,10 +90,7 @@ class Printer:
         return qualified(self._source, kind.name) if kind.name in self._own else kind.name
 
     def _output(self, kind: TypeDef) -> str:
-        if kind.element is not None:
-            text = f"[{self._output(kind.element)}]"
-        else:
-            text = self._named(kind)
+        text = f"[{self._output(kind.element)}]" if kind.element is not None else self._named(kind)
         return text if kind.optional or kind.kind == "VOID_KIND" else text + "!"
 
     def _input(self, kind: TypeDef) -> tuple[str, str]:

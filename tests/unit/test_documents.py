@@ -1,0 +1,158 @@
+"""What README and docs say: requirements, commands, variants and their refusals are those of the code."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ci.errors import VariantError
+from ci.main import CozystackTalos
+from ci.variant import VariantSpec, load_variants, parse_variant
+from ci.verify import REQUIREMENTS
+from tests.unit.planning import plan_of, request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOP = Path(__file__).parents[2]
+README = (TOP / "README.md").read_text()
+VARIANTS = (TOP / "docs/variants.md").read_text()
+
+#: Flags of the command line itself, before `call`.
+OWN_FLAGS = {"lab"}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+
+
+def test_the_requirements_in_the_readme_are_those_that_are_checked() -> None:
+    listed = re.findall(r"^\| `([a-z-]+\.[a-z-]+)` \| (.+) \|$", README, re.MULTILINE)
+    assert listed == [(one.id, one.sentence) for one in REQUIREMENTS]
+
+
+def commands() -> Iterator[list[str]]:
+    """The words of every call in README and docs."""
+    for text in (README, *(path.read_text() for path in sorted((TOP / "docs").glob("*.md")))):
+        for line in re.findall(r"^ *((?:\./daggerw|dagger) .*)$", text, re.MULTILINE):
+            words = shlex.split(line, comments=True)
+            if "call" in words:
+                yield words
+
+
+MODULE: Any = vars(CozystackTalos)["__dagger_module__"]
+OBJECT: Any = MODULE.get_object("CozystackTalos")
+
+
+def kebab(name: str) -> str:
+    return re.sub(r"(?<=[a-z])([A-Z])", r"-\1", name).replace("_", "-").lower()
+
+
+def flags(parameters: Any) -> set[str]:
+    return {kebab(parameter.name) for parameter in parameters.values()}
+
+
+FUNCTIONS: dict[str, Any] = {kebab(name): function for name, function in OBJECT.functions.items() if name}
+CALLS = list(commands())
+
+
+def test_there_are_calls_to_look_at() -> None:
+    said = {" ".join(words) for words in CALLS}
+    assert {
+        "dagger call build --variant spin-only export --path out",
+        "dagger call test",
+        "./daggerw --lab call build --variant spin-only export --path out",
+        "./daggerw --lab call test",
+    } <= said
+
+
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_a_documented_call_names_functions_and_flags_that_exist(words: list[str]) -> None:
+    at = words.index("call")
+    assert {word.removeprefix("--") for word in words[1:at]} <= OWN_FLAGS
+    allowed = flags(OBJECT.get_constructor(MODULE._converter).parameters)
+    called, rest = None, iter(words[at + 1 :])
+    for word in rest:
+        if word.startswith("--"):
+            assert word.removeprefix("--") in allowed
+            next(rest)
+        elif called is None:
+            assert word in FUNCTIONS
+            called = word
+            allowed = flags(FUNCTIONS[word].parameters)
+        else:
+            assert (called, word) == ("build", "export")  # of the Directory that `build` returns
+            allowed = {"path"}
+    assert called
+
+
+def test_the_readme_shows_every_function() -> None:
+    named = {word for words in CALLS for word in words}
+    assert set(FUNCTIONS) <= named
+
+
+def files(text: str) -> Iterator[tuple[str, str]]:
+    for block in blocks(text, "yaml"):
+        name = re.match(r"# (.*)\n", block)
+        assert name
+        yield name[1], block
+
+
+@pytest.mark.parametrize(("file", "text"), [*files(README), *files(VARIANTS)])
+def test_a_documented_variant_is_one(file: str, text: str) -> None:
+    assert load_variants({file: text}).names == (file.removesuffix(".yaml"),)
+
+
+def test_every_key_of_a_variant_is_documented() -> None:
+    (whole,) = (parse_variant(*pair).spec for pair in files(VARIANTS) if "aliases" in pair[1])
+    left_out = VariantSpec(description="x", role="x")
+    assert [name for name in VariantSpec.model_fields if getattr(whole, name) == getattr(left_out, name)] == []
+
+
+HEAD = "description: x\nrole: worker\n"
+REFUSED = [
+    f"{HEAD}extension: {{}}\n",
+    "description: x\n",
+    f"{HEAD}extensions:\n  drop: [{{name: spin, reason: x}}]\n  add: [spin]\n",
+    f"{HEAD}extensions:\n  add:\n    - spin\n    - spin\n",
+    f"{HEAD}extensions:\n  add: ['ghcr.io/example/sensors:v2']\n",
+    f"{HEAD}extensions:\n  drop: [drbd]\n",
+    f"{HEAD}architectures: [x86_64]\n",
+]
+REFUSED_LATER = [
+    f"{HEAD}extensions:\n  add: [spinn]\n",
+    f"{HEAD}extensions:\n  drop: [{{name: drdb, reason: x}}]\n",
+    f"{HEAD}architectures: [amd64]\n",
+    f"{HEAD}extraKernelArgs: [a=1]\n",
+]
+
+
+def test_the_documented_refusals_of_a_file_are_what_is_said() -> None:
+    said: list[str] = []
+    for name, text in [*(("edge.yaml", text) for text in REFUSED), ("edge.yml", HEAD)]:
+        with pytest.raises(VariantError) as raised:
+            load_variants({name: text})
+        said.append(str(raised.value))
+    assert said == blocks(VARIANTS, "text")[0].splitlines()
+
+
+async def test_the_documented_refusals_of_a_plan_are_what_is_said() -> None:
+    said: list[str] = []
+    for text in REFUSED_LATER:
+        with pytest.raises(VariantError) as raised:
+            await plan_of(request(parse_variant("edge.yaml", text), outputs=("kernel", "initramfs")))
+        said.append(str(raised.value))
+    assert said == blocks(VARIANTS, "text")[1].splitlines()
+
+
+def test_the_page_of_variants_is_linked_from_the_readme() -> None:
+    assert "(docs/variants.md)" in README
+
+
+def test_the_readmes_outputs_are_in_the_layout() -> None:
+    shown = re.findall(r"^out/assets/talos/arm64/(\S+)", README, re.MULTILINE)
+    assert {"boot/vmlinuz", "boot/initramfs.xz", "checksums.sha256", "validation/build-report.txt"} <= set(shown)

@@ -88,7 +88,9 @@ def _load(folder: Path, contract: Contract) -> Extension:
 
 def _read_manifest(path: Path, contract: Contract) -> Metadata:
     problems = Problems(v4=contract.yaml_v4)
-    root = goyaml.items(goyaml.compose(path.read_text(), v4=contract.yaml_v4), "extensions.Manifest", problems)
+    root = goyaml.items(
+        goyaml.compose(path.read_text(errors="replace"), v4=contract.yaml_v4), "extensions.Manifest", problems
+    )
     fields = goyaml.items(root["metadata"], "extensions.Metadata", problems) if "metadata" in root else {}
     compatibility = fields.get("compatibility")
     in_compatibility = goyaml.items(compatibility, "extensions.Compatibility", problems) if compatibility else {}

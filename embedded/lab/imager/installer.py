@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import tarfile
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -50,14 +49,6 @@ _CONFIG_FIELDS = [
 _UNKNOWN_TIME = "0001-01-01T00:00:00Z"
 
 
-@dataclass(frozen=True)
-class BuiltLayer:
-    """A layer with the digest of its uncompressed bytes."""
-
-    layer: Layer
-    diff_id: str
-
-
 def write_installer(
     base: Image,
     artifacts: dict[str, Path],
@@ -76,10 +67,7 @@ def write_installer(
     Raises ImagerError for a reference that cannot be read.
     """
     progress("creating empty image")
-    layers = [
-        BuiltLayer(layer, diff_id)
-        for layer, diff_id in zip(base.layers, base.config["rootfs"]["diff_ids"], strict=True)
-    ]
+    layers = list(base.layers)
     if len(layers) == 2:
         del layers[1]
     progress("generating artifacts layer")
@@ -91,29 +79,29 @@ def write_installer(
     progress("writing image tarball")
     config = _compact(_config(base, layers, arch, contract))
     config_name = f"sha256:{hashlib.sha256(config).hexdigest()}"
-    names = [f"{built.layer.digest.removeprefix('sha256:')}.tar.gz" for built in layers]
+    names = [f"{layer.digest.removeprefix('sha256:')}.tar.gz" for layer in layers]
     with target.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         _add(archive, config_name, len(config), io.BytesIO(config))
-        for name, built in dict(zip(names, layers, strict=True)).items():
-            with built.layer.blob.open("rb") as blob:
-                _add(archive, name, require(built.layer.blob).st_size, blob)
+        for name, layer in dict(zip(names, layers, strict=True)).items():
+            with layer.blob.open("rb") as blob:
+                _add(archive, name, require(layer.blob).st_size, blob)
         manifest = _compact([{"Config": config_name, "RepoTags": tags, "Layers": names}])
         _add(archive, "manifest.json", len(manifest), io.BytesIO(manifest))
 
 
-def _config(base: Image, layers: list[BuiltLayer], arch: str, contract: Contract) -> dict[str, Any]:
+def _config(base: Image, layers: list[Layer], arch: str, contract: Contract) -> dict[str, Any]:
     runtime: dict[str, Any] = base.config.get("config") or {}
     return {
         "architecture": arch,
         "created": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         "history": [{"created": _UNKNOWN_TIME} for _ in layers],
         "os": "linux",
-        "rootfs": {"type": contract.installer_rootfs_type, "diff_ids": [built.diff_id for built in layers]},
+        "rootfs": {"type": contract.installer_rootfs_type, "diff_ids": [layer.diff_id for layer in layers]},
         "config": {key: runtime[key] for key in _CONFIG_FIELDS if runtime.get(key)},
     }
 
 
-def _artifacts_layer(artifacts: dict[str, Path], target: Path) -> BuiltLayer:
+def _artifacts_layer(artifacts: dict[str, Path], target: Path) -> Layer:
     with target.open("wb") as raw:
         compressed = _HashingWriter(raw)
         # Without a time or a name in its header, so that the same files give the same layer.
@@ -124,7 +112,7 @@ def _artifacts_layer(artifacts: dict[str, Path], target: Path) -> BuiltLayer:
                     size = require(source).st_size
                     with source.open("rb") as file:
                         _add(archive, name, size, file, mode=0)
-    return BuiltLayer(Layer(compressed.digest, target), plain.digest)
+    return Layer(compressed.digest, plain.digest, target)
 
 
 class _HashingWriter(io.RawIOBase):

@@ -34,9 +34,10 @@ _WHITEOUT = ".wh."
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its digest (`sha256:…`) and the file with its (compressed) bytes."""
+    """One layer: its digest (`sha256:…`), that of its uncompressed bytes, and the file with it."""
 
     digest: str
+    diff_id: str
     blob: Path
 
 
@@ -69,7 +70,10 @@ def pull(asset: ContainerAsset, arch: str, progress: Progress) -> Image:
         raise ImagerError("pulling tarball container image is not supported")
     if asset.oci_path:
         progress(f"using OCI image from {asset.oci_path}...")
-        return _open_layout(Path(asset.oci_path), arch)
+        try:
+            return _open_layout(Path(asset.oci_path), arch)
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise ImagerError(f"error opening OCI image: malformed document in {asset.oci_path}") from None
     progress(f"pulling {asset.image_ref}...")
     failed = f"error pulling image {asset.image_ref}"
     try:
@@ -104,8 +108,10 @@ def _open_image(layout: Path, digest: str) -> Image:
         media_type = manifest.get("mediaType", "")
         raise ImagerError(f"error opening OCI image: unexpected media type for {digest}: {media_type}")
     config = _document(_blob(layout, manifest["config"]["digest"]), "failed to get config file")
-    layers = [Layer(layer["digest"], _blob(layout, layer["digest"])) for layer in manifest["layers"]]
-    return Image(config, layers)
+    digests: list[str] = [layer["digest"] for layer in manifest["layers"]]
+    diff_ids: list[str] = config["rootfs"]["diff_ids"]
+    pairs = zip(digests, diff_ids, strict=True)
+    return Image(config, [Layer(digest, diff_id, _blob(layout, digest)) for digest, diff_id in pairs])
 
 
 def _blob(layout: Path, digest: str) -> Path:

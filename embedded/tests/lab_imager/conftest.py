@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from embedded import lab
 from embedded.tests.lab_imager.inputs import Inputs, build_inputs, write_bad_inputs
 from embedded.tests.lab_imager.runners import HostRunner, RootRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+IMAGE = "ghcr.io/siderolabs/imager:v1.13.6"
 ROOT_VARIABLE = "COZYSTACK_LAB_IMAGER_ROOT"
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -23,7 +26,7 @@ GOLDEN = Path(__file__).parent / "golden"
 def pytest_configure(config: pytest.Config) -> None:
     """Registers this folder's marker."""
     config.addinivalue_line(
-        "markers", f"lab: runs the lab's imager in the Debian root named by {ROOT_VARIABLE}; needs root"
+        "markers", f"lab: runs the lab's imager in the root of its image or of {ROOT_VARIABLE}; needs root"
     )
 
 
@@ -44,14 +47,32 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> HostRunner:
 
 
 @pytest.fixture(scope="session")
-def lab_root() -> Path:
-    """The root filesystem that has the imager's Debian packages."""
-    named = os.environ.get(ROOT_VARIABLE)
-    if not named:
-        pytest.skip(f"{ROOT_VARIABLE} names no root with the packages of embedded/lab/imager/packages.txt")
+def lab_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root filesystem that has the imager's Debian packages: the one named, else that of the lab's imager image."""
     if os.geteuid() != 0:
         pytest.skip("entering another root needs root")
-    return Path(named)
+    if named := os.environ.get(ROOT_VARIABLE):
+        return Path(named)
+    results = lab.builder().results([IMAGE])
+    if results is None:
+        pytest.skip(
+            f"the lab has not made {IMAGE} (python -m embedded.lab build), and {ROOT_VARIABLE} names no other root"
+        )
+    folder = tmp_path_factory.mktemp("root")
+    for layer in _amd64_layers(results[IMAGE].value["image"]["digest"]):
+        subprocess.run(["tar", "-xzf", layer, "-C", folder], check=True)
+    return folder
+
+
+def _amd64_layers(index: str) -> list[Path]:
+    """Returns the files with the layers of an image of the lab, lowest first."""
+
+    def blob(digest: str) -> Path:
+        return lab.registry_folder() / digest.replace(":", "/")
+
+    manifests = json.loads(blob(index).read_text())["manifests"]
+    (manifest,) = [entry for entry in manifests if entry["platform"]["architecture"] == "amd64"]
+    return [blob(layer["digest"]) for layer in json.loads(blob(manifest["digest"]).read_text())["layers"]]
 
 
 @pytest.fixture(scope="session")

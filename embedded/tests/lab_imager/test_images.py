@@ -51,6 +51,16 @@ def test_missing_blob_is_named(tmp_path: Path) -> None:
     assert str(raised.value) == f"open {blob}: no such file or directory"
 
 
+@pytest.mark.parametrize("change", [("diff_ids", "others"), ("layers", "more"), ("digest", "sum")])
+def test_documents_that_lack_what_they_must_have_are_an_error(tmp_path: Path, change: tuple[str, str]) -> None:
+    layout = oci_layout(tmp_path / "oci", [tar_bytes([File("a", b"x")])])
+    for path in (layout / "blobs/sha256").iterdir():
+        if path.read_bytes().startswith(b"{"):
+            path.write_text(path.read_text().replace(*change))
+    with pytest.raises(ImagerError, match="error opening OCI image: "):
+        unpack(layout, tmp_path / "root")
+
+
 def test_unpacked_folders_are_open_to_their_owner_and_files_keep_their_mode(tmp_path: Path) -> None:
     data = tar_bytes([File("d/f", b"x", mode=0o4711), File("d/link", link="f")])
     with io.BytesIO(data) as raw, tarfile.open(fileobj=raw) as archive:

@@ -12,7 +12,7 @@ from dagger import dag
 
 from ci import commands, pins, variant
 from ci.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
-from ci.errors import NotFoundInRegistryError, UpstreamError
+from ci.errors import NotFoundInRegistryError, UpstreamError, VariantError
 from ci.plan import Origin, Plan, Request, catalog_need, choose_source_date, image_needs, make_plan
 from ci.resolve import resolve_all
 from ci.tools import tools
@@ -87,11 +87,14 @@ async def _told_by_git(folder: dagger.Directory) -> dict[str, str | int]:
 
 
 async def load_variants(folder: dagger.Directory | None) -> Variants:
-    """Return the built-in variants, with those of a folder beside them."""
+    """Return the built-in variants, with those of a folder beside them; a folder without any is refused."""
     variants = variant.read_variants(variant.BUILTIN)
     if folder is None:
         return variants
-    return variants.merged(variant.load_variants(await read_texts(folder, ("*.yaml", "*.yml"))))
+    own = variant.load_variants(await read_texts(folder, ("*.yaml", "*.yml")))
+    if not own.names:
+        raise VariantError("--variants", None, "no variant in this folder: add NAME.yaml")
+    return variants.merged(own)
 
 
 class EngineResolver:

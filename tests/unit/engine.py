@@ -1,0 +1,67 @@
+"""A stand-in for the engine: containers that only know what a registry would answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import dagger
+import gql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def engine_error(message: str, **extensions: Any) -> dagger.QueryError:
+    """What the SDK raises for an answer of the engine: an `ExecError` where the extensions say so."""
+    told = cast("Any", _Told(message, extensions))
+    return dagger.QueryError([told], cast("Any", gql.gql("{ version }")))
+
+
+@dataclass
+class _Told:
+    message: str
+    extensions: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def exec_error(command: list[str], code: int, stdout: str = "", stderr: str = "") -> dagger.QueryError:
+    """What the SDK raises for a command that failed."""
+    return engine_error(
+        f"exit code: {code}", _type="EXEC_ERROR", cmd=command, exitCode=code, stdout=stdout, stderr=stderr
+    )
+
+
+@dataclass
+class Engine:
+    """Answers by (reference, platform); an exception is raised. Platform "" is the engine's own."""
+
+    images: Mapping[tuple[str, str], str | Exception]
+    #: What the images say of themselves, by reference; else what was asked for.
+    platforms: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def container(self, *, platform: str = "") -> Container:
+        return Container(self, str(platform))
+
+
+@dataclass
+class Container:
+    """A container of which only the image is known."""
+
+    engine: Engine
+    asked: str
+    reference: str = ""
+
+    def from_(self, reference: str) -> Container:
+        return Container(self.engine, self.asked, reference)
+
+    async def image_ref(self) -> str:
+        answer = self.engine.images[self.reference, self.asked]
+        if isinstance(answer, Exception):
+            raise answer
+        return f"{self.reference}@{answer}"
+
+    async def platform(self) -> str:
+        return self.engine.platforms.get(self.reference, self.asked)

@@ -1,0 +1,140 @@
+"""What is asked of the engine while a plan is made, and how its answers are read."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import dagger
+import pytest
+
+from ci import load, pipeline
+from ci.arch import Arch
+from ci.errors import ForeignArchitectureError, NotFoundInRegistryError, UpstreamError, VariantError
+from ci.load import EngineResolver, load_checkout, load_variants, read_texts
+from ci.plan import Image
+from tests.unit.catalogs import digest
+from tests.unit.engine import Engine, engine_error
+from tests.unit.planning import HEAD
+
+BASE = "ghcr.io/siderolabs/installer-base:v1.13.6"
+IMAGER = "ghcr.io/siderolabs/imager:v1.13.6"
+
+
+@pytest.fixture
+def resolver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> EngineResolver:
+    """One that asks an engine with the images of the test's parameter."""
+    monkeypatch.setattr(load, "dag", Engine(request.param))
+    return EngineResolver(Arch.ARM64)
+
+
+@pytest.mark.parametrize("resolver", [{(BASE, "linux/arm64"): digest("a")}], indirect=True)
+async def test_a_tag_is_looked_up_for_the_nodes_architecture(resolver: EngineResolver) -> None:
+    assert await resolver.resolve(BASE) == digest("a")
+
+
+@pytest.mark.parametrize("resolver", [{(IMAGER, ""): digest("b")}], indirect=True)
+async def test_the_imager_is_looked_up_for_the_engines_own(resolver: EngineResolver) -> None:
+    assert await resolver.resolve(IMAGER) == digest("b")
+
+
+@pytest.mark.parametrize(
+    "resolver",
+    [
+        {(BASE, "linux/arm64"): engine_error(text)}
+        for text in (
+            f"failed to resolve image {BASE}: {BASE}: not found",
+            "GET https://ghcr.io/v2/siderolabs/installer-base/manifests/v1.13.6: MANIFEST_UNKNOWN: manifest unknown",
+            "NAME_UNKNOWN: name unknown: repository name not known to registry",
+        )
+    ],
+    indirect=True,
+)
+async def test_a_registry_that_has_no_such_image_says_so(resolver: EngineResolver) -> None:
+    with pytest.raises(NotFoundInRegistryError, match=rf"^{BASE}: "):
+        await resolver.resolve(BASE)
+
+
+@pytest.mark.parametrize(
+    "resolver",
+    [
+        {(BASE, "linux/arm64"): engine_error(text)}
+        for text in (
+            "dial tcp 140.82.121.33:443: connect: connection refused",
+            "unexpected status from HEAD request: 503 Service Unavailable",
+            "lookup ghcr.io: no such host",
+            "failed to authorize: 403 Forbidden",
+        )
+    ],
+    indirect=True,
+)
+async def test_a_registry_that_gives_no_answer_is_not_one_without_the_image(resolver: EngineResolver) -> None:
+    """Else a plan would silently fall back to another base image."""
+    with pytest.raises(dagger.QueryError):
+        await resolver.resolve(BASE)
+
+
+async def test_an_image_of_another_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image(reference="ghcr.io/me/mine:v1", digest=digest("c"))
+    monkeypatch.setattr(pipeline, "dag", Engine({}, {image.pinned: "linux/amd64"}))
+    with pytest.raises(ForeignArchitectureError) as raised:
+        await pipeline.pull(image, "linux/arm64")
+    assert str(raised.value) == (
+        f"{image.pinned} is an image for linux/amd64; the build is for linux/arm64. "
+        "Take an image that has linux/arm64, or drop the extension in the variant"
+    )
+
+
+@pytest.mark.parametrize("said", ["linux/arm64", "linux/arm64/v8"])
+async def test_an_image_of_the_architecture_is_taken(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image(reference="ghcr.io/me/mine:v1", digest=digest("c"))
+    monkeypatch.setattr(pipeline, "dag", Engine({}, {image.pinned: said}))
+    assert cast("Any", await pipeline.pull(image, "linux/arm64")).reference == image.pinned
+
+
+class Folder:
+    """A directory of the engine with some files."""
+
+    def __init__(self, **files: str) -> None:
+        self.files = {name.replace("__", "/").replace("_", "."): text for name, text in files.items()}
+        self.read: list[str] = []
+
+    async def glob(self, pattern: str) -> list[str]:
+        ending = pattern.removeprefix("*")
+        return ["sub/", *(name for name in self.files if name.endswith(ending) and "/" not in name)]
+
+    def file(self, path: str) -> Folder:
+        self.read.append(path)
+        return self
+
+    async def contents(self) -> str:
+        return self.files[self.read[-1]]
+
+
+def directory(folder: Folder) -> dagger.Directory:
+    return cast("dagger.Directory", folder)
+
+
+async def test_texts_are_read_of_the_files_that_fit() -> None:
+    assert await read_texts(directory(Folder(b_yaml="2")), ("*.yaml",)) == {"b.yaml": "2"}
+
+
+async def test_without_a_folder_there_are_the_built_in_variants() -> None:
+    assert (await load_variants(None)).names == ("spin-only", "spin-tailscale")
+
+
+async def test_ones_own_variants_come_beside_the_built_in_ones() -> None:
+    variants = await load_variants(directory(Folder(edge_yaml=HEAD)))
+    assert variants.names == ("edge", "spin-only", "spin-tailscale")
+    assert variants.get("tailscale+spin").name == "spin-tailscale"
+
+
+async def test_a_folder_without_a_variant_is_refused() -> None:
+    with pytest.raises(VariantError) as raised:
+        await load_variants(directory(Folder(README_md="# no variant")))
+    assert str(raised.value) == "--variants: no variant in this folder: add NAME.yaml"
+
+
+async def test_a_checkout_and_a_release_together_are_refused() -> None:
+    with pytest.raises(UpstreamError) as raised:
+        await load_checkout(directory(Folder()), "v1.6.2")
+    assert str(raised.value) == ("--upstream: a checkout and the release v1.6.2 are both given: leave out one of them")

@@ -1,0 +1,155 @@
+"""The functions as Dagger sees them: names, arguments, defaults, caching, and errors in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ci.api import fresh, in_words
+from ci.errors import CozystackTalosError, EngineAnswerError, OutputError, first
+from ci.main import CozystackTalos
+from tests.unit.engine import engine_error, exec_error
+
+MODULE: Any = vars(CozystackTalos)["__dagger_module__"]
+OBJECT: Any = MODULE.get_object("CozystackTalos")
+
+
+def signature(function: Any) -> dict[str, object]:
+    """Argument → default; `...` for one that has to be given."""
+    return {
+        parameter.name: ... if parameter.signature.default is parameter.signature.empty else parameter.signature.default
+        for parameter in function.parameters.values()
+    }
+
+
+def test_the_constructor_takes_what_all_functions_need() -> None:
+    assert signature(OBJECT.get_constructor(MODULE._converter)) == {
+        "upstream": None,
+        "release": None,
+        "variants": None,
+        "arch": "arm64",
+        "source_date_epoch": None,
+    }
+
+
+def test_the_functions_are_these() -> None:
+    functions = {name: signature(function) for name, function in OBJECT.functions.items() if name}
+    assert functions == {
+        "variants": {},
+        "plan": {"variant": ..., "outputs": None, "layout": "boot", "format": "text"},
+        "build": {"variant": ..., "outputs": None, "layout": "boot"},
+        "test": {"source": ...},
+    }
+    assert OBJECT.functions["test"].parameters["source"].default_path == "/"
+
+
+def test_the_check_is_test() -> None:
+    assert [name for name, function in OBJECT.functions.items() if function.check] == ["test"]
+
+
+def test_no_result_is_cached_over_calls() -> None:
+    """Each looks at tags, catalogs or time, which the engine does not see."""
+    assert {name: function.cache_policy for name, function in OBJECT.functions.items() if name} == dict.fromkeys(
+        ["variants", "plan", "build", "test"], "never"
+    )
+
+
+def test_every_function_and_argument_has_a_sentence() -> None:
+    constructor = OBJECT.get_constructor(MODULE._converter)
+    for function in (constructor, *(function for name, function in OBJECT.functions.items() if name)):
+        lines = function.doc.splitlines()
+        assert lines[0].endswith(".")
+        assert lines[1:2] in ([], [""])
+        assert [p.name for p in function.parameters.values() if not p.doc] == []
+
+
+# Errors
+
+
+async def refused(call: Any) -> str:
+    with pytest.raises(CozystackTalosError) as raised:
+        await call
+    return str(raised.value)
+
+
+async def test_an_unknown_architecture_is_refused() -> None:
+    assert await refused(CozystackTalos.create(arch="x86_64")) == "unknown architecture 'x86_64': write amd64"
+    assert await refused(CozystackTalos.create(arch="riscv64")) == (
+        "unknown architecture 'riscv64': choose one of arm64, amd64"
+    )
+
+
+@pytest.mark.parametrize("function", ["plan", "build"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"variant": "spin"},
+         "unknown variant 'spin': choose one of spin-only, spin-tailscale, or add variants/spin.yaml"),
+        ({"variant": "spin-only", "outputs": ["kernal"]}, "unknown output 'kernal': did you mean kernel?"),
+        ({"variant": "spin-only", "outputs": [","]},
+         ("no output is asked for: choose from kernel, initramfs, cmdline, uki, installer, iso, metal, nocloud, "
+          "metal.raw, metal.raw.xz, metal.raw.zst, nocloud.raw, nocloud.raw.xz, nocloud.raw.zst, upstream")),
+        ({"variant": "spin-only", "layout": "flat"}, "unknown layout 'flat': choose one of boot, upstream"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_word_is_refused_before_anything_is_fetched(
+    function: str, arguments: dict[str, Any], message: str
+) -> None:
+    module = await CozystackTalos.create()
+    assert await refused(getattr(module, function)(**arguments)) == message
+
+
+async def test_a_wrong_format_is_refused_before_anything_is_fetched() -> None:
+    module = await CozystackTalos.create()
+    assert await refused(module.plan("spin-only", format_="toml")) == (
+        "unknown format 'toml': choose one of text, json, yaml"
+    )
+
+
+async def test_variants_are_listed_without_an_engine() -> None:
+    table = await (await CozystackTalos.create()).variants()
+    assert "spin-tailscale" in table
+    assert "(also tailscale+spin)" in table
+
+
+def test_a_failed_command_is_told_with_its_last_lines() -> None:
+    error = in_words(exec_error(["imager", "-"], 3, stdout="a\n", stderr="".join(f"{n}\n" for n in range(30))))
+    assert isinstance(error, EngineAnswerError)
+    assert str(error).splitlines() == ["`imager -` ended with exit code 3:", *(str(n) for n in range(10, 30))]
+
+
+def test_what_the_engine_answers_is_told_as_it_is() -> None:
+    error = in_words(engine_error("dial tcp: connection refused"))
+    assert isinstance(error, EngineAnswerError)
+    assert str(error) == "dial tcp: connection refused"
+
+
+def test_another_error_stays_what_it_is() -> None:
+    error = KeyError("x")
+    assert in_words(error) is error
+
+
+def test_of_steps_that_fail_together_the_first_is_told() -> None:
+    inner = OutputError("a")
+    assert first(ExceptionGroup("g", [ExceptionGroup("h", [inner, OutputError("b")]), OutputError("c")])) is inner
+
+
+async def raising(error: Exception) -> None:
+    async def method() -> None:
+        raise error
+
+    await fresh(method)()
+
+
+async def test_a_users_mistake_has_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OutputError, match=r"^no$") as raised:
+        await raising(ExceptionGroup("unhandled errors in a TaskGroup", [OutputError("no")]))
+    assert (raised.value.__suppress_context__, raised.value.__cause__) == (True, None)
+    assert capsys.readouterr() == ("", "")
+
+
+async def test_a_mistake_of_ours_has_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyError):
+        await raising(KeyError("x"))
+    assert "Traceback" in capsys.readouterr().err

@@ -86,7 +86,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--extra-kernel-arg", action="append", default=[], help="Extra argument to pass to the kernel")
     parser.add_argument("--meta", action="append", default=[], help="A key/value pair for META")
     parser.add_argument("--system-extension-image", action="append", default=[], help="A system extension to install")
-    return parser.parse_args(arguments)
+    return parser.parse_args(_joined(arguments))
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Joins `--extra-kernel-arg` with its value: argparse would take `-pti` for another flag."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--extra-kernel-arg":
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _built_in(options: argparse.Namespace) -> Profile:

@@ -16,7 +16,17 @@ NEWEST = CONTRACTS["v1.13.6"]
 
 
 def test_built_in_profile_takes_the_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["nocloud", "--arch", "arm64", "--output", str(tmp_path / "a/b"), "--output-kind", "cmdline"]
+    arguments = [
+        "metal-uki",
+        "--platform",
+        "nocloud",
+        "--arch",
+        "arm64",
+        "--output",
+        str(tmp_path / "a/b"),
+        "--output-kind",
+        "cmdline",
+    ]
     arguments += ["--extra-kernel-arg", "x=1", "--extra-kernel-arg", "-pti", "--meta", "0xa=hello-meta"]
     assert main(arguments, NEWEST) == 0
     text = (tmp_path / "a/b/cmdline-nocloud-arm64").read_text()

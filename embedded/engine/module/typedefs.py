@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from embedded.engine.api.context import Engine
-from embedded.engine.api.registry import resolver
+from embedded.engine.api.registry import Resolver, resolver
 
 PRIMITIVES = {
     "STRING_KIND": "String",
@@ -101,29 +100,68 @@ async def source_map(_: object, engine: Engine, **where: Any) -> TypeDef:
     return TypeDef()
 
 
-def _setter(type_name: str, field: str, change: Callable[..., Any]) -> None:
-    async def answer(self: Any, engine: Engine, **arguments: Any) -> Any:
-        return change(self, engine, **arguments)
-
-    resolver(type_name, field)(answer)
-
-
-def _named(kind: str) -> Callable[..., TypeDef]:
-    def change(self: TypeDef, engine: Engine, name: str, description: str = "", **_: Any) -> TypeDef:
+def _named(kind: str) -> Resolver:
+    async def answer(self: TypeDef, engine: Engine, name: str, description: str = "", **_: Any) -> TypeDef:
         return replace(self, kind=kind, name=name, description=description)
 
-    return change
+    return answer
 
 
-def _with_field(self: TypeDef, engine: Engine, name: str, type_def: str, description: str = "", **_: Any) -> TypeDef:
+for _field, _kind in {
+    "withObject": "OBJECT_KIND",
+    "withInterface": "INTERFACE_KIND",
+    "withScalar": "SCALAR_KIND",
+    "withEnum": "ENUM_KIND",
+}.items():
+    resolver("TypeDef", _field)(_named(_kind))
+
+
+@resolver("TypeDef", "withKind")
+async def with_kind(self: TypeDef, engine: Engine, kind: str) -> TypeDef:
+    return replace(self, kind=kind if kind.endswith("_KIND") else kind + "_KIND")
+
+
+@resolver("TypeDef", "withOptional")
+async def with_optional(self: TypeDef, engine: Engine, optional: bool) -> TypeDef:
+    return replace(self, optional=optional)
+
+
+@resolver("TypeDef", "withListOf")
+async def with_list_of(self: TypeDef, engine: Engine, element_type: str) -> TypeDef:
+    return replace(self, kind="LIST_KIND", element=engine.load(element_type, TypeDef))
+
+
+@resolver("TypeDef", "withField")
+async def with_field(
+    self: TypeDef, engine: Engine, name: str, type_def: str, description: str = "", **_: Any
+) -> TypeDef:
     return replace(self, fields=(*self.fields, FieldDef(name, engine.load(type_def, TypeDef), description)))
 
 
-def _with_member(self: TypeDef, engine: Engine, name: str, value: str = "", description: str = "", **_: Any) -> TypeDef:
+@resolver("TypeDef", "withEnumMember")
+async def with_enum_member(
+    self: TypeDef, engine: Engine, name: str, value: str = "", description: str = "", **_: Any
+) -> TypeDef:
     return replace(self, members=(*self.members, EnumMember(name, value or name, description)))
 
 
-def _with_arg(
+@resolver("TypeDef", "withFunction")
+async def with_function(self: TypeDef, engine: Engine, function: str) -> TypeDef:
+    return replace(self, functions=(*self.functions, engine.load(function, FunctionDef)))
+
+
+@resolver("TypeDef", "withConstructor")
+async def with_constructor(self: TypeDef, engine: Engine, function: str) -> TypeDef:
+    return replace(self, constructor=engine.load(function, FunctionDef))
+
+
+@resolver("Function", "withDescription")
+async def function_with_description(self: FunctionDef, engine: Engine, description: str) -> FunctionDef:
+    return replace(self, description=description)
+
+
+@resolver("Function", "withArg")
+async def with_arg(
     self: FunctionDef,
     engine: Engine,
     name: str,
@@ -147,41 +185,27 @@ def _with_arg(
     return replace(self, args=(*self.args, arg))
 
 
-for _field, _change in {
-    "withKind": lambda self, engine, kind: replace(self, kind=kind if kind.endswith("_KIND") else kind + "_KIND"),
-    "withOptional": lambda self, engine, optional: replace(self, optional=optional),
-    "withListOf": lambda self, engine, element_type: replace(
-        self, kind="LIST_KIND", element=engine.load(element_type, TypeDef)
-    ),
-    "withObject": _named("OBJECT_KIND"),
-    "withInterface": _named("INTERFACE_KIND"),
-    "withScalar": _named("SCALAR_KIND"),
-    "withEnum": _named("ENUM_KIND"),
-    "withEnumMember": _with_member,
-    "withField": _with_field,
-    "withFunction": lambda self, engine, function: replace(
-        self, functions=(*self.functions, engine.load(function, FunctionDef))
-    ),
-    "withConstructor": lambda self, engine, function: replace(self, constructor=engine.load(function, FunctionDef)),
-}.items():
-    _setter("TypeDef", _field, _change)
+@resolver("Function", "withCheck")
+async def with_check(self: FunctionDef, engine: Engine) -> FunctionDef:
+    return replace(self, check=True)
 
-for _field, _change in {
-    "withDescription": lambda self, engine, description: replace(self, description=description),
-    "withArg": _with_arg,
-    "withCheck": lambda self, engine: replace(self, check=True),
-    # what these say does not change how a function is called here: results of functions are not cached
-    "withCachePolicy": lambda self, engine, **_: self,
-    "withDeprecated": lambda self, engine, **_: self,
-    "withSourceMap": lambda self, engine, **_: self,
-    "withGenerator": lambda self, engine: self,
-    "withUp": lambda self, engine: self,
-}.items():
-    _setter("Function", _field, _change)
 
-for _field, _change in {
-    "withDescription": lambda self, engine, description: replace(self, description=description),
-    "withObject": lambda self, engine, object: replace(self, objects=(*self.objects, engine.load(object, TypeDef))),
-    "withEnum": lambda self, engine, enum: replace(self, enums=(*self.enums, engine.load(enum, TypeDef))),
-}.items():
-    _setter("Module", _field, _change)
+@resolver("Function", "withCachePolicy", "withDeprecated", "withSourceMap", "withGenerator", "withUp")
+async def unchanged(self: FunctionDef, engine: Engine, **_: Any) -> FunctionDef:
+    """What these say does not change how a function is called here: results of functions are not cached."""
+    return self
+
+
+@resolver("Module", "withDescription")
+async def module_with_description(self: ModuleDef, engine: Engine, description: str) -> ModuleDef:
+    return replace(self, description=description)
+
+
+@resolver("Module", "withObject")
+async def with_object(self: ModuleDef, engine: Engine, object: str) -> ModuleDef:
+    return replace(self, objects=(*self.objects, engine.load(object, TypeDef)))
+
+
+@resolver("Module", "withEnum")
+async def with_enum(self: ModuleDef, engine: Engine, enum: str) -> ModuleDef:
+    return replace(self, enums=(*self.enums, engine.load(enum, TypeDef)))

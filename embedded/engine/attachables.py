@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ class Attachables:
         await self._tell("store", name=name, path=str(path))
 
     @contextlib.asynccontextmanager
-    async def target(self, *, folder: Path | None = None, file: Path | None = None) -> Any:
+    async def target(self, *, folder: Path | None = None, file: Path | None = None) -> AsyncGenerator[None]:
         """Where the one export that runs inside this context writes. Exports wait for each other."""
         async with self._exports:
             place = {"dir": str(folder)} if folder else {"file": str(file)}

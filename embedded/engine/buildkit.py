@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from embedded.engine import llb
 from embedded.engine.errors import EngineError
@@ -60,6 +61,10 @@ class EngineGoneError(EngineError):
             f"the BuildKit engine went away in the middle of the work: {cause}",
             "Call again: it is started anew and what was finished is still in its cache.",
         )
+
+
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()
 
 
 @dataclass
@@ -147,9 +152,7 @@ class BuildKit:
     # --- calls ------------------------------------------------------------------------------------------------
 
     def _unary(self, path: str, answer: Any) -> Any:
-        return self._channel.unary_unary(
-            path, request_serializer=lambda m: m.SerializeToString(), response_deserializer=answer.FromString
-        )
+        return self._channel.unary_unary(path, request_serializer=_serialized, response_deserializer=answer.FromString)
 
     async def _call(self, path: str, request: Any, answer: Any, metadata: tuple[tuple[str, str], ...] = ()) -> Any:
         try:
@@ -194,7 +197,7 @@ class BuildKit:
         """Follow a build's progress: keep the logs of its vertices, and tell who listens."""
         stream = self._channel.unary_stream(
             CONTROL + "Status",
-            request_serializer=lambda m: m.SerializeToString(),
+            request_serializer=_serialized,
             response_deserializer=control.StatusResponse.FromString,
         )
         with contextlib.suppress(grpc.aio.AioRpcError):

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +49,7 @@ class LabProgress:
         self._loop.call_soon_threadsafe(self._on_step, event)
 
     @contextmanager
-    def step(self, name: str) -> Iterator[_Said]:
+    def step(self, name: str) -> Generator[_Said]:
         event = StepEvent(id=f"lab:{next(self._numbers)}", name=f"lab: {name}", started=time.time())
         self.tell(event)
         try:

@@ -12,7 +12,7 @@ import contextlib
 import hmac
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Protocol
 
 import uvicorn
@@ -27,7 +27,8 @@ LIMIT = 256 << 20
 class Answerer(Protocol):
     """Who answers queries; `session.py` implements it."""
 
-    tokens: Mapping[str, Any]
+    @property
+    def tokens(self) -> Mapping[str, Any]: ...
 
     async def answer(
         self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None
@@ -146,7 +147,7 @@ class Server(uvicorn.Server):
         self._listening = listening
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         """Signals belong to the command line."""
         yield
 

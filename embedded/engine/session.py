@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +19,13 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationType,
-    execute,
+    execute,  # pyright: ignore[reportUnknownVariableType]  its signature has bare tuples and lists
     parse,
     validate,
 )
 from graphql.language import FieldNode, OperationDefinitionNode
 
-from embedded.engine import api as _api  # noqa: F401  registers the resolvers
+from embedded.engine import api as _api  # noqa: F401  # pyright: ignore[reportUnusedImport]  registers the resolvers
 from embedded.engine import llb, server
 from embedded.engine.api.context import Engine
 from embedded.engine.api.execs import CA_SECRET
@@ -75,7 +75,7 @@ class Session:
         self.tokens[self.token] = self
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Session]:
+    async def running(self) -> AsyncGenerator[Session]:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._listening.close)
             await self._start_ahead()
@@ -216,7 +216,7 @@ def _asks_only_for_the_schema(query: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def open_session(*, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep) -> AsyncIterator[Session]:
+async def open_session(*, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep) -> AsyncGenerator[Session]:
     """Open a session; leaving it cancels what still runs.
 
     `module` is what `--mod` named; None: the module in the working folder or above. Raises EngineError.

@@ -15,7 +15,7 @@ from embedded.engine import llb
 from embedded.engine.api.references import Reference
 from embedded.engine.api.values import Directory, File
 from embedded.engine.attachables import Attachables
-from embedded.engine.buildkit import BuildKit, FileStat, SolveError
+from embedded.engine.buildkit import BuildKit, FileStat, Ref, SolveError
 from embedded.engine.errors import EngineError, ExecFailedError
 from embedded.engine.life.diagnosis import FULL_DISK_HINT
 
@@ -97,7 +97,7 @@ class Engine:
 
     # --- evaluation -----------------------------------------------------------------------------------------------
 
-    async def solve(self, tree: llb.Output) -> str:
+    async def solve(self, tree: llb.Output) -> Ref:
         """Evaluate a tree; a failed exec becomes the error that `dagger-io` knows."""
         try:
             return await self.bk.solve(tree)

@@ -61,14 +61,17 @@ def with_config(self: Container, config: dict[str, Any]) -> Container:
     parts = [config.get("os", "linux"), config.get("architecture") or self.platform.split("/")[1]]
     variant = config.get("variant", "")
     known = ("Env", "Entrypoint", "Cmd", "User", "WorkingDir", "Labels", "ExposedPorts")
+    env: list[str] = run.get("Env") or []
+    labels: dict[str, str] = run.get("Labels") or {}
+    ports: dict[str, Any] = run.get("ExposedPorts") or {}
     settings = ImageSettings(
-        env=tuple((name, value) for name, _, value in (entry.partition("=") for entry in run.get("Env") or [])),
+        env=tuple((name, value) for name, _, value in (entry.partition("=") for entry in env)),
         entrypoint=tuple(run.get("Entrypoint") or ()),
         cmd=tuple(run.get("Cmd") or ()),
         user=run.get("User") or "",
         workdir=run.get("WorkingDir") or "",
-        labels=tuple((run.get("Labels") or {}).items()),
-        ports=tuple((port, "") for port in run.get("ExposedPorts") or {}),
+        labels=tuple(labels.items()),
+        ports=tuple((port, "") for port in ports),
         other=tuple((key, value) for key, value in run.items() if key not in known),
     )
     wanted = "/".join([*parts, *([variant] if variant else [])])

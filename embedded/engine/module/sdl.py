@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from graphql import print_ast
 from graphql.language import (
@@ -112,10 +112,10 @@ class Printer:
         if isinstance(value, float):
             return FloatValueNode(value=repr(value))
         if isinstance(value, list):
-            items: list[Any] = value
+            items = cast("list[Any]", value)
             return ListValueNode(values=tuple(self._value(item, kind.element if kind else None) for item in items))
         if isinstance(value, dict):
-            pairs: dict[str, Any] = value
+            pairs = cast("dict[str, Any]", value)
             return ObjectValueNode(
                 fields=tuple(
                     ObjectFieldNode(name=NameNode(value=key), value=self._value(item, None))

@@ -69,8 +69,8 @@ def read_module(root: Path) -> ModuleSource:
         name = settings["name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(f"can't read the module's settings {path}: {error!r}") from None
-    sdk = settings.get("sdk") or {}
-    language = sdk if isinstance(sdk, str) else sdk.get("source", "")
+    sdk: str | dict[str, Any] = settings.get("sdk") or {}
+    language: str = sdk if isinstance(sdk, str) else sdk.get("source", "")
     if language != "python":
         raise EngineError(
             f"not supported by the embedded engine: a module in {language or 'no language'} ({path})",

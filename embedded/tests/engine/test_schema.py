@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from graphql import GraphQLObjectType, GraphQLSchema, build_schema, print_type
 
-from embedded.engine import api as _api  # noqa: F401  registers the resolvers
+from embedded.engine import api
 from embedded.engine.api.registry import RESOLVERS, python_name
 from embedded.engine.module import bound, calls, current, typedefs
 from embedded.engine.schema import SCHEMA_FILE, load_schema
 
 RECORDED = Path(__file__).parents[4] / "shared" / "dagger" / "schema-v0.21.8.graphqls"
-_ = (bound, calls, current, typedefs)
+_ = (api, bound, calls, current, typedefs)
 
 
 @pytest.fixture(scope="module")

@@ -214,15 +214,20 @@ async def export(self: Directory, engine: Engine, path: str, wipe: bool = False)
 async def export_directory(engine: Engine, source: Directory, target: Path, *, wipe: bool = False) -> None:
     """Write a directory into a folder of the host; what lies there stays unless it is to be wiped."""
     await engine.stat(source.tree, source.path, source.path)
-    if wipe and target.is_dir():
-        for child in target.iterdir():
-            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+    if wipe:
+        _empty_host_folder(target)
     make_host_folder(target)
     tree = trees.rooted(source).tree
     if tree is llb.SCRATCH:
         return
     async with engine.attachables.target(folder=target):
         await engine.export_tree(tree, "local", {})
+
+
+def _empty_host_folder(target: Path) -> None:
+    if target.is_dir():
+        for child in target.iterdir():
+            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
 
 
 def make_host_folder(target: Path) -> None:

@@ -40,7 +40,7 @@ async def host(_: object, engine: Engine) -> Host:
 async def uploaded(
     engine: Engine, path: Path, *, include: Sequence[str] = (), exclude: Sequence[str] = (), fresh: bool = False
 ) -> Directory:
-    """A folder of the host as a tree. The copy behind the upload is keyed by content, so that equal content is a hit."""
+    """A folder of the host as a tree. The copy behind the upload is keyed by content, so equal content is a hit."""
     patterns = json.dumps([list(include), list(exclude)])
     name = hashlib.sha256(f"{path}\0{patterns}".encode()).hexdigest()[:24]
     if fresh:
@@ -68,6 +68,15 @@ def host_folder(engine: Engine, path: str) -> Path:
     return full.resolve()
 
 
+def host_file(engine: Engine, path: str) -> Path:
+    full = engine.workdir / Path(path).expanduser()
+    if not full.is_file():
+        raise EngineError(
+            f"stat {path}: no such file or directory" if not full.exists() else f"{path} is a folder, not a file"
+        )
+    return full.resolve()
+
+
 @resolver("Host", "directory")
 async def directory(
     self: Host,
@@ -88,12 +97,7 @@ async def directory(
 
 @resolver("Host", "file")
 async def file(self: Host, engine: Engine, path: str, no_cache: bool = False) -> File:
-    full = engine.workdir / Path(path).expanduser()
-    if not full.is_file():
-        raise EngineError(
-            f"stat {path}: no such file or directory" if not full.exists() else f"{path} is a folder, not a file"
-        )
-    full = full.resolve()
+    full = host_file(engine, path)
     pattern = re.sub(r"([\\*?\[\]!])", r"\\\1", full.name)
     folder = await uploaded(engine, full.parent, include=[pattern], fresh=no_cache)
     return File(folder.tree, "/" + full.name)

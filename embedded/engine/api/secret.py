@@ -60,11 +60,7 @@ async def read(engine: Engine, uri: str) -> bytes:
             raise EngineError(f'secret env var not found: "{_masked(rest)}"')
         return engine.env[rest].encode()
     if scheme == "file":
-        path = engine.workdir / Path(rest).expanduser()
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise EngineError(f"can't read the secret file {rest}: {error.strerror}") from None
+        return _file(engine, rest)
     process = await asyncio.create_subprocess_shell(
         rest, cwd=engine.workdir, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -72,6 +68,14 @@ async def read(engine: Engine, uri: str) -> bytes:
     if process.returncode:
         raise EngineError(f"the secret's command ended with {process.returncode}: {err.decode(errors='replace')}")
     return out
+
+
+def _file(engine: Engine, name: str) -> bytes:
+    path = engine.workdir / Path(name).expanduser()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"can't read the secret file {name}: {error.strerror}") from None
 
 
 def _masked(text: str) -> str:

@@ -66,23 +66,25 @@ class BoundModule:
         return tuple((name, json.dumps(value)) for name, value in values.items())
 
     async def _contextual(self, engine: Engine, arg: ArgDef) -> str:
-        """A directory or file by its default path: from the context where that starts with `/`, else the module."""
+        """A directory or file by its default path."""
+        path = self._default_path(arg)
+        if arg.type.name == "Directory":
+            return engine.id_of(await uploaded(engine, path, exclude=arg.ignore))
+        if arg.type.name == "File":
+            return engine.id_of(await file(Host(), engine, str(path)))
+        raise EngineError(f"not supported by the embedded engine: a default path for a {arg.type.name} ({arg.name})")
+
+    def _default_path(self, arg: ArgDef) -> Path:
+        """Its place on the host, where it must exist: from the context if it starts with `/`, else from the module."""
         base = self._source.context if arg.default_path.startswith("/") else self._source.root
         path = (base / arg.default_path.lstrip("/")).resolve()
         if not path.is_relative_to(self._source.context):
             raise EngineError(f"the default path {arg.default_path} of {arg.name} leads out of {self._source.context}")
-        if arg.type.name == "Directory":
-            if not path.is_dir():
-                raise EngineError(f"the default folder {arg.default_path} of {arg.name} does not exist: {path}")
-            return engine.id_of(await uploaded(engine, path, exclude=arg.ignore))
-        if arg.type.name == "File":
-            return await self._file(engine, arg, path)
-        raise EngineError(f"not supported by the embedded engine: a default path for a {arg.type.name} ({arg.name})")
-
-    async def _file(self, engine: Engine, arg: ArgDef, path: Path) -> str:
-        if not path.is_file():
+        if arg.type.name == "Directory" and not path.is_dir():
+            raise EngineError(f"the default folder {arg.default_path} of {arg.name} does not exist: {path}")
+        if arg.type.name == "File" and not path.is_file():
             raise EngineError(f"the default file {arg.default_path} of {arg.name} does not exist: {path}")
-        return engine.id_of(await file(Host(), engine, str(path)))
+        return path
 
     def _value(self, engine: Engine, value: Any, kind: TypeDef) -> Any:
         """What a function returned (ids, states, plain values), as the value of its type."""

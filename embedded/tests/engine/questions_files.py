@@ -5,30 +5,30 @@ from __future__ import annotations
 import pathlib
 import tempfile
 
-import dagger
 from dagger import dag
 
 from embedded.tests.engine.questions import base, question, sh
 
+
 @question
-async def directory_empty_entries():
+async def directory_empty_entries() -> object:
     return await dag.directory().entries()
 
 
 @question
-async def directory_entries_mark_directories():
+async def directory_entries_mark_directories() -> object:
     d = dag.directory().with_new_file("b/c", "").with_new_file("a", "")
     return await d.entries()
 
 
 @question
-async def directory_glob_recursive():
+async def directory_glob_recursive() -> object:
     d = dag.directory().with_new_file("x/y/z.txt", "").with_new_file("x/a.txt", "").with_new_file("b.md", "")
     return [sorted(await d.glob("**/*.txt")), sorted(await d.glob("*")), sorted(await d.glob("x/*"))]
 
 
 @question
-async def directory_with_directory_merges_and_overwrites():
+async def directory_with_directory_merges_and_overwrites() -> object:
     a = dag.directory().with_new_file("f", "a").with_new_file("only-a", "")
     b = dag.directory().with_new_file("f", "b").with_new_file("sub/only-b", "")
     d = a.with_directory("/", b)
@@ -36,7 +36,7 @@ async def directory_with_directory_merges_and_overwrites():
 
 
 @question
-async def directory_with_directory_include_exclude():
+async def directory_with_directory_include_exclude() -> object:
     b = dag.directory().with_new_file("k.yaml", "").with_new_file("s/k.yaml", "").with_new_file("s/x.txt", "")
     inc = dag.directory().with_directory("/", b, include=["**/*.yaml"])
     exc = dag.directory().with_directory("/", b, exclude=["s"])
@@ -44,7 +44,7 @@ async def directory_with_directory_include_exclude():
 
 
 @question
-async def directory_without():
+async def directory_without() -> object:
     d = dag.directory().with_new_file("a/x", "").with_new_file("a/y", "").with_new_file("b", "")
     return [
         sorted(await d.without_file("a/x").glob("**")),
@@ -53,52 +53,52 @@ async def directory_without():
 
 
 @question
-async def directory_without_missing_file():
+async def directory_without_missing_file() -> object:
     return await dag.directory().with_new_file("b", "").without_file("nope").entries()
 
 
 @question
-async def directory_missing_subdirectory():
+async def directory_missing_subdirectory() -> object:
     await dag.directory().with_new_file("a", "").directory("nope").entries()
 
 
 @question
-async def directory_diff():
+async def directory_diff() -> object:
     a = dag.directory().with_new_file("same", "1").with_new_file("changed", "1")
     b = dag.directory().with_new_file("same", "1").with_new_file("changed", "2").with_new_file("new", "")
     return sorted(await a.diff(b).glob("**"))
 
 
 @question
-async def directory_with_timestamps():
+async def directory_with_timestamps() -> object:
     d = dag.directory().with_new_file("a/f", "x").with_timestamps(1700000000)
     return await sh("stat -c %Y /m/a/f /m/a", base().with_mounted_directory("/m", d)).stdout()
 
 
 @question
-async def directory_permissions():
+async def directory_permissions() -> object:
     d = dag.directory().with_new_file("f", "x", permissions=0o750).with_new_directory("d", permissions=0o711)
     return await sh("stat -c '%a %u %g' /m/f /m/d", base().with_mounted_directory("/m", d)).stdout()
 
 
 @question
-async def directory_exists():
+async def directory_exists() -> object:
     d = dag.directory().with_new_file("a/f", "")
     return [await d.exists("a"), await d.exists("a/f"), await d.exists("b")]
 
 
 @question
-async def directory_path_escape():
+async def directory_path_escape() -> object:
     return await dag.directory().with_new_file("../../escape", "x").entries()
 
 
 @question
-async def directory_absolute_paths_are_inside():
+async def directory_absolute_paths_are_inside() -> object:
     return sorted(await dag.directory().with_new_file("/abs/f", "x").glob("**"))
 
 
 @question
-async def directory_symlink_survives_export():
+async def directory_symlink_survives_export() -> object:
     d = sh("mkdir /d && echo t > /d/t && ln -s t /d/l").directory("/d")
     with tempfile.TemporaryDirectory() as tmp:
         await d.export(tmp)
@@ -107,7 +107,7 @@ async def directory_symlink_survives_export():
 
 
 @question
-async def directory_export_merges_into_existing():
+async def directory_export_merges_into_existing() -> object:
     with tempfile.TemporaryDirectory() as tmp:
         pathlib.Path(tmp, "old").write_text("old")
         await dag.directory().with_new_file("new", "new").export(tmp)
@@ -117,23 +117,23 @@ async def directory_export_merges_into_existing():
 
 
 @question
-async def file_size_name_contents():
+async def file_size_name_contents() -> object:
     f = dag.directory().with_new_file("dir/name.txt", "12345").file("dir/name.txt")
     return [await f.size(), await f.name(), await f.contents()]
 
 
 @question
-async def file_missing():
+async def file_missing() -> object:
     await dag.directory().file("nope").contents()
 
 
 @question
-async def file_is_a_directory():
+async def file_is_a_directory() -> object:
     await dag.directory().with_new_file("d/f", "").file("d").contents()
 
 
 @question
-async def file_export_and_mode():
+async def file_export_and_mode() -> object:
     d = dag.directory().with_new_file("f", "x", permissions=0o755)
     with tempfile.TemporaryDirectory() as tmp:
         out = pathlib.Path(tmp, "deep", "f")
@@ -142,5 +142,5 @@ async def file_export_and_mode():
 
 
 @question
-async def file_contents_not_utf8():
+async def file_contents_not_utf8() -> object:
     return await sh("printf '\\377\\376' > /b").file("/b").contents()

@@ -56,5 +56,3 @@ def test_an_answer_of_another_value_is_noticed() -> None:
 
     assert not same({"value": 1}, {"value": 2})
     assert not same({"value": 1}, {"error": "QueryError", "message": "x"})
-
-

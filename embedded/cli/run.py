@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedded.engine.children import ended_with_parent
 from embedded.engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ async def run_command(session: Session, command: list[str]) -> int:
     if callers := env.pop("DAGGERW_PYTHONPATH", ""):
         env["PYTHONPATH"] = callers
     try:
-        process = await asyncio.create_subprocess_exec(*command, env=env, preexec_fn=_end_with_parent())
+        process = await asyncio.create_subprocess_exec(*command, env=env, preexec_fn=ended_with_parent(signal.SIGTERM))
     except FileNotFoundError:
         raise EngineError(f'exec: "{command[0]}": executable file not found in $PATH') from None
     except PermissionError:
@@ -67,16 +68,3 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-
-
-def _end_with_parent():
-    """Make what a child does first: ask Linux to end it when this process is killed."""
-    import ctypes
-
-    prctl = ctypes.CDLL(None).prctl
-    set_death_signal = 1  # PR_SET_PDEATHSIG
-
-    def first() -> None:
-        prctl(set_death_signal, int(signal.SIGTERM))
-
-    return first

@@ -7,10 +7,12 @@ are started ahead, each with a token of its own, and wait in `currentFunctionCal
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import json
 import os
 import secrets
+import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,12 +23,16 @@ from typing import Any, ClassVar
 from embedded.engine.api.context import Engine
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Named
+from embedded.engine.children import ended_with_parent
 from embedded.engine.errors import EngineError, FunctionFailedError
 from embedded.engine.events import StepEvent
 
 ENTRY = "import sys; from dagger.mod.cli import app; sys.exit(app())"
 KEPT = ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 LAST_LINES = 40
+LAST_CHARACTERS = 16 << 10
+OUTPUT_SECONDS = 1.0
+"""How long output is awaited after a process has ended: another that it started may hold it open."""
 STEP_PREFIX = "function:"
 
 
@@ -62,8 +68,9 @@ class Slot:
     process: asyncio.subprocess.Process
     assigned: asyncio.Future[Call]
     result: asyncio.Future[str]
-    lines: deque[str] = field(default_factory=lambda: deque[str](maxlen=LAST_LINES))
-    readers: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+    said: str = ""
+    """The end of what it printed."""
+    tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
 
 class Runner:
@@ -119,28 +126,29 @@ class Runner:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=ended_with_parent(signal.SIGKILL),
         )
         loop = asyncio.get_running_loop()
         slot = Slot(token, process, loop.create_future(), loop.create_future())
-        slot.readers = [asyncio.create_task(self._read(slot, stream)) for stream in (process.stdout, process.stderr)]
-        slot.readers.append(asyncio.create_task(self._watch(slot)))
+        readers = [asyncio.create_task(self._read(slot, stream)) for stream in (process.stdout, process.stderr)]
+        slot.tasks = [*readers, asyncio.create_task(self._watch(slot, readers))]
         self._tokens[token] = slot
         self._slots.append(slot)
         return slot
 
     async def _read(self, slot: Slot, stream: Any) -> None:
-        while line := await stream.readline():
-            text = line.decode(errors="replace")
-            slot.lines.append(text.rstrip("\n"))
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        while data := await stream.read(64 << 10):
+            text = decoder.decode(data)
+            slot.said = (slot.said + text)[-LAST_CHARACTERS:]
             if slot.assigned.done():
                 self._on_step(StepEvent(id=STEP_PREFIX + slot.token, log=text))
 
-    async def _watch(self, slot: Slot) -> None:
+    async def _watch(self, slot: Slot, readers: list[asyncio.Task[None]]) -> None:
         code = await slot.process.wait()
-        await asyncio.gather(*slot.readers[:2], return_exceptions=True)
+        await asyncio.wait(readers, timeout=OUTPUT_SECONDS)
         if not slot.result.done():
-            words = "\n".join(slot.lines)
-            slot.result.set_exception(EngineError(f"the function's process ended with {code} and no answer:\n{words}"))
+            slot.result.set_exception(EngineError(_no_answer(code, slot.said)))
             slot.result.exception()  # it is an error of whoever waits, if anyone does
 
     async def run(self, call: Call) -> Any:
@@ -165,9 +173,15 @@ class Runner:
                 slot.assigned.set_exception(EngineError("the session is over"))
                 slot.assigned.exception()
             with contextlib.suppress(ProcessLookupError):
-                slot.process.kill()
+                os.killpg(slot.process.pid, signal.SIGKILL)  # with what it started itself
         for slot in self._slots:
-            await asyncio.gather(*slot.readers, return_exceptions=True)
+            await asyncio.wait(slot.tasks, timeout=2 * OUTPUT_SECONDS)
+
+
+def _no_answer(code: int, said: str) -> str:
+    ended = f"ended with exit code {code} and" if code >= 0 else f"was killed ({signal.Signals(-code).name}) and"
+    last = "\n".join(said.splitlines()[-LAST_LINES:])
+    return f"the function's process {ended} gave no answer" + (f":\n{last}" if last else "")
 
 
 # --- what a process asks ------------------------------------------------------------------------------------------

@@ -109,20 +109,24 @@ def root(bench: Bench, architecture: str, include: Sequence[str] = (), hooks: Se
     bench.say(f"packages for {architecture}")
     tar = bench.scratch / "root.tar"
     if architecture == NATIVE:
-        kind = ["--variant=minbase"]
+        kind, hook_option = ["--variant=minbase"], "--customize-hook"
     else:
         # Nothing of a foreign architecture can run here, so maintainer scripts can't either: what the scripts of
-        # base-passwd would write is copied.
+        # base-passwd and base-files would do is done here.
         kind = ["--variant=extract", "--include=?essential", "--include=?priority(required)", "--include=apt"]
+        hook_option = "--extract-hook"  # the only kind of hook that this variant comes to
         hooks = [
+            'for d in bin etc games include lib sbin share src; do mkdir -p "$1/usr/local/$d"; done',
             'for f in passwd group; do cp "$1/usr/share/base-passwd/$f.master" "$1/etc/$f"; done',
             'ln -sf mawk "$1/usr/bin/awk"',
             *hooks,
         ]
     excluded = " ".join(f'"$1/{path}"' for path in _EXCLUDED)
+    settings = "".join(f"path-exclude /{path}/*\\n" for path in _EXCLUDED)
     hooks = [
         *hooks,
         f"rm -rf {excluded}",
+        f"""printf '{settings}' > "$1/etc/dpkg/dpkg.cfg.d/slim\"""",
         'find "$1/usr/share/doc" -mindepth 2 -type f ! -name copyright -delete',
         'find "$1" -xdev -name __pycache__ -prune -exec rm -rf {} +',
         'rm -f "$1/etc/resolv.conf" "$1/etc/hostname" "$1/var/cache/ldconfig/aux-cache" "$1/var/log/bootstrap.log"',
@@ -133,9 +137,8 @@ def root(bench: Bench, architecture: str, include: Sequence[str] = (), hooks: Se
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
         *(_mmdebstrap(), "--mode=root", "--format=tar", *kind, f"--architectures={architecture}"),
         *(f"--keyring={KEYRING}", "--aptopt=APT::Install-Recommends false", "--skip=output/dev"),
-        *(f"--dpkgopt=path-exclude=/{path}/*" for path in _EXCLUDED),
         *(f"--include={package}" for package in include),
-        *(f"--customize-hook={hook}" for hook in hooks),
+        *(f"{hook_option}={hook}" for hook in hooks),
         *(SUITE, tar, "-"),
         stdin="".join(f"{source.line()}\n" for source in sources()).encode(),
         env={"TMPDIR": str(scratch)},

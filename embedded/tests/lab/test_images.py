@@ -80,7 +80,7 @@ def test_root_is_trixie_of_its_architecture(
     assert b"VERSION_CODENAME=trixie" in files["usr/lib/os-release"][1]
     assert elf_machine(files[program][1]) == MACHINES[architecture]
     assert files["bin"][0].linkname == "usr/bin"
-    assert b"root:x:0:0:" in files["etc/passwd"][1]
+    assert b":0:0:root:/root:/bin/bash" in files["etc/passwd"][1]
     assert not [path for path in files if path.startswith(("dev/", "usr/share/man/"))]
 
 
@@ -124,13 +124,13 @@ def test_imager_has_inputs_for_both_architectures(registry: Registry, talos: str
 @pytest.mark.parametrize("architecture", MACHINES)
 def test_base_initramfs_is_one_archive_with_init_and_rootfs(imager_root: Path, architecture: str) -> None:
     script = (
-        "mkdir -p /tmp/x$1 && cd /tmp/x$1 && zstd -qdc /usr/install/$1/initramfs.xz > cpio && cpio -itv < cpio && "
+        "mkdir -p /tmp/x$1 && cd /tmp/x$1 && zstd -qdc /usr/install/$1/initramfs.xz > cpio && cpio -itvn < cpio && "
         "cpio -idu --quiet < cpio && unsquashfs -lln rootfs.sqsh && zstd -lv /usr/install/$1/initramfs.xz"
     )
     done = subprocess.run(
         ["chroot", imager_root, "sh", "-c", script, "sh", architecture], capture_output=True, text=True, check=True
     )
-    names = re.findall(r"^(\S+) .* 0 .* Jan +1 +2026 (\S+)$", done.stdout, re.MULTILINE)
+    names = re.findall(r"^(\S+) +\d+ 0 +0 +\d+ Jan +1 +2026 (\S+)$", done.stdout, re.MULTILINE)
     assert names == [("-rwxr-xr-x", "init"), ("-rw-r--r--", "rootfs.sqsh")]
     assert re.search(r"/usr/lib/modules/6\.12\.\S+/modules\.builtin\.modinfo$", done.stdout, re.MULTILINE)
     assert re.search(r"/usr/lib/modules/6\.12\.\S+/modules\.dep$", done.stdout, re.MULTILINE)

@@ -34,6 +34,7 @@ class Context:
         self._entries = 0
         self._expanded = 0
         self._spooled = 0
+        self._documents = 0
         self.nesting = 0
 
     def count_entry(self, name: str, path: str) -> None:
@@ -51,6 +52,11 @@ class Context:
         self._expanded += length
         if self._expanded > self.limits.expanded:
             raise LimitExceededError(name, "", f"expands to more than {self.limits.expanded} bytes")
+
+    def take_document(self, size: int) -> bool:
+        """Returns whether a text of that size may be kept whole; of one file all together are limited."""
+        self._documents += size
+        return size <= self.limits.text and self._documents <= self.limits.documents
 
     def spool(self, name: str, chunks: Iterable[bytes]) -> FileSource:
         """Returns the content as a source that can be read anywhere: a temporary file, gone when it is closed."""

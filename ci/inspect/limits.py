@@ -31,6 +31,8 @@ class Limits:
     spooled: int = 6 * GIB
     #: Bytes of a text that is read whole: manifest, command line, image configuration.
     text: int = 4 * MIB
+    #: Bytes of the SPDX documents that are kept of one file; those beyond are passed over.
+    documents: int = 32 * MIB
     #: Bytes of a path.
     path: int = 4096
     #: Directories below one another.

@@ -78,6 +78,8 @@ class SquashfsFacts(Facts):
     #: Seconds since 1970.
     created: int
     entries: tuple[Entry, ...]
+    #: SPDX documents by path, where Talos looks for them; too long for a listing, so no part of the JSON.
+    documents: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
 
 
 class KernelFacts(Facts):

@@ -7,6 +7,7 @@ described in the kernel's Documentation/filesystems/squashfs.rst and at dr-emann
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ _COMPRESSIONS = {1: "gzip", 4: "xz", 6: "zstd"}
 _OTHER_COMPRESSIONS = {2: "lzma", 3: "lzo", 5: "lz4"}
 _METADATA = 8192
 _NONE = 0xFFFFFFFF
+#: Where Talos looks for the SPDX documents of its own and of extensions (pkg/machinery/constants, `SPDXPath`).
+_SPDX = re.compile(r"usr/(?:local/)?share/spdx/[^/]+\.spdx\.json")
 _SUPERBLOCK = struct.Struct("<4sIIIIHHHHHHQQQQQQQQ")
 
 #: Inode types; the extended ones are the basic ones plus seven.
@@ -290,8 +293,11 @@ def inspect_squashfs(source: Source, context: Context) -> SquashfsFacts:
     """Returns all names of an image, with digest and machine of every file."""
     image = Squashfs(source, context)
     entries: list[Entry] = []
+    documents: dict[str, str] = {}
     for path, inode in image.walk():
         content = read_content(path, image.chunks(path, inode)) if inode.type == "file" else None
+        if inode.type == "file" and _SPDX.fullmatch(path) and context.take_document(inode.size):
+            documents[path] = b"".join(image.chunks(path, inode)).decode("utf-8", "replace")
         entries.append(
             Entry(
                 path=path,
@@ -308,5 +314,9 @@ def inspect_squashfs(source: Source, context: Context) -> SquashfsFacts:
             )
         )
     return SquashfsFacts(
-        compression=image.compression, block_size=image.block_size, created=image.created, entries=tuple(entries)
+        compression=image.compression,
+        block_size=image.block_size,
+        created=image.created,
+        entries=tuple(entries),
+        documents=documents,
     )

@@ -1,7 +1,7 @@
 """`python -m ci.verify`: the checks inside a container, as a cached exec.
 
     check       --assets DIR [--expect FILE] [--format text|json] [--output FILE]
-    seal        --assets DIR --expect FILE [--plan FILE]       writes checksums and report into DIR
+    seal        --assets DIR --expect FILE [--plan FILE]       writes SBOM, checksums and report into DIR
     extensions  --talos VERSION --arch ARCH PATH… [--format text|json] [--output FILE]
 
 Ends with 0 if all checks pass, 1 if one fails (everything is written before), 2 if there is nothing to check.
@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ci.errors import CozystackTalosError
 from ci.verify.compatibility import parse_version
@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     sealing.add_argument("--assets", type=Path, required=True, help="the folder, which is written to")
     sealing.add_argument("--expect", type=Path, required=True, help="what the plan promises, as JSON")
     sealing.add_argument("--plan", type=Path, help="the plan, as JSON, for the report")
+    sealing.add_argument("--epoch", type=int, help="time for the SBOM, seconds since 1970 (default: the plan's)")
     extensions = commands.add_parser("extensions", help="check extension images before they are packed")
     extensions.add_argument("--talos", required=True, help="version of Talos, such as v1.13.6")
     extensions.add_argument("--arch", choices=("arm64", "amd64"), required=True)
@@ -63,13 +64,21 @@ def _plan(path: Path | None) -> Any:
         raise VerifyError(f"{path}: no valid JSON: {error}") from error
 
 
+def _source_date(plan: Any) -> int:
+    """Returns the time that a plan sets all timestamps to, 0 if it says none."""
+    date = cast("dict[str, Any]", plan).get("sourceDate") if isinstance(plan, dict) else None
+    epoch = cast("dict[str, Any]", date).get("epoch") if isinstance(date, dict) else None
+    return epoch if isinstance(epoch, int) else 0
+
+
 def _run(arguments: argparse.Namespace) -> Result:
     if arguments.command == "extensions":
         parse_version(arguments.talos)
         return check_extensions(arguments.paths, arguments.talos, arguments.arch)
     expectation = _expectation(arguments.expect)
     if arguments.command == "seal":
-        return seal(arguments.assets, expectation or Expectation(), _plan(arguments.plan))
+        plan = _plan(arguments.plan)
+        return seal(arguments.assets, expectation or Expectation(), plan, arguments.epoch or _source_date(plan))
     return verify(arguments.assets, expectation)
 
 

@@ -10,6 +10,7 @@ from ci.verify.assets import STAND_IN, VALIDATION
 from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, UNLISTED, ChecksumsError, parse_checksums
 from ci.verify.model import Expectation, Result, Verdict, VerifyError, skip
 from ci.verify.report import STAND_IN_LINE, Report, make_report, parse_report
+from ci.verify.sbom import SBOM, make_sbom, named_in
 
 if TYPE_CHECKING:
     from ci.verify.assets import Assets
@@ -125,6 +126,26 @@ def _plain(report: Report, field: str) -> str:
     if isinstance(value, tuple):
         return ", ".join(f"{extension.name} {extension.version}" for extension in report.extensions) or "none"
     return str(value)
+
+
+def sbom_complete(assets: Assets, expectation: Expectation) -> Verdict:
+    """`sbom.complete`."""
+    text = assets.text(SBOM)
+    if text is None:
+        if expectation.files is None:
+            return skip(f"there is no {SBOM}")
+        return Verdict(problems=[f"{SBOM} is missing"])
+    try:
+        named = named_in(text)
+    except ValueError as error:
+        return Verdict(problems=[f"{SBOM}: no SPDX document: {error}"])
+    actual = make_sbom(assets, expectation, 0)
+    wanted = named_in(actual.to_json())
+    return Verdict(
+        problems=[f"{SBOM} does not name {name} {version or ''}".rstrip() for name, version in sorted(wanted - named)]
+        + actual.problems,
+        evidence=[f"{len(named)} packages"],
+    )
 
 
 def stand_in(assets: Assets, expectation: Expectation) -> Verdict:

@@ -13,6 +13,7 @@ from ci.verify.assets import VALIDATION, Assets, expected_of, read_assets
 from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, render_checksums
 from ci.verify.model import Check, Expectation, Requirement, Result
 from ci.verify.report import make_report, render_report
+from ci.verify.sbom import SBOM, make_sbom
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +45,7 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
         ("modules.kernel", "Every kernel module is for the kernel that is there.", extensions.modules_kernel),
         ("modules.index", "The modules of extensions are in an index of their own.", extensions.modules_index),
         ("uki.machine", "Every unified kernel image is for the wanted architecture.", boot.uki_machine),
-        ("uki.sections", "Every unified kernel image holds a kernel, an initramfs and its texts.", boot.uki_sections),
+        ("uki.sections", "Every unified kernel image has all its sections.", boot.uki_sections),
         ("uki.version", "Every unified kernel image names the Talos version.", boot.uki_version),
         ("uki.release", "Every unified kernel image names the release of its kernel.", boot.uki_release),
         ("cmdline.arguments", "Every command line has the planned arguments.", boot.cmdline_arguments),
@@ -56,6 +57,7 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
         ("installer.version", "The installer image is of the Talos version.", boot.installer_version),
         ("media.bootable", "ISO and disk images hold a boot loader where firmware looks.", boot.media_bootable),
         ("disk.partitions", "Disk images have an EFI system and a META partition.", boot.disk_partitions),
+        ("sbom.complete", "The SBOM names Talos, its kernel, every extension and their parts.", files.sbom_complete),
         ("report.agrees", "The build report says what the files are.", files.report_agrees),
         ("report.stand-in", "Stand-ins say that they are some.", files.stand_in),
     )
@@ -82,12 +84,17 @@ def verify(folder: Path, expectation: Expectation | None = None) -> Result:
     return Result(checks=_run(assets, expected_of(assets, expectation), REQUIREMENTS))
 
 
-def seal(folder: Path, expectation: Expectation, plan: Any = None) -> Result:
-    """Writes `checksums.sha256` and `validation/build-report.*` into a folder of new assets, and returns the checks.
+def seal(folder: Path, expectation: Expectation, plan: Any = None, epoch: int = 0) -> Result:
+    """Writes SBOM, `checksums.sha256` and `validation/build-report.*` into a folder of assets; returns the checks.
 
-    All is written whatever the checks say. `plan` is any JSON value, for the report.
+    All is written whatever the checks say. `plan` is any JSON value, for the report; `epoch` is the SBOM's time, in
+    seconds since 1970.
     """
     assets = read_assets(folder)
+    (assets.root / VALIDATION).mkdir(exist_ok=True)
+    sbom = make_sbom(assets, expected_of(assets, expectation), epoch)
+    (assets.root / SBOM).write_text(sbom.to_json(), encoding="utf-8")
+    assets = _with(assets, SBOM)
     (assets.root / CHECKSUMS).write_text(render_checksums(assets.digests), encoding="utf-8")
     assets = _with(assets, CHECKSUMS)
     expected = expected_of(assets, expectation)
@@ -102,7 +109,6 @@ def seal(folder: Path, expectation: Expectation, plan: Any = None) -> Result:
 
 def _write_report(assets: Assets, expected: Expectation, result: Result, plan: Any) -> None:
     report = make_report(assets, expected, result, plan)
-    (assets.root / VALIDATION).mkdir(exist_ok=True)
     document = json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=False, ensure_ascii=False)
     (assets.root / REPORT).write_text(document + "\n", encoding="utf-8")
     (assets.root / REPORT_TEXT).write_text(render_report(report), encoding="utf-8")

@@ -23,6 +23,7 @@ from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, ChecksumsError, 
 from ci.verify.compatibility import ConstraintError, parse_version, satisfies
 from ci.verify.paths import allowed_paths, foreign_programs
 from ci.verify.report import STAND_IN_LINE
+from ci.verify.sbom import SBOM
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import build, expectation_of, files_of, good, write
@@ -108,7 +109,7 @@ def test_sealed_assets_have_checksums_that_sha256sum_takes(tmp_path: Path) -> No
     build(tmp_path, good())
     done = subprocess.run(["sha256sum", "-c", CHECKSUMS], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0
-    assert done.stdout.splitlines() == [f"{name}: OK" for name in sorted(files_of(good()))]
+    assert done.stdout.splitlines() == [f"{name}: OK" for name in sorted([*files_of(good()), SBOM])]
 
 
 def test_sealing_twice_writes_the_same_bytes(tmp_path: Path) -> None:
@@ -125,12 +126,15 @@ def test_report_holds_the_plan_the_findings_and_every_check(tmp_path: Path) -> N
     assert (report["variant"], report["arch"], report["talos"]) == ("spin-only", "arm64", "v1.13.6")
     assert report["kernel"] == "6.18.38-talos"
     assert [entry["name"] for entry in report["extensions"]] == ["spin", "drbd", "modules.dep"]
-    assert {file["path"]: file["kind"] for file in report["files"]} == expectation_of(good()).files
+    assert {file["path"]: file["kind"] for file in report["files"]} == {
+        **(expectation_of(good()).files or {}),
+        SBOM: "text",
+    }
     assert {check["status"] for check in report["checks"]} == {"pass"}
     text = (tmp_path / REPORT_TEXT).read_text()
     assert text.startswith("Talos boot assets: spin-only, arm64\n")
     assert "extension   spin v0.21.0\n" in text
-    assert text.endswith("37 checks: 37 passed, 0 failed, 0 skipped\n")
+    assert text.endswith("38 checks: 38 passed, 0 failed, 0 skipped\n")
 
 
 def test_report_of_stand_ins_says_so_in_its_first_line(tmp_path: Path) -> None:
@@ -201,7 +205,7 @@ def test_text_of_a_result_shows_each_failure_with_its_evidence(tmp_path: Path) -
     text = render_result(verify(tmp_path, Expectation(arch="amd64")))
     assert "FAIL  kernel.machine" in text
     assert "- boot/vmlinuz is for arm64, amd64 is wanted" in text
-    assert text.splitlines()[-1].startswith("37 checks: ")
+    assert text.splitlines()[-1].startswith("38 checks: ")
 
 
 # Extension images before they are packed.
@@ -299,7 +303,7 @@ def test_command_line_checks_and_ends_with_one_when_a_check_fails(
     (tmp_path / "plan.json").write_text('{"variant": "spin-only"}')
     common = ["--assets", str(tmp_path / "assets"), "--expect", str(tmp_path / "expect.json")]
     assert main(["seal", *common, "--plan", str(tmp_path / "plan.json")]) == 0
-    assert "37 checks: 37 passed" in capsys.readouterr().out
+    assert "38 checks: 38 passed" in capsys.readouterr().out
     assert main(["check", *common]) == 0
     (tmp_path / "assets/boot/vmlinuz").unlink()
     out = tmp_path / "result.json"

@@ -11,6 +11,7 @@ import pytest
 from ci.pins import STAND_IN_LABEL
 from ci.verify import REQUIREMENTS, verify
 from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT
+from ci.verify.sbom import SBOM
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import (
@@ -55,7 +56,7 @@ def test_good_assets_pass_every_check_and_skip_none(tmp_path: Path, variant: str
 def test_good_assets_of_other_origin_pass_without_an_expectation_and_without_a_report(tmp_path: Path) -> None:
     spec = good()
     build(tmp_path, spec)
-    for name in (CHECKSUMS, REPORT, REPORT_TEXT):
+    for name in (CHECKSUMS, REPORT, REPORT_TEXT, SBOM):
         (tmp_path / name).unlink()
     result = verify(tmp_path)
     assert result.failures == ()
@@ -66,6 +67,7 @@ def test_good_assets_of_other_origin_pass_without_an_expectation_and_without_a_r
         "checksums.true",
         "extensions.planned",
         "extensions.absent",
+        "sbom.complete",
         "report.agrees",
     }
 
@@ -416,6 +418,17 @@ def report_that_claims_stand_ins(root: Path) -> None:
     rewrite(root, REPORT_TEXT, lambda text: f"STAND-IN: made from the lab's stand-in images. {text}")
 
 
+def sbom_without_an_extension(root: Path) -> None:
+    before = samples.sha((root / SBOM).read_bytes())
+    size = (root / SBOM).stat().st_size
+    rewrite(root, SBOM, lambda text: text.replace('"name": "spin"', '"name": "spun"'))
+    # Checksums and report are made true of it.
+    after = samples.sha((root / SBOM).read_bytes())
+    assert (root / SBOM).stat().st_size == size
+    for name in (CHECKSUMS, REPORT):
+        rewrite(root, name, lambda text: text.replace(before, after))
+
+
 def report_text_missing(root: Path) -> None:
     (root / REPORT_TEXT).unlink()
 
@@ -432,6 +445,7 @@ BROKEN_LATER: list[tuple[Callable[[Path], None], str, str]] = [
     (report_missing, "report.agrees", "validation/build-report.json is missing"),
     (report_names_another_extension_version, "report.agrees", "spin v0.22.0"),
     (report_that_is_no_report, "report.agrees", "validation/build-report.json"),
+    (sbom_without_an_extension, "sbom.complete", "does not name spin v0.21.0"),
     (report_text_missing, "report.agrees", "validation/build-report.txt is missing"),
 ]
 

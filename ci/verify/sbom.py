@@ -1,0 +1,189 @@
+"""`validation/sbom.spdx.json`: Talos, its kernel, every extension, and what their own SPDX documents name.
+
+Format: SPDX 2.3 (spdx.github.io/spdx-spec/v2.3). The documents are those that Talos itself looks for, in its root file
+system and in extensions. Identifiers are unique within a document only, so each document's get a prefix.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from ci.inspect.models import InitramfsFacts
+from ci.verify.assets import BASE_IMAGE, MODULES_IMAGE, VALIDATION
+from ci.verify.checksums import CHECKSUMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ci.verify.assets import Assets
+    from ci.verify.model import Expectation
+
+SBOM = "validation/sbom.spdx.json"
+
+_ROOT = "SPDXRef-Package-assets"
+_TALOS = "SPDXRef-Package-talos"
+_KERNEL = "SPDXRef-Package-kernel"
+_DOCUMENT = "SPDXRef-DOCUMENT"
+_NAMESPACE = uuid.UUID("6f3c8f0e-6d8f-4f0b-9a53-0d5a0a1f7c11")
+
+_REFERENCE = re.compile(r"SPDXRef-([A-Za-z0-9.-]+)")
+_LICENSE = re.compile(r"LicenseRef-([A-Za-z0-9.-]+)")
+_LISTS = ("packages", "files", "hasExtractedLicensingInfos")
+
+_Object = dict[str, Any]
+
+
+@dataclass
+class Sbom:
+    """The merged document, and what could not be taken into it."""
+
+    document: _Object
+    problems: list[str] = field(default_factory=list[str])
+
+    def to_json(self) -> str:
+        """Returns the document as text, with a line feed at the end."""
+        return json.dumps(self.document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _package(identifier: str, name: str, version: str | None, sha256: str | None = None) -> _Object:
+    package: _Object = {"SPDXID": identifier, "name": name}
+    if version:
+        package["versionInfo"] = version
+    package |= {"downloadLocation": "NOASSERTION", "filesAnalyzed": False, "copyrightText": "NOASSERTION"}
+    package |= {"licenseConcluded": "NOASSERTION", "licenseDeclared": "NOASSERTION"}
+    if sha256:
+        package["checksums"] = [{"algorithm": "SHA256", "checksumValue": sha256}]
+    return package
+
+
+def _relation(element: str, kind: str, related: str) -> _Object:
+    return {"spdxElementId": element, "relationshipType": kind, "relatedSpdxElement": related}
+
+
+def _word(text: str) -> str:
+    """Returns a text with nothing in it that an identifier can't have."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-") or "x"
+
+
+def make_sbom(assets: Assets, expectation: Expectation, epoch: int) -> Sbom:
+    """Returns the SBOM of assets; `epoch` is the time that it says it was made at, in seconds since 1970."""
+    name = "-".join(part for part in ("talos-assets", expectation.variant, expectation.arch) if part)
+    subject = {
+        path: digest
+        for path, digest in sorted(assets.digests.items())
+        if path != CHECKSUMS and not path.startswith(VALIDATION)
+    }
+    talos = _package(_TALOS, "talos", expectation.talos)
+    kernel = next(iter(assets.kernels), None)
+    sbom = Sbom(
+        {
+            "spdxVersion": "SPDX-2.3",
+            "dataLicense": "CC0-1.0",
+            "SPDXID": _DOCUMENT,
+            "name": name,
+            "documentNamespace": f"urn:uuid:{uuid.uuid5(_NAMESPACE, json.dumps(subject))}",
+            "creationInfo": {
+                "created": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "creators": ["Tool: cozystack-talos"],
+            },
+            "packages": [_package(_ROOT, name, expectation.talos), talos],
+            "relationships": [_relation(_DOCUMENT, "DESCRIBES", _ROOT), _relation(_ROOT, "CONTAINS", _TALOS)],
+        }
+    )
+    if kernel is not None:
+        sbom.document["packages"].append(_package(_KERNEL, "linux", kernel.facts.version, kernel.sha256))
+        sbom.document["relationships"].append(_relation(_ROOT, "CONTAINS", _KERNEL))
+    for initramfs in assets.distinct(InitramfsFacts)[:1]:
+        images = assets.images_of(initramfs)
+        digest_of = {node.name: node.sha256 for node in initramfs.node.contents}
+        owners = [(_TALOS, BASE_IMAGE)]
+        for layer in initramfs.facts.layers or ():
+            if layer.image == MODULES_IMAGE:
+                continue
+            # By the image, not by the name, which two may have.
+            identifier = f"SPDXRef-Extension-{_word(layer.image.removesuffix('.sqsh'))}-{_word(layer.name)}"
+            owners.append((identifier, layer.image))
+            package = _package(identifier, layer.name, layer.version, digest_of.get(layer.image))
+            sbom.document["packages"].append(package)
+            sbom.document["relationships"].append(_relation(_ROOT, "CONTAINS", identifier))
+        for owner, image in owners:
+            documents = images[image].documents if image in images else {}
+            for path, text in sorted(documents.items()):
+                _merge(sbom, owner, f"{initramfs.path}:{image}:/{path}", text)
+    return sbom
+
+
+def _merge(sbom: Sbom, owner: str, place: str, text: str) -> None:
+    """Adds what a document names; what it describes becomes a part of its owner."""
+    try:
+        given: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        sbom.problems.append(f"{place}: no valid JSON: {error}")
+        return
+    if not isinstance(given, dict) or not str(cast("_Object", given).get("spdxVersion")).startswith("SPDX-2."):
+        sbom.problems.append(f"{place}: no SPDX 2 document")
+        return
+    document = cast("_Object", given)
+    file = place.rpartition("/")[2].removesuffix(".spdx.json")
+    prefix = f"{owner.removeprefix('SPDXRef-')}-{_word(file)}"
+    renamed = cast("_Object", _renamed(document, prefix, owner))
+    for key in _LISTS:
+        items = [item for item in _objects(renamed, key) if key != "packages" or "name" in item]
+        if items:
+            sbom.document.setdefault(key, []).extend(items)
+    known = {item.get("SPDXID") for key in ("packages", "files") for item in sbom.document.get(key, ())}
+    described = list(_described(renamed, owner)) or [
+        one["SPDXID"] for one in _objects(renamed, "packages") if "SPDXID" in one
+    ]
+    relations = [_relation(owner, "CONTAINS", one) for one in described]
+    relations += [one for one in _objects(renamed, "relationships") if one.get("relationshipType") != "DESCRIBES"]
+    for one in relations:
+        ends = (one.get("spdxElementId"), one.get("relatedSpdxElement"))
+        if ends[0] in known and (ends[1] in known or ends[1] in ("NONE", "NOASSERTION")) and ends[0] != ends[1]:
+            sbom.document["relationships"].append(one)
+
+
+def _objects(document: _Object, key: str) -> list[_Object]:
+    found = document.get(key)
+    if not isinstance(found, list):
+        return []
+    return [cast("_Object", one) for one in cast("list[Any]", found) if isinstance(one, dict)]
+
+
+def _described(document: _Object, owner: str) -> Iterator[str]:
+    listed = document.get("documentDescribes")
+    yield from [one for one in cast("list[Any]", listed or []) if isinstance(one, str)]
+    for one in _objects(document, "relationships"):
+        if one.get("relationshipType") == "DESCRIBES" and one.get("spdxElementId") == owner:
+            yield str(one.get("relatedSpdxElement"))
+
+
+def _renamed(value: Any, prefix: str, owner: str) -> Any:
+    """Returns a value with all identifiers of its document prefixed; the document itself becomes the owner.
+
+    Identifiers stand in texts of their own, licences also inside expressions; other texts have neither.
+    """
+    if isinstance(value, dict):
+        return {key: _renamed(one, prefix, owner) for key, one in cast("_Object", value).items()}
+    if isinstance(value, list):
+        return [_renamed(one, prefix, owner) for one in cast("list[Any]", value)]
+    if not isinstance(value, str):
+        return value
+    if value == _DOCUMENT:
+        return owner
+    if found := _REFERENCE.fullmatch(value):
+        return f"SPDXRef-{prefix}-{found[1]}"
+    return _LICENSE.sub(rf"LicenseRef-{prefix}-\1", value) if "LicenseRef-" in value else value
+
+
+def named_in(text: str) -> set[tuple[str, str | None]]:
+    """Returns name and version of every package that an SPDX document names; raises `ValueError` if it is none."""
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("no object")  # noqa: TRY004 (the caller's one error for a text that is no SBOM)
+    return {(str(one.get("name")), one.get("versionInfo")) for one in _objects(cast("_Object", document), "packages")}

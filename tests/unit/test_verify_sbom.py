@@ -1,0 +1,139 @@
+"""The SBOM of assets: complete, merged from the extensions' own documents, valid SPDX 2.3."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ci.verify import verify
+from ci.verify.__main__ import main
+from ci.verify.sbom import SBOM
+from tests.unit.inspect.samples import File
+from tests.unit.verify_assets import Spec, build, drbd, expectation_of, files_of, good, spin, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def package(identifier: str, name: str, licence: str = "Apache-2.0") -> dict[str, Any]:
+    return {
+        "SPDXID": identifier,
+        "name": name,
+        "versionInfo": "1.0",
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": False,
+        "licenseConcluded": licence,
+        "licenseDeclared": licence,
+        "copyrightText": "NOASSERTION",
+    }
+
+
+def document(name: str, relationships: list[tuple[str, str, str]] | None = None) -> bytes:
+    licence = "MIT AND LicenseRef-own"
+    relations = relationships or [("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-main")]
+    return json.dumps(
+        {
+            "spdxVersion": "SPDX-2.3",
+            "dataLicense": "CC0-1.0",
+            "SPDXID": "SPDXRef-DOCUMENT",
+            "name": name,
+            "documentNamespace": f"https://example.com/{name}",
+            "creationInfo": {"created": "2026-01-01T00:00:00Z", "creators": ["Tool: other"]},
+            "packages": [package("SPDXRef-main", name, licence), package("SPDXRef-part", "part")],
+            "hasExtractedLicensingInfos": [{"licenseId": "LicenseRef-own", "extractedText": "do as you like"}],
+            "relationships": [
+                {"spdxElementId": a, "relationshipType": kind, "relatedSpdxElement": b}
+                for a, kind, b in [*relations, ("SPDXRef-main", "DEPENDS_ON", "SPDXRef-part")]
+            ],
+        }
+    ).encode()
+
+
+def with_documents(*documents: tuple[str, bytes]) -> Spec:
+    def add(extension: Any, name: str, text: bytes) -> Any:
+        return replace(extension, files=[*extension.files, File(f"usr/local/share/spdx/{name}.spdx.json", text)])
+
+    first, second = spin(), drbd()
+    for name, text in documents:
+        first = add(first, name, text) if name != "drbd" else first
+        second = add(second, name, text) if name == "drbd" else second
+    return replace(good(), extensions=[first, second])
+
+
+def sbom(root: Path) -> dict[str, Any]:
+    return json.loads((root / SBOM).read_text())
+
+
+def relations(found: dict[str, Any]) -> set[tuple[str, str, str]]:
+    return {(r["spdxElementId"], r["relationshipType"], r["relatedSpdxElement"]) for r in found["relationships"]}
+
+
+def test_sbom_names_talos_kernel_and_every_extension_even_without_documents(tmp_path: Path) -> None:
+    build(tmp_path, good())
+    found = sbom(tmp_path)
+    named = {(entry["name"], entry.get("versionInfo")) for entry in found["packages"]}
+    assert named == {
+        ("talos-assets-spin-only-arm64", "v1.13.6"),
+        ("talos", "v1.13.6"),
+        ("linux", "6.18.38-talos"),
+        ("spin", "v0.21.0"),
+        ("drbd", "9.3.2-v1.13.6"),
+    }
+    assert found["spdxVersion"] == "SPDX-2.3"
+    assert ("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-Package-assets") in relations(found)
+    assert ("SPDXRef-Package-assets", "CONTAINS", "SPDXRef-Extension-0-spin") in relations(found)
+
+
+def test_documents_of_two_extensions_merge_without_their_identifiers_clashing(tmp_path: Path) -> None:
+    build(tmp_path, with_documents(("spin", document("shim")), ("drbd", document("module"))))
+    found = sbom(tmp_path)
+    identifiers = [entry["SPDXID"] for entry in found["packages"]]
+    assert len(identifiers) == len(set(identifiers)) == 9
+    shim = next(entry for entry in found["packages"] if entry["name"] == "shim")
+    assert shim["SPDXID"] == "SPDXRef-Extension-0-spin-spin-main"
+    assert shim["licenseConcluded"] == "MIT AND LicenseRef-Extension-0-spin-spin-own"
+    assert {one["licenseId"] for one in found["hasExtractedLicensingInfos"]} == {
+        "LicenseRef-Extension-0-spin-spin-own",
+        "LicenseRef-Extension-1-drbd-drbd-own",
+    }
+    assert ("SPDXRef-Extension-0-spin", "CONTAINS", shim["SPDXID"]) in relations(found)
+    assert (shim["SPDXID"], "DEPENDS_ON", "SPDXRef-Extension-0-spin-spin-part") in relations(found)
+
+
+def test_relationship_to_another_document_is_left_out(tmp_path: Path) -> None:
+    elsewhere = [("SPDXRef-main", "DEPENDS_ON", "DocumentRef-other:SPDXRef-x"), ("SPDXRef-gone", "CONTAINS", "NONE")]
+    build(tmp_path, with_documents(("spin", document("shim", elsewhere))))
+    ends = {end for one in relations(sbom(tmp_path)) for end in (one[0], one[2])}
+    assert not any("DocumentRef" in end or "gone" in end for end in ends)
+
+
+def test_sbom_is_valid_by_the_specifications_own_tools(tmp_path: Path) -> None:
+    parse_anything = pytest.importorskip("spdx_tools.spdx.parser.parse_anything")
+    validator = pytest.importorskip("spdx_tools.spdx.validation.document_validator")
+    build(tmp_path, with_documents(("spin", document("shim")), ("drbd", document("module"))))
+    parsed = parse_anything.parse_file(str(tmp_path / SBOM))
+    assert validator.validate_full_spdx_document(parsed) == []
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]", b'{"spdxVersion": "SPDX-3.0"}', b"\xff"])
+def test_a_document_that_is_none_fails_the_check_and_names_its_place(tmp_path: Path, text: bytes) -> None:
+    spec = with_documents(("spin", text))
+    build(tmp_path, spec)
+    failures = verify(tmp_path, expectation_of(spec)).failures
+    assert [check.id for check in failures] == ["sbom.complete"]
+    assert "boot/initramfs.xz:0.sqsh:/usr/local/share/spdx/spin.spdx.json" in failures[0].evidence[0]
+
+
+def test_time_of_the_sbom_is_the_plans_or_the_one_given(tmp_path: Path) -> None:
+    spec = good()
+    write(tmp_path / "assets", files_of(spec))
+    (tmp_path / "expect.json").write_text(expectation_of(spec).model_dump_json())
+    (tmp_path / "plan.json").write_text('{"sourceDate": {"epoch": 1735689600}}')
+    command = ["seal", "--assets", str(tmp_path / "assets"), "--expect", str(tmp_path / "expect.json")]
+    assert main([*command, "--plan", str(tmp_path / "plan.json")]) == 0
+    assert sbom(tmp_path / "assets")["creationInfo"]["created"] == "2025-01-01T00:00:00Z"
+    assert main([*command, "--epoch", "0"]) == 0
+    assert sbom(tmp_path / "assets")["creationInfo"]["created"] == "1970-01-01T00:00:00Z"

@@ -45,7 +45,7 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
         ("modules.kernel", "Every kernel module is for the kernel that is there.", extensions.modules_kernel),
         ("modules.index", "The modules of extensions are in an index of their own.", extensions.modules_index),
         ("uki.machine", "Every unified kernel image is for the wanted architecture.", boot.uki_machine),
-        ("uki.sections", "Every unified kernel image has all its sections.", boot.uki_sections),
+        ("uki.sections", "Every unified kernel image holds a kernel, an initramfs and its texts.", boot.uki_sections),
         ("uki.version", "Every unified kernel image names the Talos version.", boot.uki_version),
         ("uki.release", "Every unified kernel image names the release of its kernel.", boot.uki_release),
         ("cmdline.arguments", "Every command line has the planned arguments.", boot.cmdline_arguments),

@@ -79,7 +79,8 @@ class LabImages:
                 f"with --lab nothing is pulled from {reference.registry}: {reference}",
                 "The lab stands in for " + ", ".join(MIRRORED) + "; leave out --lab to use real images.",
             )
-        await self.make(str(replace(reference, digest="", tag=reference.tag)))
+        if reference.tag:  # what is named by its digest alone was made when its tag was looked up
+            await self.make(str(replace(reference, digest="")))
 
     async def prepare_folder(self, path: Path) -> None:
         """Make the lab's checkout if this is the path of one, and lead the path to it."""

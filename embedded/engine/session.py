@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +39,7 @@ from embedded.engine.module.environment import environment
 from embedded.engine.module.loading import load
 from embedded.engine.module.source import ModuleSource, copy_module, find_module
 from embedded.engine.schema import introspection, load_schema
+from embedded.engine.scratch import scratch_folder
 from embedded.setup.paths import Paths, paths, tool
 
 Mode = Literal["real", "lab"]
@@ -85,8 +84,7 @@ class Session:
             stack.push_async_callback(attachables.close)
             await attachables.start()
             client = await stack.enter_async_context(BuildKit(held.address, attachables.id, self._on_step))
-            scratch = Path(tempfile.mkdtemp(prefix="session-", dir=self._folder("sessions")))
-            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            scratch = stack.enter_context(scratch_folder(self._folder("sessions")))
             self._engine = await self._make_engine(client, attachables, scratch, held)
             listener = server.Server(self, self._listening)
             serving = asyncio.create_task(listener.answer_until_stopped())

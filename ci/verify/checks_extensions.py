@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _NO_INITRAMFS = "there is no initramfs"
 _MODULES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
+#: The kernel's own lists of modules, which extensions bring along: the imager makes new ones over all of them.
+_INDEX = re.compile(r"(?:usr/)?lib/modules/[^/]+/modules\.[^/]+")
 #: What Talos's initramfs holds beside its images; microcode is for the kernel's early loader.
 _EXPECTED = re.compile(
     r"init|extensions\.yaml|[^/]+\.sqsh|(usr|usr/lib|lib|kernel|kernel/x86)|(usr/)?lib/firmware(/.*)?|kernel/x86/microcode(/.*)?"
@@ -247,7 +249,7 @@ def overlaps(trees: Iterable[tuple[str, Iterable[Entry]]]) -> list[str]:
     problems: list[str] = []
     for name, entries in trees:
         for entry in entries:
-            if entry.type == "directory":
+            if entry.type == "directory" or _INDEX.fullmatch(entry.path):
                 continue
             owner, known = first.setdefault(entry.path, (name, entry))
             if owner != name and (known.sha256, known.target) != (entry.sha256, entry.target):

@@ -74,9 +74,12 @@ def path_problems(entries: Iterable[Entry], talos: str | None) -> Iterator[str]:
 
 
 def mode_problems(entries: Iterable[Entry]) -> Iterator[str]:
-    """Yields what is writable by everyone. A link has no mode of its own."""
+    """Yields what is writable by everyone: files, and folders without the sticky bit that a `tmp` has.
+
+    Talos means to refuse these too, but looks at a value that has no permission bits. A link has no mode of its own.
+    """
     for entry in entries:
-        if entry.type in ("file", "directory") and entry.mode & 0o002:
+        if entry.mode & 0o002 and (entry.type == "file" or (entry.type == "directory" and not entry.mode & 0o1000)):
             yield f"/{entry.path} has the mode {entry.mode:04o}: writable by everyone"
 
 

@@ -291,6 +291,23 @@ def test_files_that_two_extensions_carry_alike_do_not_clash(tmp_path: Path) -> N
     assert extension_failures([extension(tmp_path, "a", shared), extension(tmp_path, "b", shared)]) == {}
 
 
+def test_each_extension_may_bring_the_kernels_list_of_modules(tmp_path: Path) -> None:
+    paths = [
+        extension(tmp_path, name, [File("usr/lib/modules/6.18.38-talos/modules.order", name.encode())])
+        for name in ("drbd", "zfs")
+    ]
+    assert extension_failures(paths) == {}
+
+
+@pytest.mark.parametrize(("mode", "allowed"), [(0o777, False), (0o1777, True), (0o755, True)])
+def test_a_folder_for_everyone_needs_the_sticky_bit(tmp_path: Path, mode: int, allowed: bool) -> None:
+    path = extension(tmp_path, "spin")
+    folder = path / "rootfs/usr/local/tmp"
+    folder.mkdir()
+    folder.chmod(mode)
+    assert ("extension.modes" not in extension_failures([path])) is allowed
+
+
 # The command line.
 
 

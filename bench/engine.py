@@ -13,15 +13,18 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import dagger
 from dagger import dag
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 TOP = Path(__file__).resolve().parent.parent
 IMAGE = "docker.io/library/debian:trixie-slim"
@@ -41,10 +44,12 @@ class Figure:
 
     @property
     def median(self) -> float:
+        """The figure that counts."""
         return statistics.median(self.values)
 
 
 async def timed(work: Callable[[], Awaitable[object]]) -> float:
+    """Do it once, and return the seconds that it took."""
     began = time.perf_counter()
     await work()
     return time.perf_counter() - began

@@ -16,6 +16,7 @@ import yaml
 
 from embedded import lab
 from embedded.lab.builder import Builder, NoProgress
+from embedded.setup.paths import EMBEDDED
 
 from .conftest import Registry
 
@@ -400,6 +401,6 @@ def test_image_comes_out_the_same_in_another_place(registry: Registry, tmp_path:
 def test_nothing_to_do_takes_less_than_a_second(registry: Registry) -> None:
     command = [sys.executable, "-m", "embedded.lab", "build"]
     began = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=EMBEDDED.parent, capture_output=True, text=True, check=True)
     assert time.monotonic() - began < 1
     assert done.stderr == ""

@@ -216,5 +216,8 @@ class Packages:
         return [f"-o{name}={value}" for name, value in settings.items()]
 
     def _query(self, program: str, *arguments: str) -> str:
-        done = subprocess.run([program, *self._options(), *arguments], check=True, capture_output=True, text=True)
+        command = [program, *self._options(), *arguments]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise LabError(f"{program} {' '.join(arguments)} ended with {done.returncode}", tail=done.stderr)
         return done.stdout

@@ -32,14 +32,15 @@ mount -t tmpfs tmpfs "$scratch"
 mkdir "$scratch/upper" "$scratch/work" "$scratch/root"
 mount -t overlay overlay -o "lowerdir=$root,upperdir=$scratch/upper,workdir=$scratch/work" "$scratch/root"
 cd "$scratch/root"
-mkdir -p LAB usr/install usr/lib/cozystack-lab/imager etc/modules.d
+mkdir -p dev proc tmp LAB usr/install usr/lib/cozystack-lab/imager etc/modules.d
 cp "$program/etc/10-extra-modules.conf" etc/modules.d/
 mount --bind "$lab" LAB
 mount --bind "$lab/tmp" tmp
 mount --bind "$lab/usr-install" usr/install
 mount --bind "$program" usr/lib/cozystack-lab/imager
 mount -t proc proc proc
-mount --bind /dev/null dev/null 2>/dev/null || mknod -m 666 dev/null c 1 3
+touch dev/null
+mount --bind /dev/null dev/null
 exec chroot --userspec="$uid:$uid" . "$@"
 """
 

@@ -23,9 +23,9 @@ CHECKED: Final = (0, 1)
 
 
 def pip_install(requirements: str, constraints: str) -> list[str]:
-    """Install what a requirements file names, in the versions of a constraints file."""
+    """Install what a requirements file names, in the versions of a constraints file, beside what the image has."""
     return [
-        *("python", "-m", "pip", "install", "--quiet", "--break-system-packages"),
+        *("python", "-m", "pip", "install", "--quiet", "--break-system-packages", "--ignore-installed"),
         *("--requirement", requirements, "--constraint", constraints),
     ]
 

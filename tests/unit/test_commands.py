@@ -22,7 +22,7 @@ TOP = Path(__file__).parents[2]
 
 def test_pip_installs_what_a_file_names_in_the_versions_of_another() -> None:
     assert commands.pip_install("/etc/wanted.txt", "/etc/versions.txt") == [
-        "python", "-m", "pip", "install", "--quiet", "--break-system-packages",
+        "python", "-m", "pip", "install", "--quiet", "--break-system-packages", "--ignore-installed",
         "--requirement", "/etc/wanted.txt", "--constraint", "/etc/versions.txt",
     ]  # fmt: skip
 

@@ -35,6 +35,8 @@ ATTEMPTS = 3
 SECOND_FAILURE = "releasing already released reference"
 
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
+# before the exit code BuildKit repeats the whole command line, the exec helper's part of it included
+_PROCESS = re.compile(r'^process ".*" did not complete successfully: ', re.DOTALL)
 
 
 class SolveError(EngineError):
@@ -228,7 +230,7 @@ class BuildKit:
                         started=vertex.started.ToNanoseconds() / 1e9 if started else None,
                         completed=vertex.completed.ToNanoseconds() / 1e9 if completed else None,
                         cached=vertex.cached,
-                        error=vertex.error,
+                        error=_PROCESS.sub("", vertex.error),
                     )
                 )
 

@@ -26,6 +26,11 @@ func (s *spec) runCommand(args []string, out *outputs) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if s.Forward != nil {
+		if err := s.Forward.listen(); err != nil {
+			return 0, fmt.Errorf("forward: %w", err)
+		}
+	}
 	outRead, outWrite, err := os.Pipe()
 	if err != nil {
 		return 0, err
@@ -50,7 +55,7 @@ func (s *spec) runCommand(args []string, out *outputs) (int, error) {
 		return 1, nil
 	}
 	streams := startCopy(outRead, errRead, out)
-	go forward(signals, child)
+	go passOn(signals, child)
 	code, err := reap(child)
 	// As when a container's first process ends: what is left goes with it.
 	if os.Getpid() == 1 {
@@ -100,7 +105,7 @@ func (s *spec) openStdin() (*os.File, error) {
 	return os.Open(os.DevNull)
 }
 
-func forward(signals <-chan os.Signal, child int) {
+func passOn(signals <-chan os.Signal, child int) {
 	for received := range signals {
 		switch number := received.(syscall.Signal); number {
 		case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE: // about the helper itself; Go's scheduler uses SIGURG

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,12 +19,29 @@ import (
 // The test binary is the helper itself when it is called with this variable set.
 const asHelper = "EXEC_HELPER_UNDER_TEST"
 
+// With this one it is a client: it sends its second argument to the address in the first and prints the answer.
+const asClient = "EXEC_HELPER_CLIENT"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asHelper) != "" {
 		os.Unsetenv(asHelper)
 		main()
 	}
+	if os.Getenv(asClient) != "" {
+		os.Exit(client(os.Args[1], os.Args[2]))
+	}
 	os.Exit(m.Run())
+}
+
+func client(address, question string) int {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return 1
+	}
+	_, _ = io.WriteString(conn, question)
+	_ = conn.(*net.TCPConn).CloseWrite()
+	_, _ = io.Copy(os.Stdout, conn)
+	return 0
 }
 
 type outcome struct {
@@ -298,5 +317,41 @@ func TestAsProcess1(t *testing.T) {
 	got := outcomeOf(t, cmd)
 	if want := (outcome{4, "orphan\ndone\n", ""}); got != want || time.Since(begin) > 5*time.Second {
 		t.Errorf("got %+v after %v, want %+v", got, time.Since(begin), want)
+	}
+}
+
+func TestForwardsAnAddressToASocket(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "out.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			question, _ := io.ReadAll(conn)
+			_, _ = io.WriteString(conn, "answer to "+string(question))
+			conn.Close()
+		}
+	}()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
+	cmd := helper(t, map[string]any{"forward": map[string]any{"listen": address, "socket": socket}},
+		os.Args[0], address, "a question")
+	cmd.Env = append(cmd.Env, asClient+"=1")
+	if got := outcomeOf(t, cmd); got.code != 0 || got.stdout != "answer to a question" {
+		t.Errorf("got %+v", got)
+	}
+	got := runHelper(t, map[string]any{"forward": map[string]any{"listen": "192.0.2.1:1", "socket": socket}}, "true")
+	if got.code != 121 || !strings.Contains(got.stderr, "forward: listen tcp 192.0.2.1:1") {
+		t.Errorf("an address that can't be listened on: %+v", got)
 	}
 }

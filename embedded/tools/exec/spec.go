@@ -23,6 +23,7 @@ type spec struct {
 	ScrubFiles     []string `json:"scrubFiles"`     // files whose contents are secret
 	Expand         bool     `json:"expand"`         // replace $VAR and ${VAR} in the arguments
 	CA             string   `json:"ca"`             // PEM bundle that the command should trust
+	Forward        *forward `json:"forward"`        // a TCP address in the container that leads out of it
 }
 
 // trustVariables are what the usual TLS clients read the path of a PEM bundle from. SSL_CERT_DIR is left alone: a

@@ -21,6 +21,7 @@ import (
 //	secret   id, value (base64)  a secret of at most 500 KiB
 //	auth     host, username, password (base64)   credentials for a registry; others are Docker's own configuration's
 //	store    name, path          the OCI layout of sources with the attribute oci.store=NAME
+//	socket   id, address         the TCP address (host:port) that ssh mounts of that id lead to
 //	target   index, dir or file  where the exporter of that number in a solve writes; set it anew before each solve
 //
 // A later request replaces an earlier one of the same name.
@@ -34,6 +35,7 @@ type request struct {
 	Host     string  `json:"host"`
 	Username string  `json:"username"`
 	Password string  `json:"password"`
+	Address  string  `json:"address"`
 	Index    int     `json:"index"`
 	Dir      string  `json:"dir"`
 	File     string  `json:"file"`
@@ -123,10 +125,12 @@ func (p *provider) take(r request) error {
 		return p.logins.add(r.Host, r.Username, string(password))
 	case "store":
 		return p.layouts.add(r.Name, r.Path)
+	case "socket":
+		return p.sockets.add(r.ID, r.Address)
 	case "target":
 		return p.targets.set(r.Index, r.Dir, r.File)
 	}
-	return errors.New("unknown operation: give dir, secret, auth, store or target")
+	return errors.New("unknown operation: give dir, secret, auth, store, socket or target")
 }
 
 // existingDir refuses names and paths that can't work, before a solve stumbles over them.

@@ -27,6 +27,7 @@ type provider struct {
 	secrets *secretStore
 	logins  *logins
 	layouts *layouts
+	sockets *sockets
 	targets *targets
 }
 
@@ -37,6 +38,7 @@ func newProvider(state string) *provider {
 		secrets: &secretStore{},
 		logins:  &logins{},
 		layouts: &layouts{},
+		sockets: &sockets{},
 		targets: &targets{},
 	}
 }
@@ -50,6 +52,7 @@ func (p *provider) services() []session.Attachable {
 		secretsprovider.NewSecretProvider(p.secrets),
 		authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{AuthConfigProvider: p.logins.config}),
 		p.layouts,
+		p.sockets,
 		p.targets,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	sessioncontent "github.com/moby/buildkit/session/content"
 	"github.com/moby/buildkit/session/filesync"
 	"github.com/moby/buildkit/session/secrets"
+	"github.com/moby/buildkit/session/sshforward"
 	"github.com/moby/buildkit/session/testutil"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -287,12 +289,58 @@ func TestAnExporterWithoutATargetIsRefused(t *testing.T) {
 	}
 }
 
+func TestASocketCarriesConnectionsToAnAddress(t *testing.T) {
+	p, caller := connect(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			question, _ := io.ReadAll(conn)
+			_, _ = io.WriteString(conn, "answer to "+string(question))
+			conn.Close()
+		}
+	}()
+	accept(t, p, map[string]any{"n": 1, "op": "socket", "id": "out", "address": listener.Addr().String()})
+	if err := sshforward.CheckSSHID(t.Context(), caller, "other"); err == nil {
+		t.Error("a socket that was not offered is there")
+	}
+	path, remove, err := sshforward.MountSSHSocket(t.Context(), caller, sshforward.SocketOpt{
+		ID: "out", UID: os.Getuid(), GID: os.Getgid(), Mode: 0o600,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remove()
+	for _, question := range []string{"a", strings.Repeat("long ", 100_000)} {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, question); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.(*net.UnixConn).CloseWrite()
+		got, err := io.ReadAll(conn)
+		if err != nil || string(got) != "answer to "+question {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		conn.Close()
+	}
+}
+
 func TestRequestsThatCantWorkAreRefused(t *testing.T) {
 	folder := t.TempDir()
 	write(t, filepath.Join(folder, "file"), "", 0o644)
 	p := newProvider(folder)
 	for _, c := range []struct{ line, want string }{
-		{`{"n":7,"op":"dance"}`, "dance: unknown operation: give dir, secret, auth, store or target"},
+		{`{"n":7,"op":"dance"}`, "dance: unknown operation: give dir, secret, auth, store, socket or target"},
 		{`{"n":7,"op":"dir","nmae":"x"}`, `bad request: json: unknown field "nmae"`},
 		{`{"n":7,"op":"dir","name":"x","path":"relative"}`, `dir: "relative": give an absolute path`},
 		{`{"n":7,"op":"dir","name":"x","path":"/no/such"}`, "dir: stat /no/such: no such file or directory"},
@@ -302,6 +350,8 @@ func TestRequestsThatCantWorkAreRefused(t *testing.T) {
 		{`{"n":7,"op":"secret","id":"x","value":"` + b64(strings.Repeat("x", 512001)) + `"}`,
 			`secret: "x" has 512001 bytes: at most 512000 are allowed`},
 		{`{"n":7,"op":"auth","username":"u"}`, "auth: give a host"},
+		{`{"n":7,"op":"socket","address":"127.0.0.1:1"}`, "socket: give an id"},
+		{`{"n":7,"op":"socket","id":"x","address":"127.0.0.1"}`, "socket: give host:port: address 127.0.0.1: missing port in address"},
 		{`{"n":7,"op":"target"}`, "target: give index and the absolute path of either dir or file"},
 		{`{"n":7,"op":"target","dir":"/a","file":"/b"}`, "target: give index and the absolute path of either dir or file"},
 		{`{"n":7,"op":"target","dir":"a"}`, "target: give index and the absolute path of either dir or file"},

@@ -9,6 +9,7 @@ from ci.inspect.models import UnreadableFacts
 from ci.verify.assets import STAND_IN, VALIDATION
 from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, UNLISTED, ChecksumsError, parse_checksums
 from ci.verify.model import Expectation, Result, Verdict, VerifyError, skip
+from ci.verify.provenance import PROVENANCE, provenance_problems
 from ci.verify.report import STAND_IN_LINE, Report, make_report, parse_report
 from ci.verify.sbom import SBOM, make_sbom, named_in
 
@@ -145,6 +146,17 @@ def sbom_complete(assets: Assets, expectation: Expectation) -> Verdict:
         problems=[f"{SBOM} does not name {name} {version or ''}".rstrip() for name, version in sorted(wanted - named)]
         + actual.problems,
         evidence=[f"{len(named)} packages"],
+    )
+
+
+def provenance_agrees(assets: Assets, expectation: Expectation) -> Verdict:
+    """`provenance.agrees`."""
+    text = assets.text(PROVENANCE)
+    if text is None:
+        return skip(f"there is no {PROVENANCE}")
+    return Verdict(
+        problems=list(provenance_problems(text, assets.digests, expectation.files)),
+        evidence=["the statement is on the files that are there"],
     )
 
 

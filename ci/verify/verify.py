@@ -12,6 +12,7 @@ from ci.verify import checks_files as files
 from ci.verify.assets import VALIDATION, Assets, expected_of, read_assets
 from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, render_checksums
 from ci.verify.model import Check, Expectation, Requirement, Result
+from ci.verify.provenance import PROVENANCE, make_provenance
 from ci.verify.report import make_report, render_report
 from ci.verify.sbom import SBOM, make_sbom
 
@@ -58,6 +59,7 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
         ("media.bootable", "ISO and disk images hold a boot loader where firmware looks.", boot.media_bootable),
         ("disk.partitions", "Disk images have an EFI system and a META partition.", boot.disk_partitions),
         ("sbom.complete", "The SBOM names Talos, its kernel, every extension and their parts.", files.sbom_complete),
+        ("provenance.agrees", "The provenance states where these files come from, by digest.", files.provenance_agrees),
         ("report.agrees", "The build report says what the files are.", files.report_agrees),
         ("report.stand-in", "Stand-ins say that they are some.", files.stand_in),
     )
@@ -85,16 +87,21 @@ def verify(folder: Path, expectation: Expectation | None = None) -> Result:
 
 
 def seal(folder: Path, expectation: Expectation, plan: Any = None, epoch: int = 0) -> Result:
-    """Writes SBOM, `checksums.sha256` and `validation/build-report.*` into a folder of assets; returns the checks.
+    """Writes SBOM, provenance, checksums and the build report into a folder of assets, and returns the checks.
 
-    All is written whatever the checks say. `plan` is any JSON value, for the report; `epoch` is the SBOM's time, in
-    seconds since 1970.
+    All is written whatever the checks say. `plan` is the plan as a JSON value (any other is only put into the
+    report); `epoch` is the SBOM's time, in seconds since 1970.
     """
     assets = read_assets(folder)
     (assets.root / VALIDATION).mkdir(exist_ok=True)
     sbom = make_sbom(assets, expected_of(assets, expectation), epoch)
     (assets.root / SBOM).write_text(sbom.to_json(), encoding="utf-8")
-    assets = _with(assets, SBOM)
+    papers = [SBOM]
+    if (provenance := make_provenance(assets.digests, plan)) is not None:
+        document = json.dumps(provenance, indent=2, ensure_ascii=False)
+        (assets.root / PROVENANCE).write_text(document + "\n", encoding="utf-8")
+        papers.append(PROVENANCE)
+    assets = _with(assets, *papers)
     (assets.root / CHECKSUMS).write_text(render_checksums(assets.digests), encoding="utf-8")
     assets = _with(assets, CHECKSUMS)
     expected = expected_of(assets, expectation)

@@ -22,11 +22,12 @@ from ci.verify.__main__ import main
 from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, ChecksumsError, parse_checksums
 from ci.verify.compatibility import ConstraintError, parse_version, satisfies
 from ci.verify.paths import allowed_paths, foreign_programs
+from ci.verify.provenance import PROVENANCE
 from ci.verify.report import STAND_IN_LINE
 from ci.verify.sbom import SBOM
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
-from tests.unit.verify_assets import build, expectation_of, files_of, good, write
+from tests.unit.verify_assets import build, expectation_of, files_of, good, plan_of, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +110,7 @@ def test_sealed_assets_have_checksums_that_sha256sum_takes(tmp_path: Path) -> No
     build(tmp_path, good())
     done = subprocess.run(["sha256sum", "-c", CHECKSUMS], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0
-    assert done.stdout.splitlines() == [f"{name}: OK" for name in sorted([*files_of(good()), SBOM])]
+    assert done.stdout.splitlines() == [f"{name}: OK" for name in sorted([*files_of(good()), PROVENANCE, SBOM])]
 
 
 def test_sealing_twice_writes_the_same_bytes(tmp_path: Path) -> None:
@@ -122,19 +123,17 @@ def test_sealing_twice_writes_the_same_bytes(tmp_path: Path) -> None:
 def test_report_holds_the_plan_the_findings_and_every_check(tmp_path: Path) -> None:
     build(tmp_path, good())
     report = json.loads((tmp_path / REPORT).read_text())
-    assert report["plan"] == {"variant": "spin-only"}
+    assert report["plan"] == plan_of(good())
     assert (report["variant"], report["arch"], report["talos"]) == ("spin-only", "arm64", "v1.13.6")
     assert report["kernel"] == "6.18.38-talos"
     assert [entry["name"] for entry in report["extensions"]] == ["spin", "drbd", "modules.dep"]
-    assert {file["path"]: file["kind"] for file in report["files"]} == {
-        **(expectation_of(good()).files or {}),
-        SBOM: "text",
-    }
+    kinds = {file["path"]: file["kind"] for file in report["files"]}
+    assert kinds == {**(expectation_of(good()).files or {}), SBOM: "text", PROVENANCE: "text"}
     assert {check["status"] for check in report["checks"]} == {"pass"}
     text = (tmp_path / REPORT_TEXT).read_text()
     assert text.startswith("Talos boot assets: spin-only, arm64\n")
     assert "extension   spin v0.21.0\n" in text
-    assert text.endswith("38 checks: 38 passed, 0 failed, 0 skipped\n")
+    assert text.endswith("39 checks: 39 passed, 0 failed, 0 skipped\n")
 
 
 def test_report_of_stand_ins_says_so_in_its_first_line(tmp_path: Path) -> None:
@@ -205,7 +204,7 @@ def test_text_of_a_result_shows_each_failure_with_its_evidence(tmp_path: Path) -
     text = render_result(verify(tmp_path, Expectation(arch="amd64")))
     assert "FAIL  kernel.machine" in text
     assert "- boot/vmlinuz is for arm64, amd64 is wanted" in text
-    assert text.splitlines()[-1].startswith("38 checks: ")
+    assert text.splitlines()[-1].startswith("39 checks: ")
 
 
 # Extension images before they are packed.
@@ -317,10 +316,10 @@ def test_command_line_checks_and_ends_with_one_when_a_check_fails(
     spec = good()
     write(tmp_path / "assets", files_of(spec))
     (tmp_path / "expect.json").write_text(expectation_of(spec).model_dump_json())
-    (tmp_path / "plan.json").write_text('{"variant": "spin-only"}')
+    (tmp_path / "plan.json").write_text(json.dumps(plan_of(spec)))
     common = ["--assets", str(tmp_path / "assets"), "--expect", str(tmp_path / "expect.json")]
     assert main(["seal", *common, "--plan", str(tmp_path / "plan.json")]) == 0
-    assert "38 checks: 38 passed" in capsys.readouterr().out
+    assert "39 checks: 39 passed" in capsys.readouterr().out
     assert main(["check", *common]) == 0
     (tmp_path / "assets/boot/vmlinuz").unlink()
     out = tmp_path / "result.json"

@@ -11,6 +11,7 @@ import pytest
 from ci.pins import STAND_IN_LABEL
 from ci.verify import REQUIREMENTS, verify
 from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT
+from ci.verify.provenance import PROVENANCE
 from ci.verify.sbom import SBOM
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
@@ -56,7 +57,7 @@ def test_good_assets_pass_every_check_and_skip_none(tmp_path: Path, variant: str
 def test_good_assets_of_other_origin_pass_without_an_expectation_and_without_a_report(tmp_path: Path) -> None:
     spec = good()
     build(tmp_path, spec)
-    for name in (CHECKSUMS, REPORT, REPORT_TEXT, SBOM):
+    for name in (CHECKSUMS, REPORT, REPORT_TEXT, SBOM, PROVENANCE):
         (tmp_path / name).unlink()
     result = verify(tmp_path)
     assert result.failures == ()
@@ -68,6 +69,7 @@ def test_good_assets_of_other_origin_pass_without_an_expectation_and_without_a_r
         "extensions.planned",
         "extensions.absent",
         "sbom.complete",
+        "provenance.agrees",
         "report.agrees",
     }
 
@@ -418,15 +420,32 @@ def report_that_claims_stand_ins(root: Path) -> None:
     rewrite(root, REPORT_TEXT, lambda text: f"STAND-IN: made from the lab's stand-in images. {text}")
 
 
+def rewrite_truly(root: Path, name: str, old: str, new: str) -> None:
+    """Replaces words by as long ones, and makes checksums and report true of it."""
+    assert len(old) == len(new)
+    before = samples.sha((root / name).read_bytes())
+    rewrite(root, name, lambda text: text.replace(old, new))
+    after = samples.sha((root / name).read_bytes())
+    assert before != after
+    for other in (CHECKSUMS, REPORT):
+        rewrite(root, other, lambda text: text.replace(before, after))
+
+
 def sbom_without_an_extension(root: Path) -> None:
-    before = samples.sha((root / SBOM).read_bytes())
-    size = (root / SBOM).stat().st_size
-    rewrite(root, SBOM, lambda text: text.replace('"name": "spin"', '"name": "spun"'))
-    # Checksums and report are made true of it.
-    after = samples.sha((root / SBOM).read_bytes())
-    assert (root / SBOM).stat().st_size == size
-    for name in (CHECKSUMS, REPORT):
-        rewrite(root, name, lambda text: text.replace(before, after))
+    rewrite_truly(root, SBOM, '"name": "spin"', '"name": "spun"')
+
+
+def provenance_of_another_file(root: Path) -> None:
+    rewrite_truly(root, PROVENANCE, '"boot/vmlinuz"', '"boot/vmlinux"')
+
+
+def provenance_with_an_input_of_unknown_digest(root: Path) -> None:
+    digest = "0" * 63 + "1"
+    rewrite_truly(root, PROVENANCE, f'"sha256": "{digest}"', " " * (len(digest) + 12))
+
+
+def provenance_that_is_none(root: Path) -> None:
+    rewrite_truly(root, PROVENANCE, '"subject"', '"sobject"')
 
 
 def report_text_missing(root: Path) -> None:
@@ -445,6 +464,9 @@ BROKEN_LATER: list[tuple[Callable[[Path], None], str, str]] = [
     (report_missing, "report.agrees", "validation/build-report.json is missing"),
     (report_names_another_extension_version, "report.agrees", "spin v0.22.0"),
     (report_that_is_no_report, "report.agrees", "validation/build-report.json"),
+    (provenance_of_another_file, "provenance.agrees", "boot/vmlinux is not there, stated is"),
+    (provenance_with_an_input_of_unknown_digest, "provenance.agrees", "the input imager has no digest"),
+    (provenance_that_is_none, "provenance.agrees", "no provenance statement: KeyError 'subject'"),
     (sbom_without_an_extension, "sbom.complete", "does not name spin v0.21.0"),
     (report_text_missing, "report.agrees", "validation/build-report.txt is missing"),
 ]
@@ -468,7 +490,8 @@ def test_a_missing_output_is_missed_by_layout_checksums_and_report(tmp_path: Pat
     spec = good()
     build(tmp_path, spec)
     (tmp_path / "boot/vmlinuz").unlink()
-    assert set(failures(tmp_path, spec)) == {"layout.complete", "checksums.complete", "report.agrees"}
+    expected = {"layout.complete", "checksums.complete", "provenance.agrees", "report.agrees"}
+    assert set(failures(tmp_path, spec)) == expected
 
 
 def test_an_output_of_another_kind_is_not_taken_for_the_planned_one(tmp_path: Path) -> None:
@@ -485,7 +508,7 @@ def test_a_file_cut_short_is_said_to_be_unreadable_with_its_place(tmp_path: Path
     path = tmp_path / "boot/initramfs.xz"
     path.write_bytes(path.read_bytes()[:-100])
     found = failures(tmp_path, spec)
-    assert set(found) == {"files.readable", "checksums.true", "report.agrees"}
+    assert set(found) == {"files.readable", "checksums.true", "provenance.agrees", "report.agrees"}
     assert "boot/initramfs.xz" in found["files.readable"][0]
     assert "zstd frame at byte" in found["files.readable"][0]
 
@@ -495,7 +518,7 @@ def test_media_without_a_boot_loader_do_not_boot(tmp_path: Path) -> None:
     build(tmp_path, spec)
     (tmp_path / "iso/metal-arm64.iso").write_bytes(samples.iso([File("EFI/Linux/Talos.efi", finished(spec).uki)]))
     found = failures(tmp_path, spec)
-    assert set(found) == {"media.bootable", "checksums.true", "report.agrees"}
+    assert set(found) == {"media.bootable", "checksums.true", "provenance.agrees", "report.agrees"}
     assert found["media.bootable"] == ("iso/metal-arm64.iso has no boot loader at /efi/boot/bootaa64.efi",)
 
 
@@ -507,7 +530,7 @@ def test_a_disk_without_meta_partition_is_refused(tmp_path: Path) -> None:
     disk = samples.zstd(samples.gpt([(samples.ESP, "EFI", esp)]))
     (tmp_path / "metal/metal-arm64.raw.zst").write_bytes(disk)
     found = failures(tmp_path, spec)
-    assert set(found) == {"disk.partitions", "checksums.true", "report.agrees"}
+    assert set(found) == {"disk.partitions", "checksums.true", "provenance.agrees", "report.agrees"}
     assert found["disk.partitions"] == ("metal/metal-arm64.raw.zst has no META partition, only EFI",)
 
 

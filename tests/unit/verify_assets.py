@@ -166,9 +166,31 @@ def write(root: Path, files: dict[str, bytes]) -> None:
         (root / path).write_bytes(data)
 
 
+def plan_of(spec: Spec) -> dict[str, Any]:
+    """The part of a plan that the provenance tells."""
+
+    def image(name: str, number: int) -> dict[str, str]:
+        return {"reference": f"ghcr.io/siderolabs/{name}", "digest": f"sha256:{number:064x}"}
+
+    extensions = [
+        {"name": e.name, **image(f"{e.name}:{e.version}", 10 + number)} for number, e in enumerate(spec.extensions)
+    ]
+    return {
+        "variant": spec.variant,
+        "arch": spec.arch,
+        "talosVersion": spec.talos,
+        "origin": {"where": "https://example.com/cozystack.git", "release": "v1.6.2", "commit": "c" * 40},
+        "imager": image(f"imager:{spec.talos}", 1),
+        "installerBase": image(f"installer-base:{spec.talos}", 2),
+        "catalog": None,
+        "extensions": extensions,
+        "outputs": [{"name": "kernel"}, {"name": "initramfs"}],
+    }
+
+
 def build(root: Path, spec: Spec, expectation: Expectation | None = None) -> Expectation:
     """Writes the assets of a description and seals them, as a build does."""
     expectation = expectation or expectation_of(spec)
     write(root, files_of(spec))
-    seal(root, expectation, {"variant": spec.variant})
+    seal(root, expectation, plan_of(spec))
     return expectation

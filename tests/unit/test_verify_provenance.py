@@ -1,0 +1,67 @@
+"""The provenance of assets: every input by digest, every file by digest."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ci.verify import seal
+from ci.verify.provenance import PROVENANCE
+from tests.unit.inspect import samples
+from tests.unit.verify_assets import build, expectation_of, files_of, good, plan_of, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def statement(root: Path) -> dict[str, Any]:
+    build(root, good())
+    return json.loads((root / PROVENANCE).read_text())
+
+
+def test_statement_is_on_every_output_by_digest(tmp_path: Path) -> None:
+    found = statement(tmp_path)
+    assert found["_type"] == "https://in-toto.io/Statement/v1"
+    assert found["predicateType"] == "https://slsa.dev/provenance/v1"
+    subject = {one["name"]: one["digest"] for one in found["subject"]}
+    assert subject == {name: {"sha256": samples.sha(data)} for name, data in files_of(good()).items()}
+
+
+def test_every_input_is_named_with_its_digest(tmp_path: Path) -> None:
+    definition = statement(tmp_path)["predicate"]["buildDefinition"]
+    inputs = {one["name"]: one for one in definition["resolvedDependencies"]}
+    assert list(inputs) == ["plan", "upstream", "imager", "installer base", "extension spin", "extension drbd"]
+    assert inputs["upstream"] == {
+        "name": "upstream",
+        "uri": "git+https://example.com/cozystack.git",
+        "digest": {"gitCommit": "c" * 40},
+    }
+    assert inputs["extension spin"] == {
+        "name": "extension spin",
+        "uri": f"pkg:oci/spin@sha256%3A{10:064x}?repository_url=ghcr.io/siderolabs/spin&tag=v0.21.0",
+        "digest": {"sha256": f"{10:064x}"},
+    }
+    assert definition["externalParameters"] == {
+        "variant": "spin-only",
+        "arch": "arm64",
+        "upstream": "https://example.com/cozystack.git",
+        "release": "v1.6.2",
+        "outputs": ["kernel", "initramfs"],
+    }
+
+
+def test_checkout_given_as_a_folder_has_a_commit_but_no_address(tmp_path: Path) -> None:
+    spec = good()
+    plan = plan_of(spec)
+    plan["origin"] = {"where": "given as --upstream", "release": None, "commit": "d" * 40}
+    write(tmp_path, files_of(spec))
+    seal(tmp_path, expectation_of(spec), plan)
+    inputs = json.loads((tmp_path / PROVENANCE).read_text())["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert inputs[1] == {"name": "upstream", "digest": {"gitCommit": "d" * 40}}
+
+
+def test_without_a_plan_there_is_no_statement(tmp_path: Path) -> None:
+    spec = good()
+    write(tmp_path, files_of(spec))
+    assert seal(tmp_path, expectation_of(spec)).ok
+    assert not (tmp_path / PROVENANCE).exists()

@@ -109,6 +109,10 @@ class Attachables:
         """Answer for sources `oci-layout://…` whose attribute `oci.store` is NAME."""
         await self._tell("store", name=name, path=str(path))
 
+    async def offer_socket(self, socket_id: str, address: str) -> None:
+        """Lead ssh mounts of an id to a TCP address (host:port) of this machine."""
+        await self._tell("socket", id=socket_id, address=address)
+
     @contextlib.asynccontextmanager
     async def target(self, *, folder: Path | None = None, file: Path | None = None) -> AsyncGenerator[None]:
         """Where the one export that runs inside this context writes. Exports wait for each other."""

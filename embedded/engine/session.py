@@ -27,7 +27,7 @@ from embedded.engine import api as _api  # noqa: F401  # pyright: ignore[reportU
 from embedded.engine import llb, server
 from embedded.engine.api.context import Engine
 from embedded.engine.api.execs import CA_SECRET
-from embedded.engine.api.registry import resolve
+from embedded.engine.api.registry import Nested, resolve
 from embedded.engine.attachables import Attachables
 from embedded.engine.buildkit import BuildKit
 from embedded.engine.errors import EngineError
@@ -72,6 +72,8 @@ class Session:
         self._sdl = ""
         self.schema: GraphQLSchema = self._core
         self.tokens[self.token] = self
+        self._nested_token = secrets.token_hex(16)
+        self.tokens[self._nested_token] = Nested()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[Session]:
@@ -120,6 +122,7 @@ class Session:
             unreachable_hint=LAB_HINT if self._mode == "real" else "",
             env=dict(os.environ),
             lab=LabImages(held.registry, self._paths.cache, self._on_step) if held.registry else None,
+            nested=(self.port, self._nested_token),
             tarballs=self._paths.cache / "engine" / self._mode / "tarballs",
         )
 
@@ -174,8 +177,8 @@ class Session:
         return orjson.dumps(server.formatted(await self._run(caller, query, variables, operation)))
 
     def _seen_by(self, caller: Any) -> tuple[GraphQLSchema, str]:
-        """A module's own process sees the API without the module."""
-        return (self._core, "") if isinstance(caller, Slot) else (self.schema, self._sdl)
+        """A module's own process sees the API without the module, and so does an exec that uses it."""
+        return (self._core, "") if isinstance(caller, Slot | Nested) else (self.schema, self._sdl)
 
     async def _run(
         self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None

@@ -14,7 +14,7 @@ from embedded.engine.api import trees
 from embedded.engine.api.container_settings import expanded
 from embedded.engine.api.context import Engine
 from embedded.engine.api.directory import describe, path_exists, refuse_gitignore
-from embedded.engine.api.execs import OUTPUT_FOLDER, Command, with_exec
+from embedded.engine.api.execs import OUTPUT_FOLDER, Command, offer_api, with_exec
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import (
     Container,
@@ -45,8 +45,10 @@ async def with_exec_(
     expand: bool = False,
     no_init: bool = False,
 ) -> Container:
+    if no_init:
+        raise UnsupportedError("Container.withExec(noInit: true)")
     if experimental_privileged_nesting:
-        raise UnsupportedError("Container.withExec(experimentalPrivilegedNesting: true)")
+        await offer_api(engine)
     words = [expanded(self, word, expand) for word in args or self.settings.cmd]
     if use_entrypoint:
         words = [*self.settings.entrypoint, *words]
@@ -54,6 +56,7 @@ async def with_exec_(
         raise EngineError("no command has been set")
     redirects = [self.absolute(path) if path else "" for path in (redirect_stdin, redirect_stdout, redirect_stderr)]
     command = Command(tuple(words), stdin, *redirects, expect=expect, insecure=insecure_root_capabilities)
+    command = replace(command, nested=experimental_privileged_nesting)
     return with_exec(engine, self, command)
 
 
@@ -72,6 +75,11 @@ async def stdout(self: Container, engine: Engine) -> str:
 @resolver("Container", "stderr")
 async def stderr(self: Container, engine: Engine) -> str:
     return await _kept(self, engine, "stderr")
+
+
+@resolver("Container", "combinedOutput")
+async def combined_output(self: Container, engine: Engine) -> str:
+    return await _kept(self, engine, "combined")
 
 
 @resolver("Container", "exitCode")

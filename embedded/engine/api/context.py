@@ -68,6 +68,8 @@ class Engine:
     offered: set[str] = field(default_factory=set[str])
     tarballs: Path | None = None
     """Where image archives are kept from session to session."""
+    nested: tuple[int, str] = (0, "")
+    """The port on loopback and the token of this session's API, for execs that use it."""
     module: Module | None = None
     lab: Lab | None = None
     """Asked before a registry is, and before a folder is read."""

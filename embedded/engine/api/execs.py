@@ -22,6 +22,12 @@ OUTPUT_FOLDER = "kept"
 CA_PATH = "/dev/.exec/ca.pem"
 STDIN_PATH = "/dev/.exec/stdin"
 CA_SECRET = "host-ca-bundle"  # noqa: S105  an id
+API_PORT = 39741
+"""Port in the container at which an exec finds the session's API; always the same, for the sake of cache keys."""
+API_PORT_NAME, API_TOKEN_NAME = "DAGGER_SESSION_PORT", "DAGGER_SESSION_TOKEN"
+API_SOCKET = "/dev/.exec/session.sock"
+API_ID = "session"
+"""Of the socket that leads to the session's API, and of the secret with its token."""
 INLINE_STDIN = 32 << 10
 """Bytes of standard input that travel in the helper's argument; the kernel takes 128 KiB in one."""
 
@@ -40,6 +46,8 @@ class Command:
     redirect_stderr: str = ""
     expect: str = "SUCCESS"
     insecure: bool = False
+    nested: bool = False
+    """Whether the command is given the session's API."""
 
 
 def cache_id(volume: CacheVolume, owner: str) -> str:
@@ -93,11 +101,33 @@ def spec_of(container: Container, command: Command, ca: bool) -> dict[str, objec
         "redirectStdin": command.redirect_stdin or (STDIN_PATH if _large(command) else ""),
         "redirectStdout": command.redirect_stdout,
         "redirectStderr": command.redirect_stderr,
-        "scrubEnv": [name for name, _ in container.secret_env],
+        "scrubEnv": [name for name, _ in _secret_env(container, command)],
         "scrubFiles": [point.path for point in container.mounts if point.kind == "secret"],
         "ca": CA_PATH if ca else "",
+        "combined": True,
+        "forward": {"listen": f"127.0.0.1:{API_PORT}", "socket": API_SOCKET} if command.nested else None,
     }
     return {key: value for key, value in given.items() if value}
+
+
+def _env(container: Container, command: Command) -> tuple[str, ...]:
+    settings = container.settings.with_env(API_PORT_NAME, str(API_PORT)) if command.nested else container.settings
+    return tuple(f"{name}={value}" for name, value in settings.env)
+
+
+def _secret_env(container: Container, command: Command) -> tuple[tuple[str, str], ...]:
+    given = tuple((name, secret.secret_id) for name, secret in container.secret_env)
+    return (*given, (API_TOKEN_NAME, API_ID)) if command.nested else given
+
+
+async def offer_api(engine: Engine) -> None:
+    """Let execs reach the session's API: containers can't reach the host's loopback, so BuildKit carries it."""
+    port, token = engine.nested
+    async with engine.lock(API_ID):
+        if API_ID not in engine.offered:
+            await engine.attachables.offer_socket(API_ID, f"127.0.0.1:{port}")
+            await engine.attachables.offer_secret(API_ID, token.encode())
+            engine.offered.add(API_ID)
 
 
 def _large(command: Command) -> bool:
@@ -114,6 +144,8 @@ def with_exec(engine: Engine, container: Container, command: Command) -> Contain
     ]
     if ca:
         helpers.append(llb.Mount(CA_PATH, "secret", secret_id=CA_SECRET, mode=0o444))
+    if command.nested:
+        helpers.append(llb.Mount(API_SOCKET, "ssh", secret_id=API_ID, mode=0o666))
     if _large(command):
         text = trees.with_new_file(Directory(), "stdin", command.stdin.encode(), 0o444)
         helpers.append(llb.Mount(STDIN_PATH, tree=text.tree, selector="/stdin"))
@@ -121,11 +153,11 @@ def with_exec(engine: Engine, container: Container, command: Command) -> Contain
     _, outputs = llb.exec_op(
         llb.Exec(
             args=(HELPER_PATH, spec, *command.args),
-            env=tuple(f"{name}={value}" for name, value in container.settings.env),
+            env=_env(container, command),
             cwd=container.absolute("."),
             user=container.settings.user,
             mounts=(llb.Mount("/", tree=container.root, writable=True), *helpers, *points),
-            secret_env=tuple((name, secret.secret_id) for name, secret in container.secret_env),
+            secret_env=_secret_env(container, command),
             insecure=command.insecure,
             platform=container.platform,
             name=f"exec {_shown(command.args)}",

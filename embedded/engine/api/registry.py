@@ -18,7 +18,16 @@ F = TypeVar("F", bound=Resolver)
 
 RESOLVERS: dict[tuple[str, str], Resolver] = {}
 
+# What speaks of the caller's machine, which is not where an exec runs that uses the API.
+_OF_THE_CALLER = {("Query", "host"), ("Query", "address"), ("Query", "secret")} | {
+    (type_name, "export") for type_name in ("Changeset", "Container", "Directory", "File")
+}
+
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class Nested:
+    """Who asks from within an exec (`experimentalPrivilegedNesting`)."""
 
 
 def resolver(type_name: str, *fields: str) -> Callable[[F], F]:
@@ -43,6 +52,8 @@ async def resolve(source: Any, info: Any, /, **arguments: Any) -> Any:
     module = info.context.module
     if module is not None and module.owns(info.parent_type.name, info.field_name):
         return await module.resolve(source, info.context, info.parent_type.name, info.field_name, arguments)
+    if isinstance(info.root_value, Nested) and (info.parent_type.name, info.field_name) in _OF_THE_CALLER:
+        raise UnsupportedError(f"{info.parent_type.name}.{info.field_name} from within an exec")
     answer = RESOLVERS.get((info.parent_type.name, info.field_name))
     if answer is None and info.field_name == "id":
         return info.context.id_of(source)

@@ -20,7 +20,7 @@ _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 class LiveProgress(Progress):
-    """Running steps redrawn in place; failed ones stay on the screen with what they printed."""
+    """Running steps redrawn in place; what functions say, and failed steps with what they printed, stay."""
 
     def __init__(self, stream: TextIO, *, completed: bool = False, summary: bool = True) -> None:
         super().__init__()
@@ -85,11 +85,15 @@ class LiveProgress(Progress):
         if step.error:
             self._console.print(Text.assemble(("✘ ", "red"), step.label, took, (f"  {step.error}", "red")))
             self.shows_failures = self.shows_failures or bool(step.log)
-            for line in step.log_tail():
-                self._console.print(Text.assemble(("  │ ", "dim"), Text.from_ansi(line)))
+            if not step.followed:
+                self._lines(step, step.log_tail())
         elif self._show_completed:
             mark = ("● ", "dim") if step.cached else ("✔ ", "green")
             self._console.print(Text.assemble(mark, step.label, ("  CACHED", "dim") if step.cached else took))
+
+    def _lines(self, step: Step, lines: list[str]) -> None:  # noqa: ARG002 - the rows tell which step
+        for line in lines:
+            self._console.print(Text.assemble(("  │ ", "dim"), Text.from_ansi(line)))
 
     def _close(self) -> None:
         self._live.stop()

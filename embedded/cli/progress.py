@@ -34,6 +34,8 @@ class Step:
     cached: bool = False
     error: str = ""
     log: str = ""
+    followed: bool = False
+    """Whether its output is shown as it comes."""
     partial: str = field(default="", repr=False)
 
     @property
@@ -54,19 +56,22 @@ class Step:
 class Progress:
     """Keeps count of the steps; the kinds of display build on it. By itself it shows nothing (`--silent`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, live: bool = False) -> None:
         self.shows_failures = False
         """Whether what a failing step printed is on the screen, so that an error need not show it again."""
         self.steps: dict[str, Step] = {}
         self._began = time.time()
         self._closed = False
+        self._follows = live
 
     def on_step(self, event: StepEvent) -> None:
         """Take an event of the session."""
         step = self.steps.setdefault(event.id, Step(len(self.steps) + 1))
         step.log = (step.log + event.log)[-_KEPT_LOG:]
-        if event.log and not self._closed:
-            self._logged(step, event.log)
+        if event.log and not self._closed and (self._follows or event.told):
+            step.followed = True
+            *lines, step.partial = (step.partial + event.log).split("\n")
+            self._lines(step, lines)
         # The same step is asked for again by a later solve, which finds it cached: only its first run is told.
         error = event.error.partition("\n")[0]
         if step.completed is not None and (step.error or not error):
@@ -77,6 +82,7 @@ class Progress:
         step.cached = step.cached or event.cached
         step.error = error
         if step.completed is not None and not self._closed:
+            self._lines(step, [step.partial] if step.partial else [])
             self._completed(step)
 
     @contextmanager
@@ -97,7 +103,7 @@ class Progress:
         steps = "1 step" if count == 1 else f"{count} steps"
         return f"{steps}, {cached} cached, {time.time() - self._began:.1f} s" if count else ""
 
-    def _logged(self, step: Step, text: str) -> None: ...
+    def _lines(self, step: Step, lines: list[str]) -> None: ...
 
     def _completed(self, step: Step) -> None: ...
 
@@ -105,29 +111,21 @@ class Progress:
 
 
 class PlainProgress(Progress):
-    """A line when a step that was not cached completes; with `live`, its output as it comes."""
+    """A line when a step that was not cached completes; what functions say, with `live` all output, as it comes."""
 
     def __init__(self, stream: TextIO, *, live: bool = False, cached: bool = False, summary: bool = True) -> None:
-        super().__init__()
+        super().__init__(live=live)
         self._stream = stream
-        self._live = live
         self._cached = cached
         self._summary = summary
         self._beat: asyncio.TimerHandle | None = None
         self._schedule_beat()
 
-    def _logged(self, step: Step, text: str) -> None:
-        if self._live:
-            *lines, step.partial = (step.partial + text).split("\n")
-            self._lines(step, lines)
-
     def _completed(self, step: Step) -> None:
-        if step.partial:
-            self._lines(step, [step.partial])
         took = f"{step.seconds(time.time()):.1f}s"
         if step.error:
             self._write(f"#{step.number} {step.label}  ERROR after {took}: {step.error}")
-            if not self._live:
+            if not step.followed:
                 self._lines(step, step.log_tail())
         elif not step.cached:
             self._write(f"#{step.number} {step.label}  {took}")

@@ -13,7 +13,8 @@ class StepEvent:
 
     Events of the same `id` are about the same step and come in order: it starts, may log, and completes. `started` and
     `completed` are seconds since the epoch and None until known; a later event may leave out what an earlier one said.
-    `cached` and `error` count on the completing event; `log` is a piece of output, cut anywhere.
+    `cached` and `error` count on the completing event; `log` is a piece of output, cut anywhere. Where it is `told`, it
+    is for the reader at once: what a module's function says, where a container's output only counts when it fails.
     """
 
     id: str
@@ -23,6 +24,7 @@ class StepEvent:
     cached: bool = False
     error: str = ""
     log: str = ""
+    told: bool = False
 
 
 OnStep: TypeAlias = Callable[[StepEvent], None]

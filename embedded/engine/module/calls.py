@@ -142,7 +142,7 @@ class Runner:
             text = decoder.decode(data)
             slot.said = (slot.said + text)[-LAST_CHARACTERS:]
             if slot.assigned.done():
-                self._on_step(StepEvent(id=STEP_PREFIX + slot.token, log=text))
+                self._on_step(StepEvent(id=STEP_PREFIX + slot.token, log=text, told=True))
 
     async def _watch(self, slot: Slot, readers: list[asyncio.Task[None]]) -> None:
         code = await slot.process.wait()

@@ -69,6 +69,46 @@ def test_live_logs_come_a_whole_line_at_a_time() -> None:
     ]
 
 
+TOLD = [
+    StepEvent("a", "Main.build", started=100.0),
+    StepEvent("a", log="building three fi", told=True),
+    StepEvent("b", "exec make", started=100.0, log="noise\n"),
+    StepEvent("a", log="les\ndone", told=True),
+    StepEvent("b", completed=101.0),
+]
+
+
+def test_plain_shows_what_a_function_says_as_it_says_it() -> None:
+    stream = io.StringIO()
+
+    feed(PlainProgress(stream), [*TOLD, StepEvent("a", completed=102.0)])
+
+    assert without_total(stream.getvalue()) == [
+        "#1 | building three files",
+        "#2 exec make  1.0s",
+        "#1 | done",
+        "#1 Main.build  2.0s",
+        "2 steps, 0 cached, T s",
+    ]
+
+
+def test_what_a_failing_function_said_is_shown_once() -> None:
+    stream = io.StringIO()
+
+    feed(PlainProgress(stream), [*TOLD, StepEvent("a", completed=102.0, error="no")])
+
+    assert stream.getvalue().count("building three files") == 1
+
+
+def test_a_terminal_keeps_what_a_function_says() -> None:
+    stream = io.StringIO()
+
+    feed(LiveProgress(stream), [*TOLD, StepEvent("a", completed=102.0, error="no")])
+
+    said = [line.rstrip() for line in stream.getvalue().splitlines() if "│" in line]
+    assert said == ["  │ building three files", "  │ done"]
+
+
 def test_last_line_without_line_break_is_shown() -> None:
     stream = io.StringIO()
 

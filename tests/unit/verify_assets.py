@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ci.verify import Expectation, ExpectedExtension, seal
-from tests.unit.inspect import samples
+from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
 
 if TYPE_CHECKING:
@@ -121,11 +121,13 @@ def finished(spec: Spec) -> Spec:
 def files_of(spec: Spec) -> dict[str, bytes]:
     spec = finished(spec)
     arch, boot = spec.arch, {"arm64": "BOOTAA64", "amd64": "BOOTX64"}[spec.arch]
-    esp = samples.fat(
+    esp = sample_media.fat(
         [File(f"EFI/boot/{boot}.efi", spec.loader), File(f"EFI/Linux/Talos-{spec.talos}.efi", spec.uki)], 12
     )
-    disk = samples.gpt([(samples.ESP, "EFI", esp), (samples.LINUX, "META", bytes(1 << 20))])
-    iso = samples.iso([File(f"EFI/BOOT/{boot}.EFI", spec.loader), File(f"EFI/Linux/Talos-{spec.talos}.efi", spec.uki)])
+    disk = sample_media.gpt([(sample_media.ESP, "EFI", esp), (sample_media.LINUX, "META", bytes(1 << 20))])
+    iso = sample_media.iso(
+        [File(f"EFI/BOOT/{boot}.EFI", spec.loader), File(f"EFI/Linux/Talos-{spec.talos}.efi", spec.uki)]
+    )
     return {
         "boot/vmlinuz": spec.kernel,
         "boot/initramfs.xz": spec.initramfs,

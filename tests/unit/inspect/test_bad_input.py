@@ -24,7 +24,7 @@ from ci.inspect.errors import (
     UnsafePathError,
     UnsupportedFileError,
 )
-from tests.unit.inspect import samples
+from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
 
 TREE = [
@@ -42,7 +42,7 @@ ARCHIVE = samples.cpio(
 )
 UKI = samples.uki(samples.kernel(), samples.zstd(ARCHIVE))
 INSTALLER = samples.installer(UKI, samples.boot_loader())
-ESP = samples.fat([File("EFI/boot/BOOTAA64.efi", samples.boot_loader())], 12)
+ESP = sample_media.fat([File("EFI/boot/BOOTAA64.efi", samples.boot_loader())], 12)
 
 GOOD: dict[str, bytes] = {
     **{f"squashfs-{kind}": data for kind, data in IMAGES.items()},
@@ -54,8 +54,8 @@ GOOD: dict[str, bytes] = {
     "uki": UKI,
     "docker-archive": INSTALLER.archive(),
     "oci-layout": samples.tar(INSTALLER.layout()),
-    "iso": samples.iso([File("EFI/BOOT/BOOTAA64.EFI", samples.boot_loader())]),
-    "disk": samples.gpt([(samples.ESP, "EFI", ESP)]),
+    "iso": sample_media.iso([File("EFI/BOOT/BOOTAA64.EFI", samples.boot_loader())]),
+    "disk": sample_media.gpt([(sample_media.ESP, "EFI", ESP)]),
     "extension": samples.tar([File("manifest.yaml", samples.manifest()), File("rootfs/usr/local/x", samples.elf())]),
 }
 
@@ -390,17 +390,17 @@ def test_partition_table_that_lies_is_refused(tmp_path: Path, disk: bytes, words
 
 
 def test_fat_clusters_in_a_loop_are_refused(tmp_path: Path) -> None:
-    esp = bytearray(samples.fat([File("EFI/boot/BOOTAA64.efi", samples.boot_loader())], 16))
+    esp = bytearray(sample_media.fat([File("EFI/boot/BOOTAA64.efi", samples.boot_loader())], 16))
     table = 512
     # The file's first clusters point to themselves.
     for cluster in range(2, 8):
         esp[table + cluster * 2 : table + cluster * 2 + 2] = struct.pack("<H", cluster)
-    error = refused(tmp_path, samples.gpt([(samples.ESP, "EFI", bytes(esp))]))
+    error = refused(tmp_path, sample_media.gpt([(sample_media.ESP, "EFI", bytes(esp))]))
     assert isinstance(error, CorruptFileError | LimitExceededError)
 
 
 def test_esp_without_file_system_is_refused(tmp_path: Path) -> None:
-    error = refused(tmp_path, samples.gpt([(samples.ESP, "EFI", bytes(1 << 20))]))
+    error = refused(tmp_path, sample_media.gpt([(sample_media.ESP, "EFI", bytes(1 << 20))]))
     assert "the EFI system partition holds no FAT file system" in str(error)
 
 

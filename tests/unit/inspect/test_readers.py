@@ -20,7 +20,7 @@ from ci.inspect.models import (
     SquashfsFacts,
     UkiFacts,
 )
-from tests.unit.inspect import samples
+from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ MEDIA = [File("EFI/BOOT/BOOTAA64.EFI", samples.boot_loader()), File("EFI/Linux/T
 
 
 def test_iso_shows_volume_files_and_boot_files(tmp_path: Path) -> None:
-    found = inspected(tmp_path, samples.iso([*MEDIA, File("loader/loader.conf", b"timeout 10\n")]))
+    found = inspected(tmp_path, sample_media.iso([*MEDIA, File("loader/loader.conf", b"timeout 10\n")]))
     facts = found.facts
     assert isinstance(facts, IsoFacts)
     assert facts.volume == "TALOS_V1_13_6"
@@ -280,7 +280,9 @@ def test_iso_shows_volume_files_and_boot_files(tmp_path: Path) -> None:
     ("bits", "packing"), [(12, "none"), (12, "zstd"), (16, "none"), (16, "xz"), (16, "gzip"), (32, "zstd")]
 )
 def test_disk_shows_partitions_and_the_files_of_its_esp(tmp_path: Path, bits: int, packing: str) -> None:
-    disk = samples.gpt([(samples.ESP, "EFI", samples.fat(MEDIA, bits)), (samples.LINUX, "META", bytes(1 << 20))])
+    disk = sample_media.gpt(
+        [(sample_media.ESP, "EFI", sample_media.fat(MEDIA, bits)), (sample_media.LINUX, "META", bytes(1 << 20))]
+    )
     found = inspected(tmp_path, samples.COMPRESS[packing](disk) if packing != "none" else disk)
     facts = found.facts
     assert isinstance(facts, DiskFacts)

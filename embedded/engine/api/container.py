@@ -15,6 +15,7 @@ from embedded.engine.api.container_settings import expanded
 from embedded.engine.api.context import Engine
 from embedded.engine.api.directory import describe, path_exists, refuse_gitignore
 from embedded.engine.api.execs import OUTPUT_FOLDER, Command, offer_api, with_exec
+from embedded.engine.api.owners import owner_ids
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import (
     Container,
@@ -177,6 +178,7 @@ async def with_directory(
 ) -> Container:
     refuse_gitignore(gitignore)
     tree = engine.load(source, Directory)
+    owner = await owner_ids(engine, self, owner)
     return change(
         self,
         expanded(self, path, expand),
@@ -197,6 +199,7 @@ async def with_file(
     expand: bool = False,
 ) -> Container:
     given = engine.load(source, File)
+    owner = await owner_ids(engine, self, owner)
     path = expanded(self, path, expand)
     if path.endswith("/"):
         path = posixpath.join(path, given.name)
@@ -228,6 +231,7 @@ async def with_new_file(
     owner: str = "",
     expand: bool = False,
 ) -> Container:
+    owner = await owner_ids(engine, self, owner)
     return change(
         self,
         expanded(self, path, expand),

@@ -8,6 +8,7 @@ from typing import Any
 
 from embedded.engine.api import trees
 from embedded.engine.api.context import Engine
+from embedded.engine.api.owners import owner_ids
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import CacheVolume, Container, Directory, File, MountPoint, Named, Secret
 from embedded.engine.errors import EngineError
@@ -47,7 +48,7 @@ async def with_mounted_directory(
 ) -> Container:
     tree = engine.load(source, Directory)
     if owner:
-        tree = trees.with_directory(Directory(), "/", tree, owner=owner)
+        tree = trees.with_directory(Directory(), "/", tree, owner=await owner_ids(engine, self, owner))
     where = self.absolute(expanded(self, path, expand))
     return mounted(self, MountPoint(where, "directory", tree, read_only=read_only))
 
@@ -58,7 +59,7 @@ async def with_mounted_file(
 ) -> Container:
     given = engine.load(source, File)
     if owner:
-        given = trees.file_with(given, owner=owner)
+        given = trees.file_with(given, owner=await owner_ids(engine, self, owner))
     return mounted(self, MountPoint(self.absolute(expanded(self, path, expand)), "file", given))
 
 
@@ -76,7 +77,8 @@ async def with_mounted_cache(
     volume = engine.load(cache, CacheVolume)
     seed = engine.load(source, Directory) if source else None
     where = self.absolute(expanded(self, path, expand))
-    return mounted(self, MountPoint(where, "cache", seed, volume, sharing=sharing, owner=owner or volume.owner))
+    owner = await owner_ids(engine, self, owner or volume.owner)
+    return mounted(self, MountPoint(where, "cache", seed, volume, sharing=sharing, owner=owner))
 
 
 @resolver("Container", "withMountedTemp")
@@ -97,6 +99,7 @@ async def with_mounted_secret(
     expand: bool = False,
 ) -> Container:
     where = self.absolute(expanded(self, path, expand))
+    owner = await owner_ids(engine, self, owner)
     return mounted(self, MountPoint(where, "secret", secret=engine.load(source, Secret), owner=owner, mode=mode))
 
 
@@ -264,6 +267,17 @@ async def with_exposed_port(
 @resolver("Container", "withoutExposedPort")
 async def without_exposed_port(self: Container, engine: Engine, port: int, protocol: str = "TCP") -> Container:
     return with_settings(self, ports=_pairs(self.settings.ports, f"{port}/{protocol.lower()}", None))
+
+
+@resolver("Container", "withDefaultTerminalCmd")
+async def with_default_terminal_cmd(
+    self: Container,
+    engine: Engine,
+    args: list[str],
+    experimental_privileged_nesting: bool = False,
+    insecure_root_capabilities: bool = False,
+) -> Container:
+    return self  # there are no terminals
 
 
 @resolver("Container", "withError")

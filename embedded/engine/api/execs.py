@@ -19,6 +19,8 @@ from embedded.engine.api.values import CacheVolume, Container, Directory, File, 
 
 OUTPUT_MOUNT = "/dev/.exec/out"
 OUTPUT_FOLDER = "kept"
+OWNED_FOLDER = "/owned"
+"""Folder of a cache volume with an owner that holds its files."""
 CA_PATH = "/dev/.exec/ca.pem"
 STDIN_PATH = "/dev/.exec/stdin"
 CA_SECRET = "host-ca-bundle"  # noqa: S105  an id
@@ -54,11 +56,6 @@ def cache_id(volume: CacheVolume, owner: str) -> str:
     return "/".join(["cozystack-talos", volume.key, *([owner] if owner else [])])
 
 
-def _owner_ids(owner: str) -> tuple[int, int]:
-    user, _, group = owner.partition(":")
-    return (int(user), int(group or user)) if user.isdigit() else (0, 0)
-
-
 def _mount(point: MountPoint) -> llb.Mount:
     match point.kind:
         case "directory":
@@ -74,22 +71,36 @@ def _mount(point: MountPoint) -> llb.Mount:
             assert point.cache is not None
             seed = point.cache.source or (point.source if isinstance(point.source, Directory) else None)
             tree = trees.rooted(seed).tree if seed else llb.SCRATCH
+            inside = ""
             if point.owner:
+                # the root of a tree belongs to root, whatever is done to it
+                inside = OWNED_FOLDER
                 tree = llb.file_op(llb.SCRATCH, _seed(seed, point.owner), "seed the cache")
             return llb.Mount(
-                point.path, "cache", tree, cache_id=cache_id(point.cache, point.owner), sharing=point.sharing
+                point.path,
+                "cache",
+                tree,
+                selector=inside,
+                cache_id=cache_id(point.cache, point.owner),
+                sharing=point.sharing,
             )
         case "secret":
             assert point.secret is not None
-            owner = _owner_ids(point.owner)
-            return llb.Mount(point.path, "secret", secret_id=point.secret.secret_id, owner=owner, mode=point.mode)
+            user, _, group = (point.owner or "0:0").partition(":")
+            return llb.Mount(
+                point.path,
+                "secret",
+                secret_id=point.secret.secret_id,
+                owner=(int(user), int(group)),
+                mode=point.mode,
+            )
         case _:
             return llb.Mount(point.path, "tmpfs", size=point.size)
 
 
 def _seed(seed: Directory | None, owner: str) -> list[llb.FileAction]:
-    filled = [trees.copy(seed, "/", owner=owner)] if seed and not seed.is_empty else []
-    return filled or [trees.make_folder("/", 0o755, owner)]
+    filled = [trees.copy(seed, OWNED_FOLDER, owner=owner)] if seed and not seed.is_empty else []
+    return [trees.make_folder(OWNED_FOLDER, 0o755, owner), *filled]
 
 
 def spec_of(container: Container, command: Command, ca: bool) -> dict[str, object]:

@@ -1,0 +1,348 @@
+"""What bad things get, through the whole stack: `daggerw`, a session, BuildKit, containers of the lab."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from embedded.engine.life.leases import stop
+from embedded.engine.life.place import MODES, Place
+from embedded.setup.paths import EMBEDDED, paths
+from embedded.tests.life.harness import processes, until
+
+pytestmark = pytest.mark.engine
+
+DAGGERW = EMBEDDED.parent / "daggerw"
+MODULE = Path(__file__).parent / "faults"
+IMAGE = "docker.io/library/debian:trixie-slim"
+WARM_SECONDS = 120
+"""How long a call may take until it does its work: the module's environment may have to be made."""
+COLD_SECONDS = 480
+"""How long the first one may take: the lab's image may have to be made."""
+
+
+@dataclass
+class Calls:
+    """Calls with a BuildKit of the tests' own; what set-up, the lab and modules' environments made is the machine's."""
+
+    cache: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list[subprocess.Popen[str]])
+
+    def place(self, mode: str = "lab") -> Place:
+        return Place(self.cache, next(one for one in MODES if one == mode))
+
+    def pid(self, name: str, mode: str = "lab") -> int:
+        return json.loads(self.place(mode).state.read_text())[name]
+
+    def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
+        """Start daggerw as leader of a process group of its own, as a terminal's foreground job is one."""
+        process = subprocess.Popen(
+            [DAGGERW, *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+            env=os.environ | {"DAGGERW_ENGINE": "embedded", "XDG_CACHE_HOME": str(self.cache.parent)} | env,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *args: str, **env: str) -> tuple[int, str, str]:
+        """Return exit code, stdout and stderr of a call."""
+        process = self.start(*args, **env)
+        out, err = process.communicate(timeout=WARM_SECONDS)
+        return process.returncode, out, err
+
+    def refused(self, *args: str, **env: str) -> str:
+        """Return the error of a call, from `Error: ` on; it has to fail in words."""
+        code, out, err = self.run(*args, **env)
+        assert (code, out) == (1, ""), err
+        assert "Traceback" not in err
+        assert len(re.findall("^Error: ", err, re.MULTILINE)) == 1, err
+        return err[err.index("Error: ") :].strip()
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
+    if os.geteuid() != 0:
+        pytest.skip("BuildKit needs root")
+    own, shared = tmp_path_factory.mktemp("cache") / "cozystack-talos", paths().cache
+    own.mkdir()
+    for name in ("setup", "lab", "modules", "uv-cache", "go"):
+        (shared / name).mkdir(parents=True, exist_ok=True)
+        (own / name).symlink_to(shared / name)
+    calls = Calls(own)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("BUILDKIT_HOST", "COZYSTACK_TALOS_IDLE_SECONDS", "DAGGERW_LAB"):
+            patch.delenv(name, raising=False)
+        patch.setenv("COZYSTACK_TALOS_BUILDKITD_TOML", "/dev/null")
+        try:
+            # BuildKit survives the call that starts it, so that is to be another than those which are looked at
+            calls.start("--lab", "core", "container", "from", "--address", IMAGE, "sync").wait(COLD_SECONDS)
+            yield calls
+        finally:
+            for process in calls.started:
+                process.kill()
+                process.wait()
+            for mode in MODES:
+                stop(calls.place(mode))
+
+
+def children(pid: int) -> set[int]:
+    """Return all processes below one."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found |= {child} | children(child)
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Return those processes that run: one that has ended may wait for its parent to ask."""
+    return {pid for pid in pids if _state(pid) not in ("", "Z", "X")}
+
+
+def _state(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
+
+
+# --- ended from outside -------------------------------------------------------------------------------------------
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+
+
+@pytest.mark.parametrize(("end", "code"), [(interrupt, 130), (kill, -signal.SIGKILL)])
+@pytest.mark.parametrize("through", ["core", "module"])
+def test_a_client_that_ends_takes_everything_with_it(
+    calls: Calls, end: Callable[[subprocess.Popen[str]], None], code: int, through: str
+) -> None:
+    seconds = f"9{time.time_ns() % 10**6:06}.5"
+    ways = {
+        "core": ["core", "container", "from", "--address", IMAGE, "with-exec", f"--args=sleep,{seconds}", "stdout"],
+        "module": ["call", "-m", str(MODULE), "wait", "--seconds", seconds],
+    }
+    process = calls.start("--lab", *ways[through])
+    until(lambda: processes(f" sleep {seconds}"), WARM_SECONDS)
+    own = children(process.pid)
+    assert [pid for pid in own if "session-helper" in Path(f"/proc/{pid}/cmdline").read_text()]
+    assert through == "core" or [pid for pid in own if "dagger.mod" in Path(f"/proc/{pid}/cmdline").read_text()]
+    begin = time.monotonic()
+    end(process)
+    assert process.wait(2) == code
+    until(lambda: not alive(own), 2 - (time.monotonic() - begin))
+    until(lambda: not processes(f"sleep {seconds}"), 2 - (time.monotonic() - begin))
+    assert "Traceback" not in process.communicate()[1]
+    if end is kill:
+        calls.run("--lab", "core", "version")  # the next call clears up
+    assert not list((calls.cache / "sessions").iterdir())
+
+
+def test_a_killed_buildkitd_is_one_clear_error_and_its_cache_stays(calls: Calls) -> None:
+    kept = ["--lab", "core", "container", "from", "--address", IMAGE]
+    kept += ["with-exec", "--args=sh,-c,cat /proc/sys/kernel/random/uuid", "stdout"]
+    code, before, err = calls.run(*kept)
+    assert code == 0, err
+    seconds = f"8{time.time_ns() % 10**6:06}.5"
+    process = calls.start("--lab", "-s", "call", "-m", str(MODULE), "wait", "--seconds", seconds)
+    until(lambda: processes(f" sleep {seconds}"), WARM_SECONDS)
+    os.kill(calls.pid("daemon"), signal.SIGKILL)
+    until(lambda: not processes(f" sleep {seconds}"), 2)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out) == (1, "")
+    assert len(re.findall("^Error: ", err, re.MULTILINE)) == 1, err
+    assert "Error: the BuildKit engine went away in the middle of the work" in err
+    assert "Call again" in err
+    assert "Traceback" not in err
+    assert calls.run(*kept)[:2] == (0, before)
+
+
+# --- images that can't be had -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "registry.invalid"])
+def test_an_unreachable_registry_is_named_with_its_cause_and_the_lab(calls: Calls, host: str) -> None:
+    said = calls.refused("core", "container", "from", "--address", f"{host}/some/image:1", "platform")
+    assert said.startswith(f"Error: the registry {host} can't be reached: ")
+    assert re.search(r"connection refused|no such host|server misbehaving|Forbidden|Bad Gateway", said)
+    assert said.endswith("put --lab before daggerw's arguments: it works with stand-ins.")
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        (f"docker.io/library/debian@sha256:{'0' * 64}", f"docker.io/library/debian@sha256:{'0' * 64}: not found"),
+        ("docker.io/library/debian@sha256:1234", "the digest 'sha256:1234' is not sha256: and 64 hexadecimal digits"),
+        ("ghcr.io/siderolabs/no-such-thing:v1", "the lab has no 'ghcr.io/siderolabs/no-such-thing:v1'"),
+        ("example.com/some/image:1", "with --lab nothing is pulled from example.com"),
+        ("docker.io/library/Debian:1", "invalid image reference 'docker.io/library/Debian:1'"),
+        ("docker.io/library/debian:a b", "invalid image reference 'docker.io/library/debian:a b'"),
+    ],
+)
+def test_an_image_that_is_not_there_is_named(calls: Calls, reference: str, words: str) -> None:
+    said = calls.refused("--lab", "core", "container", "from", "--address", reference, "platform")
+    assert words in said
+    assert "can't be reached" not in said
+    assert "--lab before" not in said
+
+
+# --- functions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (
+            ["leave", "--code", "3"],
+            "Error: the function's process ended with exit code 3 and gave no answer:\nlast words on stdout",
+        ),
+        (["die"], "Error: the function's process was killed (SIGKILL) and gave no answer:\nabout to be killed"),
+        (["service"], "Error: not supported by the embedded engine: Container.asService"),
+        (["llm"], "Error: not supported by the embedded engine: Query.llm"),
+    ],
+)
+def test_a_function_that_ends_badly_says_why(calls: Calls, words: list[str], error: str) -> None:
+    assert calls.refused("--lab", "-s", "call", "-m", str(MODULE), *words) == error
+
+
+# --- the server ---------------------------------------------------------------------------------------------------
+
+ASK = """
+import os, sys, urllib.error, urllib.request
+from base64 import b64encode
+port, token = os.environ["DAGGER_SESSION_PORT"], os.environ["DAGGER_SESSION_TOKEN"]
+def ask(headers):
+    body = b'{"query": "{version}"}'
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/query", body, headers)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+            return f"{answer.status} {answer.read().decode()}"
+    except urllib.error.HTTPError as error:
+        return f"{error.code} {error.read().decode().strip()}"
+def basic(given):
+    return {"Authorization": "Basic " + b64encode(f"{given}:".encode()).decode()}
+for given in basic(token), {}, basic("x" + token), basic(""), {"Authorization": f"Bearer {token}"}:
+    print(ask(given))
+for table in ("tcp", "tcp6"):
+    for line in open(f"/proc/net/{table}").readlines()[1:]:
+        local, _, state = line.split()[1:4]
+        if state == "0A" and local.endswith(f":{int(port):04X}"):
+            print("listens on", local.split(":")[0])
+"""
+
+
+def test_the_server_answers_who_has_the_token_and_on_loopback_only(calls: Calls) -> None:
+    code, out, err = calls.run("--lab", "-s", "run", sys.executable, "-c", ASK)
+    assert code == 0, err
+    refusal = "401 the session's token is missing or wrong"
+    assert out.splitlines() == ['200 {"data":{"version":"v0.21.8"}}', *[refusal] * 4, "listens on 0100007F"]
+
+
+# --- secrets ------------------------------------------------------------------------------------------------------
+
+CANARIES = [b"canary-in-env-5f1c", b"canary-in-file-77d0", b"canary-made-of-parts"]
+
+
+def test_secrets_are_nowhere_but_in_the_exec(calls: Calls, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(CANARIES[1])
+    began = time.time()
+    seconds = f"3.{time.time_ns() % 10**6:06}"
+    image = tmp_path / "image.tar"
+    words = ["--in-env", "env://THE_CANARY", "--in-file", f"file://{tmp_path / 'secret'}", "--seconds", seconds]
+    process = calls.start(
+        *["--lab", "--progress", "plain", "-v", "call", "-m", str(MODULE), "secrets", *words],
+        *["as-tarball", "--forced-compression", "Uncompressed", "export", "--path", str(image)],
+        THE_CANARY=CANARIES[0].decode(),
+    )
+    until(lambda: processes(f" sleep {seconds}"), WARM_SECONDS)
+    commands = processes(f" sleep {seconds}")  # the exec helper, the shell and sleep itself
+    # who calls with a secret in the environment has it there, and so have the programs that work in its name
+    callers = {process.pid} | {pid for pid in children(process.pid) if "session-helper" in _command(pid)}
+    shown = {
+        f"{_command(pid)} {kind}"
+        for pid in map(int, (path.name for path in Path("/proc").glob("[0-9]*")))
+        for kind in ("cmdline", "environ")
+        for canary in CANARIES
+        if canary in _read(Path(f"/proc/{pid}/{kind}"))
+        and not (kind == "environ" and (pid in commands or (pid in callers and canary == CANARIES[0])))
+    }
+    assert shown == set()
+    out, err = process.communicate(timeout=WARM_SECONDS)
+    assert process.returncode == 0, err
+    assert "*** ***" in err, "the exec's output is not in the log, so this test proves nothing"
+    assert not [canary for canary in CANARIES if canary in (out + err).encode()]
+    assert members_with_canaries(image) == []
+    assert files_with_canaries(calls.cache, began) == []
+
+
+def _read(path: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
+def _command(pid: int) -> str:
+    return _read(Path(f"/proc/{pid}/cmdline")).replace(b"\0", b" ").decode(errors="replace")
+
+
+def members_with_canaries(image: Path) -> list[str]:
+    """Look into an image archive, and into its layers as they are."""
+    with tarfile.open(image) as archive:
+        contents = {one.name: stream.read() for one in archive if (stream := archive.extractfile(one))}
+    assert len(contents) >= 5
+    return [name for name, data in contents.items() if any(canary in data for canary in CANARIES)]
+
+
+def files_with_canaries(cache: Path, since: float) -> list[str]:
+    """Look into every file that was written since: below the cache, BuildKit's databases and blobs among them."""
+    looked, found = 0, list[str]()
+    for top in (cache, cache / "modules"):
+        for folder, _, names in os.walk(top):
+            for name in names:
+                path = Path(folder, name)
+                with contextlib.suppress(OSError):
+                    if not path.is_file() or path.lstat().st_ctime < since - 1:
+                        continue
+                    looked += 1
+                    data = path.read_bytes()
+                    if data[:2] == b"\x1f\x8b":
+                        with contextlib.suppress(OSError, EOFError):
+                            data = gzip.decompress(data)
+                    if any(canary in data for canary in CANARIES):
+                        found.append(str(path.relative_to(top)))
+    assert looked > 10
+    return found
+
+
+def test_a_secrets_value_is_in_no_cache_key(calls: Calls, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("one")
+    words = ["--in-env", "env://THE_CANARY", "--in-file", f"file://{tmp_path / 'secret'}", "--seconds", "0.1"]
+    call = ["--lab", "--progress", "plain", "call", "-m", str(MODULE), "secrets", *words, "stdout"]
+    code, _, err = calls.run(*call, THE_CANARY="first")
+    assert code == 0, err
+    (tmp_path / "secret").write_text("two")
+    code, out, err = calls.run(*call, THE_CANARY="second")
+    assert (code, out) == (0, "*** ***\n***"), err
+    assert "exec sh" not in err, "it ran again because of another value"

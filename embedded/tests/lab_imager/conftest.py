@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from embedded import lab
+from embedded.tests.lab_imager.goldens import Goldens
 from embedded.tests.lab_imager.inputs import Inputs, build_inputs, write_bad_inputs
 from embedded.tests.lab_imager.runners import HostRunner, RootRunner
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 IMAGE = "ghcr.io/siderolabs/imager:v1.13.6"
 ROOT_VARIABLE = "COZYSTACK_LAB_IMAGER_ROOT"
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,11 +28,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"lab: runs the lab's imager in the root of its image or of {ROOT_VARIABLE}; needs root"
     )
-
-
-def golden(version: str, name: str) -> Any:
-    """Returns a recorded fact about the real imager."""
-    return json.loads((GOLDEN / version / f"{name}.json").read_text())
 
 
 @pytest.fixture(scope="session")
@@ -87,3 +82,9 @@ def inputs(root: RootRunner) -> Inputs:
     """Kernel, initramfs, extensions and installer base of the goldens' shape, at the runner's LAB."""
     assert shutil.which("mksquashfs"), "squashfs-tools make the tests' own base system"
     return build_inputs(root.lab, boot_files=root.boot_files())
+
+
+@pytest.fixture(scope="session")
+def goldens(root: RootRunner, inputs: Inputs) -> Goldens:
+    """The recorded profiles, each run once."""
+    return Goldens(root, inputs)

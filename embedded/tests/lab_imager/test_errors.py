@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from embedded.tests.lab_imager.conftest import golden
+from embedded.tests.lab_imager.records import golden
 
 if TYPE_CHECKING:
     from embedded.tests.lab_imager.inputs import Inputs

@@ -14,75 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from embedded.tests.lab_imager.conftest import golden
+from embedded.tests.lab_imager.goldens import DIFFERENCES, ENVIRONMENT, EPOCH, VERSIONS, Goldens, check_common
 from embedded.tests.lab_imager.readers import Entry, appended, cpio_entries, read_pe, size_class, unzstd, zstd_frames
-from embedded.tests.lab_imager.runners import NOBODY, as_lab_path
+from embedded.tests.lab_imager.runners import NOBODY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from embedded.tests.lab_imager.inputs import Inputs
-    from embedded.tests.lab_imager.runners import Result, RootRunner
-
-EPOCH = 1_700_000_000
-ENVIRONMENT = {"SOURCE_DATE_EPOCH": str(EPOCH), "TZ": "UTC"}
-VERSIONS = ["v1.13.6", "v1.11.3"]
-
-# (record, field) → why the lab's imager differs there.
-DIFFERENCES = {
-    (
-        "initramfs",
-        "entries: nlink of folders",
-    ): "cpio 2.15 of trixie writes 2 for each; in the records it counts subfolders",
-    ("iso", "boot_report: Preparer Id"): "names the version of xorriso: 1.5.6 in Debian trixie, 1.5.4 in the record",
-    ("uki", "text: .sbat"): "is the stub's own, which may be a newer build of systemd 257",
-    ("uki", "sections: .splash"): "same class of size; the picture is the lab's own",
-    ("metal", "loader.conf"): "same settings and size; the comment is the lab's own",
-}
+    from embedded.tests.lab_imager.runners import RootRunner
 
 pytestmark = pytest.mark.lab
-
-
-class Goldens:
-    """Runs recorded profiles, each once, with their outputs where the records' later profiles look for them."""
-
-    def __init__(self, root: RootRunner, inputs: Inputs) -> None:
-        self.root = root
-        self.inputs = inputs
-        self._done: dict[tuple[str, str], Result] = {}
-
-    def run(self, version: str, name: str) -> tuple[dict[str, Any], Result]:
-        """Returns a record and a run of its profile."""
-        record: dict[str, Any] = golden(version, name)
-        if (version, name) not in self._done:
-            if "B-initramfs/" in record["profile"]:
-                self.run(version, "initramfs")
-            case = re.search(r"^output asset path: LAB/out/([^/]+)/", "\n".join(record["stderr_lines"]), re.MULTILINE)
-            assert case is not None
-            # The record's later profiles take the same initramfs from a run of its own.
-            folder = case[1].replace("A-initramfs", "B-initramfs")
-            # An ISO's files belong to who made it, and the records were made by root.
-            uid = 0 if name == "iso" else NOBODY
-            result = self.root.run(folder, record["profile"], version, environment=ENVIRONMENT, uid=uid)
-            assert result.exit_code == 0, result.stderr
-            self._done[version, name] = result
-        return record, self._done[version, name]
-
-
-@pytest.fixture(scope="module")
-def goldens(root: RootRunner, inputs: Inputs) -> Goldens:
-    return Goldens(root, inputs)
-
-
-def check_common(record: dict[str, Any], result: Result) -> None:
-    """Compares what every record has: file name, size class, first bytes, words."""
-    said = [line.rstrip() for line in result.stderr.splitlines()]
-    expected = [line.replace("A-initramfs", "B-initramfs") for line in record["stderr_lines"]]
-    if record["kind"] == "iso":
-        said, expected = ([re.sub(r"size \d+ MB", "size N MB", line) for line in lines] for lines in (said, expected))
-    assert said == expected
-    assert result.stdout.splitlines() == record["stdout_lines"]
-    assert result.file.name == record["output_file"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -284,102 +225,6 @@ def test_installer_boots_the_finished_initramfs(goldens: Goldens, tmp_path: Path
         "ID=main",
         "ID=reset-maintenance\nTITLE=Reset to maintenance mode",
     ]
-
-
-def test_iso_has_the_recorded_files_and_boot_records(goldens: Goldens) -> None:
-    record, result = goldens.run("v1.13.6", "iso")
-    check_common(record, result)
-    iso = as_lab_path(result.file, goldens.root.lab)
-    data = result.file.read_bytes()
-    assert data[:16].hex() == record["magic0"] == record["magic16"]
-    assert data[32769:32774].decode() == record["pvd_magic_at_32769"]
-    files = goldens.root.tool("xorriso", "-indev", iso, "-find", "/", "-exec", "lsdl").splitlines()
-    assert sorted(map(_without_large_size, files)) == sorted(map(_without_large_size, record["files"]))
-    assert [int(line.split()[4]) for line in files if "loader.conf" in line] == [65]
-    command = ["xorriso", "-indev", iso, "-report_el_torito", "plain", "-report_system_area", "plain", "-pvd_info"]
-    report = goldens.root.tool(*command).splitlines()
-    assert [_boot_line(line) for line in report] == [_boot_line(line) for line in record["boot_report"]]
-
-
-def _without_large_size(line: str) -> str:
-    """Blanks out a file's size but for the small ones that follow from the contract."""
-    fields = line.split()
-    return " ".join([*fields[:4], fields[4] if int(fields[4]) <= 2048 else "N", *fields[5:]])
-
-
-def _boot_line(line: str) -> str:
-    """Blanks out numbers that follow from the input's size, and what DIFFERENCES names."""
-    label, _, value = line.partition(":")
-    label = label.strip()
-    if ("iso", f"boot_report: {label}") in DIFFERENCES:
-        return label
-    if label in {"El Torito boot img", "MBR partition"}:
-        value = " ".join(value.split()[:-1] if "img" in label else value.split()[:3])
-    elif label in {"El Torito img blks", "ISO image size/512", "El Torito catalog"} or label.startswith(
-        "Drive current"
-    ):
-        value = ""
-    return f"{label}: {value.strip()}"
-
-
-@pytest.mark.parametrize("name", ["metal", "metal-meta", "nocloud"])
-def test_disk_has_the_recorded_partitions_and_files(goldens: Goldens, name: str) -> None:
-    record, result = goldens.run("v1.13.6", name)
-    check_common(record, result)
-    compressed = disk = result.file
-    if disk.suffix == ".xz":
-        # Stream header and block flags; the block's sizes follow.
-        assert disk.read_bytes()[:14].hex() == record["outer_magic16"][:28]
-        disk = disk.with_suffix("")
-        goldens.root.tool("xz", "-dk", as_lab_path(compressed, goldens.root.lab))
-    inside = as_lab_path(disk, goldens.root.lab)
-    with disk.open("rb") as file:
-        start = file.read(1024)
-    assert start[:16].hex() == record["magic16"]
-    assert start[510:512].hex() == record["mbr_sig"]
-    assert start[512:520].decode() == record["gpt_magic"]
-    if name != "nocloud":
-        assert disk.stat().st_size == record["size"]
-        # Only what is not zero takes room.
-        assert disk.stat().st_blocks * 512 < 256 << 20
-    table = json.loads(goldens.root.tool("sfdisk", "--json", inside))["partitiontable"]
-    text = "\n".join(record["gpt"])
-    assert f"({_guid(table['id'])}" in text.replace("Disk identifier (GUID): ", "(")
-    assert f"First usable sector is {table['firstlba']}, last usable sector is {table['lastlba']}" in text
-    assert [_partition_record(partition) for partition in table["partitions"]] == [
-        _parse_partition(partition) for partition in record["partitions"]
-    ]
-    listing = goldens.root.tool("mdir", "-/", "-b", "-i", f"{inside}@@1048576", "::").splitlines()
-    assert listing == record["efi_files"]
-    conf = goldens.root.tool("mtype", "-i", f"{inside}@@1048576", "::/loader/loader.conf")
-    assert conf.endswith("\n\ntimeout 10\n\nsecure-boot-enroll off\n")
-    if disk != compressed:
-        disk.unlink()
-
-
-def _guid(text: str) -> str:
-    return text.upper()
-
-
-def _partition_record(partition: dict[str, Any]) -> dict[str, str | int]:
-    return {
-        "type": _guid(partition["type"]),
-        "guid": _guid(partition["uuid"]),
-        "first": partition["start"],
-        "last": partition["start"] + partition["size"] - 1,
-        "name": partition["name"],
-    }
-
-
-def _parse_partition(text: str) -> dict[str, str | int]:
-    fields = dict(line.split(": ", 1) for line in text.strip().splitlines())
-    return {
-        "type": fields["Partition GUID code"].split()[0],
-        "guid": fields["Partition unique GUID"],
-        "first": int(fields["First sector"].split()[0]),
-        "last": int(fields["Last sector"].split()[0]),
-        "name": fields["Partition name"].strip("'"),
-    }
 
 
 def test_same_input_gives_the_same_bytes_but_where_the_real_one_does_not(goldens: Goldens, root: RootRunner) -> None:

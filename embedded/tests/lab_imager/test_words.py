@@ -22,7 +22,7 @@ from embedded.lab.imager.profile_rules import fill_defaults
 from embedded.lab.imager.report import human_size, table
 from embedded.lab.imager.uki import splash, x86_kernel_version
 from embedded.lab.imager.versions import parse_tolerant, satisfies
-from embedded.tests.lab_imager.conftest import golden
+from embedded.tests.lab_imager.records import golden
 
 NEWEST = CONTRACTS["v1.13.6"]
 

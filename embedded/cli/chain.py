@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _INSTEAD = ("release",)
 """Flags by which a caller says in another way what a fallback would say."""
 
+
 @dataclass(frozen=True)
 class Link:
     """One function of a chain with its own flags; `command` is its path, for error messages."""

@@ -59,7 +59,7 @@ _UNSUPPORTED = frozenset(
 )
 _COMMANDS = frozenset({"call", "core", "functions", "check", "run", "query", "version", "help"})
 _INTERSPERSED = frozenset({"functions", "check", "query"})
-_STOP_WITHIN = 2.0
+_STOP_WITHIN = 1.5
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,6 @@ class Server(uvicorn.Server):
             loop="asyncio",
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=1,
         )
         super().__init__(config)
         self._listening = listening
@@ -150,6 +149,12 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None]:
         """Signals belong to the command line."""
         yield
+
+    def end(self) -> None:
+        """Stop at once: who still waits for an answer is a process that the session ends too."""
+        self.should_exit = self.force_exit = True
+        for task in self.server_state.tasks:
+            task.cancel()
 
     async def answer_until_stopped(self) -> None:
         await self.serve(sockets=[self._listening])

@@ -93,7 +93,7 @@ class Session:
 
             async def stop() -> None:
                 await self._close_runner()
-                listener.should_exit = True
+                listener.end()
                 await asyncio.gather(serving, return_exceptions=True)
 
             stack.push_async_callback(stop)

@@ -7,14 +7,14 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 PREFIX = "scratch-"
 
 
 @contextlib.contextmanager
-def scratch_folder(sessions: Path) -> Iterator[Path]:
+def scratch_folder(sessions: Path) -> Generator[Path]:
     """Make a folder below `sessions` that is locked as long as this process uses it, and remove those of the dead."""
     for folder in sessions.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError), _locked(folder):
@@ -30,7 +30,7 @@ def scratch_folder(sessions: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Generator[None]:
     """Hold a folder's lock; raises BlockingIOError where another process does."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

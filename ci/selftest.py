@@ -23,10 +23,7 @@ async def unit_tests(source: dagger.Directory) -> str:
         python(extra="test")
         .with_directory(SOURCE, source)
         .with_workdir(SOURCE)
-        .with_exec(
-            commands.pytest("tests/unit"),
-            expect=dagger.ReturnType.ANY,
-        )
+        .with_exec(commands.pytest("tests/unit"), expect=dagger.ReturnType.ANY)
     )
     if await run.exit_code() != 0:
         raise BuildError("the unit tests fail:\n" + await run.stdout() + await run.stderr())

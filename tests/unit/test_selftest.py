@@ -1,0 +1,152 @@
+"""What `test` prints, and when it fails."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from ci import main, selftest
+from ci.errors import BuildError
+from ci.main import CozystackTalos
+from ci.pipeline import Assets
+from ci.selftest import requirement_lines
+from tests.unit.planning import plan_of, request
+
+if TYPE_CHECKING:
+    import dagger
+
+    from ci.plan import Plan
+
+CHECKS = [
+    {"id": "kernel.machine", "sentence": "Every kernel is right.", "status": "pass", "evidence": ["boot/vmlinuz"]},
+    {"id": "media.bootable", "sentence": "ISO images boot.", "status": "skip", "evidence": ["there is none"]},
+]
+FAILED = {"id": "extensions.absent", "sentence": "No trace.", "status": "fail", "evidence": ["usr/bin/x", "usr/bin/y"]}
+
+
+class Folder:
+    """A folder of which every file is the build report."""
+
+    def __init__(self, checks: list[dict[str, Any]]) -> None:
+        self.text = json.dumps({"checks": checks})
+
+    def file(self, path: str) -> Folder:
+        assert path.startswith("validation/build-report.")
+        return self
+
+    async def contents(self) -> str:
+        return self.text
+
+
+def made(plan: Plan, checks: list[dict[str, Any]]) -> Assets:
+    passed = all(one["status"] != "fail" for one in checks)
+    return Assets(plan, cast("dagger.Directory", Folder(checks)), passed=passed)
+
+
+async def test_each_requirement_has_a_line_with_its_variant_and_failures_their_evidence() -> None:
+    assert await requirement_lines(made(await plan_of(request()), [*CHECKS, FAILED])) == [
+        "PASS spin-only kernel.machine: Every kernel is right.",
+        "SKIP spin-only media.bootable: ISO images boot.",
+        "FAIL spin-only extensions.absent: No trace.",
+        "     usr/bin/x",
+        "     usr/bin/y",
+    ]
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
+    """Checks by variant, of assets that are made without an engine."""
+    checks: dict[str, list[dict[str, Any]]] = {"spin-only": CHECKS, "spin-tailscale": CHECKS}
+
+    async def plan(_self: object, variant: str, *_: object) -> Plan:
+        return await plan_of(request(variant))
+
+    async def assets(_self: object, plan: Plan) -> Assets:
+        return made(plan, checks[plan.variant])
+
+    async def unit_tests(_source: object) -> str:
+        return "9 passed"
+
+    monkeypatch.setattr(CozystackTalos, "_plan", plan)
+    monkeypatch.setattr(CozystackTalos, "_assets", assets)
+    monkeypatch.setattr(main, "unit_tests", unit_tests)
+    return checks
+
+
+async def run() -> str:
+    module: Any = await CozystackTalos.create()
+    return await module.test(cast("dagger.Directory", None))
+
+
+async def test_it_prints_the_unit_tests_and_a_line_for_each_requirement_and_variant(
+    built: dict[str, list[dict[str, Any]]],
+) -> None:
+    assert (await run()).splitlines() == [
+        "9 passed",
+        "PASS spin-only kernel.machine: Every kernel is right.",
+        "SKIP spin-only media.bootable: ISO images boot.",
+        "PASS spin-tailscale kernel.machine: Every kernel is right.",
+        "SKIP spin-tailscale media.bootable: ISO images boot.",
+    ]
+
+
+@pytest.mark.parametrize("variant", ["spin-only", "spin-tailscale"])
+async def test_a_requirement_that_is_not_met_by_one_variant_is_an_error_with_all_lines(
+    variant: str, built: dict[str, list[dict[str, Any]]]
+) -> None:
+    built[variant] = [*CHECKS, FAILED]
+    with pytest.raises(BuildError) as raised:
+        await run()
+    lines = str(raised.value).splitlines()
+    assert lines[0] == "a requirement is not met:"
+    assert f"FAIL {variant} extensions.absent: No trace." in lines
+    assert {line.split()[1] for line in lines[1:] if line.startswith("PASS")} == set(built)
+
+
+class Container:
+    """A container whose command has ended."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        self.commands: list[list[str]] = []
+
+    def with_directory(self, *_: object) -> Container:
+        return self
+
+    def with_workdir(self, *_: object) -> Container:
+        return self
+
+    def with_exec(self, command: list[str], **_named: object) -> Container:
+        self.commands.append(command)
+        return self
+
+    async def exit_code(self) -> int:
+        return self.code
+
+    async def stdout(self) -> str:
+        return "1 passed\n" if self.code == 0 else "1 failed\n"
+
+    async def stderr(self) -> str:
+        return ""
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+async def test_a_unit_test_that_fails_is_an_error_with_what_was_printed(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = Container(code)
+
+    def python(*, extra: str) -> Container:
+        assert extra == "test"
+        return container
+
+    monkeypatch.setattr(selftest, "python", python)
+    source = cast("dagger.Directory", None)
+    if code == 0:
+        assert await selftest.unit_tests(source) == "1 passed\n"
+    else:
+        with pytest.raises(BuildError, match=r"^the unit tests fail:\n1 failed$"):
+            await selftest.unit_tests(source)
+    assert [command[2] for command in container.commands] == ["pytest"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Literal, Self, cast
+from typing import IO, TYPE_CHECKING, Literal, Self, TypeVar, cast
 
 from ci.inspect.errors import (
     CorruptFileError,
@@ -18,7 +18,7 @@ from ci.inspect.limits import CHUNK, MIB
 from ci.inspect.source import ByteStream, Source, SourceFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ci.inspect.context import Context
     from ci.inspect.models import EntryType
@@ -38,6 +38,8 @@ _TYPES: dict[bytes, EntryType] = {
     tarfile.FIFOTYPE: "fifo",
 }
 
+_Header = TypeVar("_Header", bound=tarfile.TarInfo)
+
 _EXTENDED_TYPES = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -47,21 +49,31 @@ _EXTENDED_TYPES = (
 )
 
 
+def _bounded(buf: bytes | bytearray, parse: Callable[[], _Header]) -> _Header:
+    # The library takes a damaged header for the end of the archive.
+    if 0 < len(buf) < tarfile.BLOCKSIZE:
+        raise TruncatedFileError("tar", "", "the archive ends inside a header")
+    try:
+        header = parse()
+    except tarfile.HeaderError as error:
+        if any(buf):
+            raise CorruptFileError("tar", "", f"a damaged header: {error}") from error
+        raise
+    if header.size < 0 or (header.type in _EXTENDED_TYPES and header.size > _EXTENDED):
+        raise LimitExceededError("tar", repr(header.name[:80]), f"a header that claims {header.size} bytes")
+    return header
+
+
 class _BoundedTarInfo(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        # The library takes a damaged header for the end of the archive.
-        if 0 < len(buf) < tarfile.BLOCKSIZE:
-            raise TruncatedFileError("tar", "", "the archive ends inside a header")
-        try:
-            header = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if any(buf):
-                raise CorruptFileError("tar", "", f"a damaged header: {error}") from error
-            raise
-        if header.size < 0 or (header.type in _EXTENDED_TYPES and header.size > _EXTENDED):
-            raise LimitExceededError("tar", repr(header.name[:80]), f"a header that claims {header.size} bytes")
-        return header
+        return _bounded(buf, lambda: super(_BoundedTarInfo, cls).frombuf(buf, encoding, errors))
+
+    # Newer Pythons (3.13.6, 3.14) read members by this one, past the public one.
+    @classmethod
+    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **options: bool) -> Self:
+        parse = super()._frombuf  # type: ignore[misc]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportAttributeAccessIssue]
+        return _bounded(buf, lambda: cast("Self", parse(buf, encoding, errors, **options)))
 
 
 @dataclass(frozen=True)

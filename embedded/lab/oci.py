@@ -95,7 +95,6 @@ class Blobs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "sha256").mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
         """Return where the blob of this digest lies or would lie."""
@@ -183,6 +182,7 @@ class Blobs:
         return Image(top, tuple(manifests), tuple(_distinct(blobs)))
 
     def _temporary(self) -> IO[bytes]:
+        (self.folder / "sha256").mkdir(parents=True, exist_ok=True)
         return tempfile.NamedTemporaryFile(dir=self.folder, prefix="new-", delete=False)
 
     def sweep(self) -> None:

@@ -20,6 +20,9 @@ from embedded.lab.oci import EPOCH, Blobs, Descriptor, Image, Layer
 
 INTERRUPTED: Final = "the lab's build was interrupted: the next one goes on where it stopped"
 
+FORMAT: Final = 1
+"""Raised by hand when oci.py, tree.py or golang.py make something else of the same input: all is made anew then."""
+
 Value = dict[str, Any]
 """What a recipe found out, as JSON; `layer` and `image` name blobs that belong to it."""
 
@@ -218,6 +221,7 @@ def _meaning(path: Path) -> str:
 def key(recipe: Recipe, results: Mapping[str, Result]) -> str:
     """Return the digest of all that decides a recipe's result: its code, inputs, files and needs."""
     parts = [
+        FORMAT,
         [_meaning(path) for path in (Path(recipe.make.__code__.co_filename), *recipe.code)],
         recipe.inputs,
         [_source(path) for path in recipe.files],

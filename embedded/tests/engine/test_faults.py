@@ -339,6 +339,14 @@ def files_with_canaries(cache: Path, since: float) -> list[str]:
     return found
 
 
+def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
+    for number in range(11):
+        (tmp_path / f"harmless-{number}").write_bytes(b"x")
+    (tmp_path / "blob").write_bytes(b"before " + CANARIES[0])
+    (tmp_path / "blob.gz").write_bytes(gzip.compress(CANARIES[2]))
+    assert sorted(files_with_canaries(tmp_path, time.time())) == ["blob", "blob.gz"]
+
+
 def test_a_secrets_value_is_in_no_cache_key(calls: Calls, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("one")
     words = ["--in-env", "env://THE_CANARY", "--in-file", f"file://{tmp_path / 'secret'}", "--seconds", "0.1"]

@@ -23,7 +23,7 @@ from embedded.engine.life.place import MODES, Place
 from embedded.setup.paths import EMBEDDED, paths
 from embedded.tests.life.harness import processes, until
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 DAGGERW = EMBEDDED.parent / "daggerw"
 MODULE = Path(__file__).parent / "faults"
@@ -92,7 +92,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
         patch.setenv("COZYSTACK_TALOS_BUILDKITD_TOML", "/dev/null")
         try:
             # BuildKit survives the call that starts it, so that is to be another than those which are looked at
-            calls.start("--lab", "core", "container", "from", "--address", IMAGE, "sync").wait(COLD_SECONDS)
+            first = calls.start("--lab", "-s", "core", "container", "from", "--address", IMAGE, "sync")
+            assert first.wait(COLD_SECONDS) == 0, "the lab's image can't be had"
             yield calls
         finally:
             for process in calls.started:

@@ -138,10 +138,8 @@ async def address_directory(
     no_cache: bool = False,
 ) -> Directory:
     if is_git(self.value):
-        url, _, fragment = self.value.partition("#")
-        ref, _, subfolder = fragment.partition(":")
-        tree: Directory = await RESOLVERS["GitRef", "tree"](await _git_ref(engine, url, ref), engine)
-        tree = Directory(tree.tree, tree.at(subfolder))
+        tree, path = await _git_tree(engine, self.value)
+        tree = Directory(tree.tree, path)
         filtered = include or exclude
         return trees.with_directory(Directory(), "/", tree, include=include, exclude=exclude) if filtered else tree
     return await directory(Host(), engine, self.value.removeprefix("file://"), exclude, include, no_cache, gitignore)
@@ -154,6 +152,14 @@ async def _git_ref(engine: Engine, url: str, ref: str):
     return await RESOLVERS["GitRepository", "ref"](repository, engine, name=ref)
 
 
+async def _git_tree(engine: Engine, text: str) -> tuple[Directory, str]:
+    """The tree of `URL#REF:PATH`, and the path's place in it."""
+    url, _, fragment = text.partition("#")
+    ref, _, path = fragment.partition(":")
+    tree: Directory = await RESOLVERS["GitRef", "tree"](await _git_ref(engine, url, ref), engine)
+    return tree, tree.at(path)
+
+
 @resolver("Address", "file")
 async def address_file(
     self: Address,
@@ -164,10 +170,8 @@ async def address_file(
     no_cache: bool = False,
 ) -> File:
     if is_git(self.value):
-        url, _, fragment = self.value.partition("#")
-        ref, _, path = fragment.partition(":")
-        tree: Directory = await RESOLVERS["GitRef", "tree"](await _git_ref(engine, url, ref), engine)
-        return File(tree.tree, tree.at(path))
+        tree, path = await _git_tree(engine, self.value)
+        return File(tree.tree, path)
     return await file(Host(), engine, self.value.removeprefix("file://"), no_cache)
 
 

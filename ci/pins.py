@@ -47,5 +47,8 @@ MATCHBOX: Final = (
 #: Python in which files are read and tests run.
 PYTHON: Final = "docker.io/library/python:3.13-slim-trixie"
 
+#: The program that makes and checks images' signatures.
+COSIGN: Final = "ghcr.io/sigstore/cosign/cosign:v3.1.3"
+
 #: Config label (and manifest annotation) of images that stand in for the published ones.
 STAND_IN_LABEL: Final = "io.cozystack.talos.stand-in"

@@ -40,3 +40,11 @@ def tools(module: str) -> dagger.Container:
     source = dag.current_module().source().directory("ci")
     needed = list(commands.NEEDED[module])
     return python().with_directory(f"{SOURCE}/ci", source, include=needed).with_workdir(SOURCE)
+
+
+def cosign() -> dagger.Container:
+    """Return cosign as its image has it: the entrypoint, and no shell; command lines are in `ci.cosign`.
+
+    Root, since secrets are files and variables of root's.
+    """
+    return dag.container().from_(pins.COSIGN).with_user("0:0")

@@ -1,0 +1,53 @@
+"""cosign's command lines, whole."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ci import cosign
+from ci.plan import Image
+
+DIGEST = "sha256:" + "ab" * 32
+IMAGE = f"ghcr.io/siderolabs/imager@{DIGEST}"
+
+
+@pytest.mark.parametrize("repository", ["ghcr.io/siderolabs/imager", "127.0.0.1:5000/a/b"])
+@pytest.mark.parametrize("tag", ["", ":v1.13.6"])
+def test_an_image_is_named_by_its_digest(repository: str, tag: str) -> None:
+    assert cosign.by_digest(Image(reference=f"{repository}{tag}", digest=DIGEST)) == f"{repository}@{DIGEST}"
+
+
+def test_a_key_is_all_that_is_asked() -> None:
+    assert cosign.verify_by_key(IMAGE) == [
+        "verify", "--key", "/in/cosign.pub", "--insecure-ignore-tlog", "--output", "text", IMAGE,
+    ]  # fmt: skip
+
+
+def test_sideros_images_have_sideros_identity() -> None:
+    assert cosign.verify_sidero(IMAGE) == [
+        "verify", "--certificate-oidc-issuer", "https://accounts.google.com", "--certificate-identity-regexp",
+        r"(@siderolabs\.com$|^releasemgr-svc@talos-production\.iam\.gserviceaccount\.com$)", "--output", "text", IMAGE,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("identity", "accepted"),
+    [
+        ("someone@siderolabs.com", True),
+        ("releasemgr-svc@talos-production.iam.gserviceaccount.com", True),
+        ("someone@siderolabs.com.example.org", False),
+        ("someone@siderolabsXcom", False),
+        ("x-releasemgr-svc@talos-production.iam.gserviceaccount.com", False),
+    ],
+)
+def test_sideros_identity_is_no_one_elses(identity: str, *, accepted: bool) -> None:
+    assert bool(re.search(cosign.SIDERO_IDENTITY, identity)) is accepted
+
+
+def test_an_image_is_signed_with_all_its_platforms() -> None:
+    assert cosign.sign_by_key(IMAGE) == [
+        "sign", "--yes", "--recursive", "--key", "env://COSIGN_PRIVATE_KEY",
+        "--use-signing-config=false", "--tlog-upload=false", IMAGE,
+    ]  # fmt: skip

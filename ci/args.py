@@ -47,6 +47,9 @@ Outputs: TypeAlias = Annotated[
         "(the six that CozyStack makes); default: kernel,initramfs,installer"
     ),
 ]
+DiskFormat: TypeAlias = Annotated[
+    str, Name("format"), Doc("raw (large), raw.xz (small, slow to pack) or raw.zst (small, packed fast)")
+]
 LayoutName: TypeAlias = Annotated[
     str, Doc("boot: assets/talos/<arch>/boot/…; upstream: the file names of CozyStack's _out/assets")
 ]

@@ -77,6 +77,10 @@ class EngineAnswerError(CozystackTalosError):
     """The engine could not do a step; the message is what it, or the failed command, said."""
 
 
+class PrivilegeError(EngineAnswerError):
+    """An output needs a privileged step, which the engine refuses, or which does not get what it needs there."""
+
+
 def first(error: BaseException) -> BaseException:
     """Return what is to be shown of steps that ran at the same time: the error which ended the others."""
     while isinstance(error, BaseExceptionGroup):

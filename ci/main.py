@@ -72,10 +72,47 @@ class CozystackTalos:
         Layout: assets/talos/<arch>/boot/{vmlinuz,initramfs.xz}, further outputs each in a folder of its kind,
         checksums.sha256, and validation/build-report.{txt,json}. Assets that fail a check are an error.
         """
-        assets = await self._assets(await self._plan(variant, outputs, layout))
-        if not assets.passed:
-            raise BuildError("the assets were built but do not pass their checks:\n" + await assets.report())
-        return assets.laid_out()
+        return (await self._passing(await self._plan(variant, outputs, layout))).laid_out()
+
+    @fresh
+    async def kernel(self, variant: args.VariantName) -> dagger.File:
+        """Build the kernel (vmlinuz), which netboot servers serve."""
+        return await self._output(variant, "kernel")
+
+    @fresh
+    async def initramfs(self, variant: args.VariantName) -> dagger.File:
+        """Build the initramfs with all extensions in it, which netboot servers serve."""
+        return await self._output(variant, "initramfs")
+
+    @fresh
+    async def cmdline(self, variant: args.VariantName) -> dagger.File:
+        """Build the kernel's command line, as text, for boot loaders that need it beside kernel and initramfs."""
+        return await self._output(variant, "cmdline")
+
+    @fresh
+    async def uki(self, variant: args.VariantName) -> dagger.File:
+        """Build the unified kernel image: kernel, initramfs and command line as one EFI program."""
+        return await self._output(variant, "uki")
+
+    @fresh
+    async def iso(self, variant: args.VariantName) -> dagger.File:
+        """Build the ISO image, for USB sticks and virtual machines."""
+        return await self._output(variant, "iso")
+
+    @fresh
+    async def metal(self, variant: args.VariantName, format_: args.DiskFormat = "raw.zst") -> dagger.File:
+        """Build the disk image for bare metal."""
+        return await self._output(variant, f"metal.{format_}")
+
+    @fresh
+    async def nocloud(self, variant: args.VariantName, format_: args.DiskFormat = "raw.zst") -> dagger.File:
+        """Build the disk image for clouds and hypervisors that configure machines by NoCloud."""
+        return await self._output(variant, f"nocloud.{format_}")
+
+    @fresh
+    async def installer_archive(self, variant: args.VariantName) -> dagger.File:
+        """Build the installer image as a docker archive, which `crane push` and `skopeo copy` take."""
+        return await self._output(variant, "installer")
 
     @check
     @fresh
@@ -104,6 +141,16 @@ class CozystackTalos:
         return await load_plan(
             checkout, variants, variant, parse_arch(self.arch), self.source_date_epoch, wanted, chosen
         )
+
+    async def _output(self, variant: str, output: str) -> dagger.File:
+        plan = await self._plan(variant, [output], "boot")
+        return (await self._passing(plan)).folder.file(plan.outputs[0].path)
+
+    async def _passing(self, plan: Plan) -> Assets:
+        assets = await self._assets(plan)
+        if not assets.passed:
+            raise BuildError("the assets were built but do not pass their checks:\n" + await assets.report())
+        return assets
 
     async def _assets(self, plan: Plan) -> Assets:
         say(tables.plan_summary(plan))

@@ -14,7 +14,7 @@ import dagger
 from dagger import dag
 
 from ci import commands, profile
-from ci.errors import BuildError, ForeignArchitectureError
+from ci.errors import BuildError, ForeignArchitectureError, PrivilegeError
 from ci.expectation import expectation
 from ci.outputs import Compression, Layout
 from ci.tools import base, tools
@@ -53,6 +53,26 @@ async def pull(image: Image | PlannedExtension, platform: str) -> dagger.Contain
             "or drop the extension in the variant"
         )
     return container
+
+
+def unprivileged(error: dagger.QueryError, output: PlannedOutput) -> Exception:
+    """Return an error of a privileged run with what can be done about it, any other error as it is."""
+    if output.privileged is None:
+        return error
+    ways_out = f"build for a CozyStack release with Talos v1.13 or newer, or leave {output.name} out"
+    if isinstance(error, dagger.ExecError):
+        return PrivilegeError(
+            f"{output.name}: the imager failed, with exit code {error.exit_code}: {error.stderr.strip()}\n"
+            f"It ran privileged, because {output.privileged}. Where the engine's machine has no loop devices to give "
+            f"(rootless engines, some virtual machines), {ways_out}"
+        )
+    if "security.insecure" not in str(error):
+        return error
+    return PrivilegeError(
+        f"{output.name}: the engine refuses privileged steps, and this output needs one, because {output.privileged}. "
+        "Allow them in the engine's configuration (Dagger: security.insecureRootCapabilities in engine.json; BuildKit: "
+        f"insecure-entitlements in buildkitd.toml), {ways_out}"
+    )
 
 
 class Pipeline:
@@ -179,7 +199,11 @@ class Pipeline:
         made: dict[str, dagger.File] = {}
 
         async def make(output: PlannedOutput) -> None:
-            made[output.path] = await (await self.output(output, initramfs)).sync()
+            file = await self.output(output, initramfs)
+            try:
+                made[output.path] = await file.sync()
+            except dagger.QueryError as error:
+                raise unprivileged(error, output) from None
 
         async with anyio.create_task_group() as tasks:
             for output in self._plan.outputs:

@@ -39,6 +39,14 @@ def test_the_functions_are_these() -> None:
         "variants": {},
         "plan": {"variant": ..., "outputs": None, "layout": "boot", "format": "text"},
         "build": {"variant": ..., "outputs": None, "layout": "boot"},
+        "kernel": {"variant": ...},
+        "initramfs": {"variant": ...},
+        "cmdline": {"variant": ...},
+        "uki": {"variant": ...},
+        "iso": {"variant": ...},
+        "metal": {"variant": ..., "format": "raw.zst"},
+        "nocloud": {"variant": ..., "format": "raw.zst"},
+        "installer_archive": {"variant": ...},
         "test": {"source": ...},
     }
     assert OBJECT.functions["test"].parameters["source"].default_path == "/"
@@ -50,9 +58,7 @@ def test_the_check_is_test() -> None:
 
 def test_no_result_is_cached_over_calls() -> None:
     """Each looks at tags, catalogs or time, which the engine does not see."""
-    assert {name: function.cache_policy for name, function in OBJECT.functions.items() if name} == dict.fromkeys(
-        ["variants", "plan", "build", "test"], "never"
-    )
+    assert {function.cache_policy for name, function in OBJECT.functions.items() if name} == {"never"}
 
 
 def test_every_function_and_argument_has_a_sentence() -> None:
@@ -104,6 +110,14 @@ async def test_a_wrong_format_is_refused_before_anything_is_fetched() -> None:
     module = await CozystackTalos.create()
     assert await refused(module.plan("spin-only", format_="toml")) == (
         "unknown format 'toml': choose one of text, json, yaml"
+    )
+
+
+@pytest.mark.parametrize("function", ["metal", "nocloud"])
+async def test_a_disk_image_in_an_unknown_format_is_refused(function: str) -> None:
+    module = await CozystackTalos.create()
+    assert await refused(getattr(module, function)("spin-only", format_="qcow2")) == (
+        f"unknown format in output '{function}.qcow2': choose one of raw, raw.xz, raw.zst"
     )
 
 

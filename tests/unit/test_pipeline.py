@@ -1,0 +1,95 @@
+"""What the pipeline makes of the engine's answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from ci.arch import Arch
+from ci.errors import PrivilegeError, first
+from ci.pipeline import Pipeline
+from tests.unit.engine import engine_error, exec_error
+from tests.unit.planning import plan_of, request
+
+if TYPE_CHECKING:
+    import dagger
+
+REFUSALS = [
+    "failed to load LLB: security.insecure is not allowed",
+    "this engine refuses privileged execs (security.insecure)",
+]
+
+
+class Failing:
+    """A file that can't be made."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def sync(self) -> Failing:
+        raise self.error
+
+
+async def failure(error: Exception, monkeypatch: pytest.MonkeyPatch, *, tag: str = "v0.38.2") -> BaseException:
+    """What a build of a disk image ends with when the engine answers so."""
+    plan = await plan_of(request(tag=tag, outputs=("metal.raw",)))
+
+    async def nothing(*_: object) -> Any:
+        return None
+
+    async def output(*_: object) -> dagger.File:
+        return cast("dagger.File", Failing(error))
+
+    monkeypatch.setattr(Pipeline, "initramfs", nothing)
+    monkeypatch.setattr(Pipeline, "output", output)
+    with pytest.raises(ExceptionGroup) as raised:
+        await Pipeline(plan).files()
+    return first(raised.value)
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+async def test_a_refusal_of_privileges_is_explained(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = await failure(engine_error(text), monkeypatch)
+    assert isinstance(error, PrivilegeError)
+    assert str(error) == (
+        "metal.raw: the engine refuses privileged steps, and this output needs one, because the imager of Talos "
+        "v1.11.3 partitions a disk image through a loop device and mounts it; from v1.13 on it does without. Allow "
+        "them in the engine's configuration (Dagger: security.insecureRootCapabilities in engine.json; BuildKit: "
+        "insecure-entitlements in buildkitd.toml), build for a CozyStack release with Talos v1.13 or newer, or leave "
+        "metal.raw out"
+    )
+
+
+async def test_a_privileged_run_that_fails_shows_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = await failure(exec_error(["/bin/imager", "-"], 1, stderr="no free loop device\n"), monkeypatch)
+    assert isinstance(error, PrivilegeError)
+    assert str(error).splitlines() == [
+        "metal.raw: the imager failed, with exit code 1: no free loop device",
+        (
+            "It ran privileged, because the imager of Talos v1.11.3 partitions a disk image through a loop device and "
+            "mounts it; from v1.13 on it does without. Where the engine's machine has no loop devices to give "
+            "(rootless engines, some virtual machines), build for a CozyStack release with Talos v1.13 or newer, or "
+            "leave metal.raw out"
+        ),
+    ]
+
+
+async def test_another_answer_to_a_privileged_step_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = engine_error("no space left on device")
+    assert await failure(answer, monkeypatch) is answer
+
+
+@pytest.mark.parametrize("answer", [engine_error(REFUSALS[0]), exec_error(["/bin/imager", "-"], 1)])
+async def test_an_output_without_privileges_has_nothing_to_do_with_them(
+    answer: dagger.QueryError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await failure(answer, monkeypatch, tag="v1.6.2") is answer
+
+
+async def test_only_disk_images_of_old_imagers_are_privileged() -> None:
+    outputs = ("kernel", "initramfs", "cmdline", "uki", "installer", "iso", "metal", "nocloud")
+    for tag, privileged in (("v0.38.2", {"metal.raw.zst", "nocloud.raw.zst"}), ("v1.6.2", set[str]())):
+        for arch in Arch:
+            plan = await plan_of(request(tag=tag, arch=arch, outputs=outputs))
+            assert {output.name for output in plan.outputs if output.privileged} == privileged

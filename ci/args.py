@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 import dagger
 from dagger import DefaultPath, Doc, Ignore, Name
 
+from ci import vendors
 from ci.upstream import LAYOUTS
 
 #: All of a checkout but what is read of it: the profiles, the matchbox files, and what tells the commit and its date.
@@ -20,8 +21,11 @@ UPSTREAM_IGNORE = [
 TEST_IGNORE = [
     "*",
     *(f"!{name}" for name in ("ci", "variants", "tests", "docs", "README.md", "dagger.json", "pyproject.toml")),
+    *(f"!{path}" for path in vendors.PATHS),
     "**/__pycache__",
 ]
+#: All of this project but its CI files.
+CI_FILES_IGNORE = ["*", *(f"!{path}" for path in vendors.PATHS)]
 
 Upstream: TypeAlias = Annotated[
     dagger.Directory | None,
@@ -59,4 +63,7 @@ TestSource: TypeAlias = Annotated[
     DefaultPath("/"),
     Ignore(TEST_IGNORE),
     Doc("This project's own checkout, with its tests"),
+]
+CiFilesSource: TypeAlias = Annotated[
+    dagger.Directory, DefaultPath("/"), Ignore(CI_FILES_IGNORE), Doc("This project's own checkout")
 ]

@@ -45,6 +45,10 @@ class CatalogError(FileError):
     """The extension catalog's files can't be read."""
 
 
+class CiFilesError(FileError):
+    """The description of the vendors' CI files, or a template, can't be taken."""
+
+
 class ReferenceSyntaxError(CozystackTalosError):
     """A text is no image reference."""
 

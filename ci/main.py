@@ -3,7 +3,7 @@
 import dagger
 from dagger import check, object_type
 
-from ci import args, tables
+from ci import args, tables, vendors
 from ci.api import fresh
 from ci.arch import parse_arch
 from ci.errors import BuildError
@@ -131,6 +131,14 @@ class CozystackTalos:
         if failed:
             raise BuildError("\n".join(["a requirement is not met:", *lines]))
         return "\n".join([printed, *lines, ""])
+
+    @fresh
+    async def ci_files(self, source: args.CiFilesSource) -> dagger.Changeset:
+        """Make the CI files of all vendors from one description (ci/vendors/), as changes to the checkout."""
+        made = source
+        for path, text in vendors.files().items():
+            made = made.with_new_file(path, text)
+        return made.changes(source)
 
     async def _plan(self, variant: str, outputs: list[str] | None, layout: str) -> Plan:
         chosen = parse_layout(layout)

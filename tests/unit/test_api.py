@@ -48,8 +48,10 @@ def test_the_functions_are_these() -> None:
         "nocloud": {"variant": ..., "format": "raw.zst"},
         "installer_archive": {"variant": ...},
         "test": {"source": ...},
+        "ci_files": {"source": ...},
     }
-    assert OBJECT.functions["test"].parameters["source"].default_path == "/"
+    for name in ("test", "ci_files"):
+        assert OBJECT.functions[name].parameters["source"].default_path == "/"
 
 
 def test_the_check_is_test() -> None:

@@ -1,0 +1,203 @@
+"""The commands of the vendors' CI files: taken out of each file as its vendor would read it, and run against stubs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import textwrap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+#: What the vendors put in place of their own expressions, in a job for one variant.
+EXPRESSIONS = {
+    "${{ matrix.variant }}": "spin-only",
+    "${{ github.token }}": "ghs_0",
+    "${{ github.repository }}": "example/cozystack-talos",
+    "<< parameters.variant >>": "spin-only",
+    "{{matrix}}": "spin-only",
+    "${VARIANT}": "spin-only",
+    "{{inputs.parameters.variant}}": "spin-only",
+    "$(params.variant)": "spin-only",
+    "$(params.repository)": "https://git.example.com/cozystack-talos",
+    "$(params.revision)": "v1.0.0",
+    "$(workspaces.assets.path)": "assets",
+}
+
+#: What the vendors set by themselves.
+VENDOR_VARIABLES = {
+    "CODEBUILD_WEBHOOK_TRIGGER": "tag/v1.0.0",
+    "GITHUB_REF_NAME": "v1.0.0",
+    "VARIANT": "spin-only",
+}
+
+#: Programs that the scripts may call; any other is an error of the shell.
+_PROGRAMS = ("curl", "dagger", "gh", "git", "sha256sum", "tar", "wget")
+
+# Writes what it was called with; does the little that the next line of a script needs.
+_STUB = r"""#!/bin/sh
+name=${0##*/}
+{ printf '%s' "$name"; for word; do printf '\037%s' "$word"; done; printf '\036'; } >>"$CALLS"
+case $name:${1:-} in
+    sha256sum:-c) read -r said && printf '%s\n' "$said" >>"$CHECKED" ;;
+    tar:-xzf) cp "$STUBS/dagger" dagger ;;
+    git:clone) mkdir source && cp "$STUBS/dagger" source ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Script:
+    """One piece of shell, with the variables that the file gives it."""
+
+    text: str
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def scripts(path: str, text: str) -> list[list[Script]]:
+    """Return the scripts of a file, job by job, in their order."""
+    for expression, value in EXPRESSIONS.items():
+        text = text.replace(expression, value)
+    return [list(job) for job in _READERS[path](text)]
+
+
+def _documents(text: str) -> list[Any]:
+    return [document for document in yaml.safe_load_all(text) if document is not None]
+
+
+def _lines(value: object) -> str:
+    return "\n".join(cast("list[str]", value)) if isinstance(value, list) else str(value)
+
+
+def _github(text: str) -> Iterator[Iterator[Script]]:
+    def steps(job: Any) -> Iterator[Script]:
+        for step in job["steps"]:
+            given: dict[str, str] = step.get("with", {})
+            if step.get("uses", "").startswith("dagger/dagger-for-github@"):  # what the action does with its inputs
+                flags = given.get("dagger-flags", "--progress plain")
+                yield Script(f"dagger {flags} {given['verb']} {given['args']}")
+            elif "run" in step:
+                yield Script(step["run"], step.get("env", {}))
+
+    return (steps(job) for job in _documents(text)[0]["jobs"].values())
+
+
+def _gitlab(text: str) -> Iterator[Iterator[Script]]:
+    (file,) = _documents(text)
+    before = _lines(file["default"]["before_script"])
+    return (iter([Script(f"{before}\n{_lines(job['script'])}")]) for job in file.values() if "script" in job)
+
+
+def _circleci(text: str) -> Iterator[Iterator[Script]]:
+    (file,) = _documents(text)
+
+    def steps(job: Any) -> Iterator[Script]:
+        for step in job["steps"]:
+            if isinstance(step, str):
+                yield from steps(file["commands"].get(step, {"steps": []}))
+            elif "run" in step:
+                yield Script(step["run"], job.get("environment", {}))
+
+    return (steps(job) for job in file["jobs"].values())
+
+
+def _jenkins(text: str) -> Iterator[Iterator[Script]]:
+    return (iter([Script(textwrap.dedent(one))]) for one in re.findall(r"\bsh '''\n(.*?)'''", text, re.DOTALL))
+
+
+def _azure(text: str) -> Iterator[Iterator[Script]]:
+    jobs = _documents(text)[0]["jobs"]
+    return ((Script(step["script"]) for step in job["steps"] if "script" in step) for job in jobs)
+
+
+def _steps(text: str, key: str) -> Iterator[Iterator[Script]]:
+    return (iter([Script(_lines(step[key]))]) for file in _documents(text) for step in file["steps"])
+
+
+def _codebuild(text: str) -> Iterator[Iterator[Script]]:
+    (file,) = _documents(text)
+    yield (Script(_lines(phase["commands"])) for phase in file["phases"].values())
+
+
+def _argo(text: str) -> Iterator[Iterator[Script]]:
+    for template in _documents(text)[0]["spec"]["templates"]:
+        if container := template.get("container"):
+            assert container["command"] == ["sh", "-c"]
+            (script,) = container["args"]
+            yield iter([Script(script, _environment(container))])
+
+
+def _tekton(text: str) -> Iterator[Iterator[Script]]:
+    for document in _documents(text):
+        for step in document["spec"].get("steps", []):
+            yield iter([Script(step["script"], _environment(step))])
+
+
+def _environment(container: Any) -> dict[str, str]:
+    return {one["name"]: one["value"] for one in container["env"]}
+
+
+def _teamcity(text: str) -> Iterator[Iterator[Script]]:
+    (template,) = re.findall(r'scriptContent = """\n(.*?)"""', text, re.DOTALL)
+    for call in re.findall(r'dagger\("[^"]*", "([^"]*)"', text):
+        script = textwrap.dedent(template).replace("$call", call)
+        yield iter([Script(script.replace("$variant", "spin-only"))])
+
+
+_READERS: dict[str, Callable[[str], Iterator[Iterator[Script]]]] = {
+    ".github/workflows/test.yml": _github,
+    ".github/workflows/release.yml": _github,
+    ".gitlab-ci.yml": _gitlab,
+    ".circleci/config.yml": _circleci,
+    "Jenkinsfile": _jenkins,
+    "azure-pipelines.yml": _azure,
+    ".buildkite/pipeline.yml": lambda text: _steps(text, "command"),
+    ".woodpecker/test.yaml": lambda text: _steps(text, "commands"),
+    ".woodpecker/build.yaml": lambda text: _steps(text, "commands"),
+    ".drone.yml": lambda text: _steps(text, "commands"),
+    "buildspec.yml": _codebuild,
+    "docs/ci/argo/workflow-template.yaml": _argo,
+    "docs/ci/tekton/pipelines.yaml": _tekton,
+    ".teamcity/settings.kts": _teamcity,
+}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a job called."""
+
+    #: Program and arguments of each call.
+    calls: list[list[str]]
+    #: What `sha256sum -c` was given.
+    checked: list[str]
+
+
+def run(job: list[Script], folder: Path, variables: Mapping[str, str] = VENDOR_VARIABLES) -> Ran:
+    """Run a job's scripts one after the other in an empty folder, as a vendor's runner does; all must succeed."""
+    stubs, work = folder / "stubs", folder / "work"
+    for made in (stubs, work):
+        made.mkdir()
+    for name in _PROGRAMS:
+        (stubs / name).write_text(_STUB)
+        (stubs / name).chmod(0o755)
+    calls, checked = folder / "calls", folder / "checked"
+    calls.touch()
+    checked.touch()
+    own = {"PATH": f"{stubs}:/bin:/usr/bin", "CALLS": str(calls), "CHECKED": str(checked), "STUBS": str(stubs)}
+    (work / "release.tar").touch()
+    for script in job:
+        subprocess.run(
+            ["sh", "-eu", "-c", script.text], cwd=work, env={**variables, **script.variables, **own}, check=True
+        )
+    said = [call.split("\x1f") for call in calls.read_text().split("\x1e") if call]
+    return Ran(said, checked.read_text().splitlines())
+
+
+def dagger_calls(ran: Ran) -> list[list[str]]:
+    """Return the arguments of each call of dagger."""
+    return [call[1:] for call in ran.calls if call[0] == "dagger"]

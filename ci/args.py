@@ -58,6 +58,29 @@ LayoutName: TypeAlias = Annotated[
     str, Doc("boot: assets/talos/<arch>/boot/…; upstream: the file names of CozyStack's _out/assets")
 ]
 Format: TypeAlias = Annotated[str, Name("format"), Doc("text, json or yaml")]
+AuthKey: TypeAlias = Annotated[
+    dagger.Secret | None,
+    Doc(
+        "Tailscale auth key, for example env:TS_AUTHKEY or file:key.txt. It is then in the result; "
+        "default: a placeholder to replace"
+    ),
+]
+Routes: TypeAlias = Annotated[
+    list[str] | None,
+    Doc(
+        "Networks that the node routes into the tailnet, separated by commas; default: CozyStack's pod and service "
+        "networks, 10.244.0.0/16,10.96.0.0/16"
+    ),
+]
+Hostname: TypeAlias = Annotated[
+    str | None, Doc("Name of the node in the tailnet, for example cluster-router; default: its host name")
+]
+TailscaleArguments: TypeAlias = Annotated[
+    str | None, Doc("Further arguments of `tailscale up`, for example --tailscale-args='--accept-routes'")
+]
+JoinCidr: TypeAlias = Annotated[
+    str | None, Doc("CozyStack's join network (networking.joinCIDR); default: 100.64.0.0/16")
+]
 TestSource: TypeAlias = Annotated[
     dagger.Directory,
     DefaultPath("/"),

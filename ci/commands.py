@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 #: does not run it again.
 NEEDED: Final = {
     "ci.commit": ("__init__.py", "commit.py"),
+    "ci.fill": ("__init__.py", "fill.py"),
     "ci.normalise": ("__init__.py", "arch.py", "errors.py", "inspect", "normalise"),
     "ci.verify": ("__init__.py", "errors.py", "inspect", "pins.py", "verify"),
 }
@@ -81,3 +82,8 @@ def unpack_base_installer(source: str, out: str, arch: Arch) -> list[str]:
 def pack(source: str, out: str, compression: Compression) -> list[str]:
     """Pack a disk image."""
     return ["python", "-m", "ci.normalise", "pack", source, out, "--format", compression.value.removeprefix(".")]
+
+
+def fill(source: str, out: str, placeholder: str, secret: str) -> list[str]:
+    """Put the secret in a file into a text, in place of its placeholder."""
+    return ["python", "-m", "ci.fill", source, out, "--placeholder", placeholder, "--secret", secret]

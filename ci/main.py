@@ -3,11 +3,13 @@
 import dagger
 from dagger import check, object_type
 
-from ci import args, tables, vendors
+from ci import args, tables, tailscale, vendors
 from ci.api import fresh
 from ci.arch import parse_arch
+from ci.configure import check_services, folder
 from ci.errors import BuildError
 from ci.load import load_checkout, load_plan, load_variants
+from ci.machine_config import make_machine_config
 from ci.outputs import DEFAULT_OUTPUTS, parse_layout, parse_outputs
 from ci.pipeline import Assets, Pipeline
 from ci.plan import Plan
@@ -113,6 +115,38 @@ class CozystackTalos:
     async def installer_archive(self, variant: args.VariantName) -> dagger.File:
         """Build the installer image as a docker archive, which `crane push` and `skopeo copy` take."""
         return await self._output(variant, "installer")
+
+    @fresh
+    async def machine_config(
+        self,
+        variant: args.VariantName,
+        tailscale_auth_key: args.AuthKey = None,
+        routes: args.Routes = None,
+        hostname: args.Hostname = None,
+        tailscale_args: args.TailscaleArguments = None,
+        join_cidr: args.JoinCidr = None,
+    ) -> dagger.Directory:
+        """Write what a variant's nodes have to be told, as Talos patches ready to apply.
+
+        Layout: node.yaml, a patch for each node; kubernetes.yaml, the cluster's RuntimeClasses, and the same in
+        controlplane.yaml as a patch for a cluster that is yet to be made. A service in the image that waits for
+        something which the patches do not give is an error. An auth key is in node.yaml, and in the engine's cache.
+        """
+        chosen = (await load_variants(self.variant_files)).get(variant)
+        told = tailscale.settings(
+            chosen,
+            routes=routes,
+            hostname=hostname,
+            arguments=tailscale_args,
+            join_cidr=join_cidr,
+            has_auth_key=tailscale_auth_key is not None,
+        )
+        plan = await self._plan(variant, None, "boot")
+        await check_services(plan, chosen)
+        made = make_machine_config(chosen, plan.talos_version, told)
+        for warning in made.warnings:
+            say(f"WARNING: {warning}")
+        return await folder(made, tailscale_auth_key)
 
     @check
     @fresh

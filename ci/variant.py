@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Annotated, Any, Self, cast
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     StringConstraints,
@@ -31,6 +30,7 @@ from pydantic import (
 
 from ci import yamltext
 from ci.arch import Arch, parse_arch
+from ci.configuration import EXTENSION, Configuration, ExtensionName, Text, must_be_quoted
 from ci.errors import CozystackTalosError, UnknownVariantError, VariantError
 from ci.model import Value
 from ci.references import Reference, parse_reference
@@ -39,26 +39,7 @@ from ci.references import Reference, parse_reference
 BUILTIN = Path(__file__).resolve().parents[1] / "variants"
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
-_EXTENSION = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
 _VERSION = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-def _extension_name(text: str) -> str:
-    if not re.fullmatch(_EXTENSION, text):
-        raise ValueError(f"bad extension name {text!r}: a-z, 0-9, and . _ - between them")
-    return text
-
-
-ExtensionName = Annotated[str, AfterValidator(_extension_name)]
-
-
-def _must_be_quoted(value: object) -> object:
-    if isinstance(value, int | float) and not isinstance(value, str):
-        raise ValueError(f"{value!r} is a number in YAML: put it in quotes")  # noqa: TRY004 - pydantic's own protocol
-    return value
-
 
 Version = Annotated[str, StringConstraints(pattern=f"^{_VERSION}$")]
 
@@ -67,7 +48,7 @@ class AddedExtension(Value):
     """An extension on top of CozyStack's own set."""
 
     name: ExtensionName
-    version: Annotated[Version | None, BeforeValidator(_must_be_quoted)] = None
+    version: Annotated[Version | None, BeforeValidator(must_be_quoted)] = None
     #: One's own image, with its digest; else the catalog is asked.
     reference: str | None = None
     reason: Text = "asked for by the variant"
@@ -101,7 +82,7 @@ def _parse_word(text: str) -> dict[str, Any]:
         reference = _own(text)
         return {"name": reference.name, "reference": str(reference)}
     name, _, version = text.partition(":")
-    if not re.fullmatch(_EXTENSION, name) or (":" in text and not re.fullmatch(_VERSION, version)):
+    if not re.fullmatch(EXTENSION, name) or (":" in text and not re.fullmatch(_VERSION, version)):
         raise ValueError(f"bad extension {text!r}: write a name, name:version, or registry/path:tag@sha256:digest")
     return {"name": name, "version": version or None}
 
@@ -142,49 +123,6 @@ class Meta(Value):
 
     key: Annotated[int, Field(ge=0, le=255)]
     value: str
-
-
-class KernelModule(Value):
-    """A module that the machine configuration has to load."""
-
-    name: Text
-    parameters: tuple[Text, ...] = ()
-    reason: Text
-
-
-class ServiceVariable(Value):
-    """An environment variable of an extension service."""
-
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
-    description: Text
-    #: Whether the service can't do without it.
-    required: bool = False
-    #: Whether its value must be kept from sight.
-    secret: bool = False
-
-
-class ExtensionService(Value):
-    """A service that waits for an ExtensionServiceConfig document."""
-
-    name: ExtensionName
-    environment: tuple[ServiceVariable, ...] = ()
-    reason: Text
-
-
-class RuntimeClassNeed(Value):
-    """A Kubernetes RuntimeClass that makes a container runtime of the image usable."""
-
-    name: Text
-    handler: Text
-    reason: Text
-
-
-class Configuration(Value):
-    """What a node has to be told; without it its extensions wait, and the boot ends in a reboot loop."""
-
-    kernel_modules: tuple[KernelModule, ...] = ()
-    extension_services: tuple[ExtensionService, ...] = ()
-    runtime_classes: tuple[RuntimeClassNeed, ...] = ()
 
 
 class VariantSpec(Value):

@@ -47,6 +47,14 @@ def test_the_functions_are_these() -> None:
         "metal": {"variant": ..., "format": "raw.zst"},
         "nocloud": {"variant": ..., "format": "raw.zst"},
         "installer_archive": {"variant": ...},
+        "machine_config": {
+            "variant": ...,
+            "tailscale_auth_key": None,
+            "routes": None,
+            "hostname": None,
+            "tailscale_args": None,
+            "join_cidr": None,
+        },
         "test": {"source": ...},
         "ci_files": {"source": ...},
     }

@@ -24,7 +24,10 @@ README = (TOP / "README.md").read_text()
 VARIANTS = (TOP / "docs/variants.md").read_text()
 
 #: What the documents do with a function's result, by its type.
-OF_RESULTS: dict[Any, set[str]] = {dagger.Directory: {"export"}, dagger.File: {"export", "contents"}}
+OF_RESULTS: dict[Any, set[str]] = {
+    dagger.Directory: {"export", "file", "contents"},
+    dagger.File: {"export", "contents"},
+}
 
 #: Flags of the command line itself, before `call`.
 OWN_FLAGS = {"lab"}

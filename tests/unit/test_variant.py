@@ -60,7 +60,7 @@ def test_tailscales_key_is_required_and_secret() -> None:
     key = service.environment[0]
     assert (key.name, key.required, key.secret) == ("TS_AUTHKEY", True, True)
     assert [variable.name for variable in service.environment] == [
-        "TS_AUTHKEY", "TS_ROUTES", "TS_HOSTNAME", "TS_EXTRA_ARGS",
+        "TS_AUTHKEY", "TS_ROUTES", "TS_HOSTNAME", "TS_EXTRA_ARGS", "TS_AUTH_ONCE",
     ]  # fmt: skip
 
 

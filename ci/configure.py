@@ -1,0 +1,105 @@
+"""Machine configuration through the engine: what the image's services wait for, and the auth key in its place."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import dagger
+from dagger import dag
+
+from ci import commands, machine_config, tailscale
+from ci.configuration import placeholder
+from ci.pipeline import pull
+from ci.services import FOLDER, Service, UnmetDependencyError, parse_service, unmet
+from ci.tools import SOURCE, base
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ci.extensions import PlannedExtension
+    from ci.machine_config import MachineConfig
+    from ci.plan import Plan
+    from ci.variant import Variant
+
+#: Where the container finds the key.
+_KEY_FILE: Final = "/run/secrets/auth-key"
+
+
+class _Image:
+    """An extension's file tree."""
+
+    def __init__(self, name: str, root: dagger.Directory) -> None:
+        self.name = name
+        self.root = root
+
+    async def services(self) -> list[Service]:
+        files = await self.root.glob(f"{FOLDER}/*.yaml")
+        return [parse_service(f"{self.name}:/{file}", await self.root.file(file).contents()) for file in sorted(files)]
+
+
+async def check_services(plan: Plan, variant: Variant) -> None:
+    """Read the service files of all extensions of a plan, and check that the variant's nodes are told what they need.
+
+    Raises `UnmetDependencyError` with a line for each dependency that nothing meets.
+    """
+    images: list[_Image] = []
+    services: list[Service] = []
+
+    async def read(extension: PlannedExtension) -> None:
+        container = await pull(extension, plan.arch.platform)
+        image = _Image(extension.name, container.rootfs().directory("rootfs"))
+        images.append(image)
+        services.extend(await image.services())
+
+    async with anyio.create_task_group() as tasks:
+        for extension in plan.extensions:
+            tasks.start_soon(read, extension)
+    services.sort(key=lambda service: service.file)
+    configuration = variant.spec.configuration
+    there = {*machine_config.provided_paths(configuration), *await _carried(images, services)}
+    configured = [service.name for service in configuration.extension_services]
+    if problems := list(unmet(services, there, configured)):
+        raise UnmetDependencyError(variant.file, None, "\n".join(["a node would never finish its boot:", *problems]))
+
+
+async def _carried(images: Iterable[_Image], services: Iterable[Service]) -> set[str]:
+    """Return which of the paths that services wait for the extensions themselves carry."""
+    wanted = {path for service in services for path in service.paths}
+    return {path for path in wanted for image in images if await image.root.exists(path.lstrip("/"))}
+
+
+async def folder(made: MachineConfig, auth_key: dagger.Secret | None) -> dagger.Directory:
+    """Return the files; with an auth key in them, nobody but their owner may read them.
+
+    Raises `MachineConfigError` for a secret that is no key.
+    """
+    result = dag.directory()
+    for name, text in made.files.items():
+        if name == machine_config.NODE and auth_key is not None:
+            result = result.with_file(name, await _filled(text, auth_key), permissions=0o600)
+        else:
+            result = result.with_new_file(name, text, permissions=0o644)
+    return result
+
+
+async def _filled(text: str, auth_key: dagger.Secret) -> dagger.File:
+    source = dag.current_module().source().directory("ci")
+    done = (
+        base()
+        .with_directory(f"{SOURCE}/ci", source, include=list(commands.NEEDED["ci.fill"]))
+        .with_workdir(SOURCE)
+        # What a secret holds is no part of an exec's cache key: another key must not give the file of the first one.
+        .with_env_variable("ONCE", secrets.token_hex(16))
+        .with_new_file("/in/node.yaml", text)
+        .with_directory("/out", dag.directory())
+        .with_mounted_secret(_KEY_FILE, auth_key)
+        .with_exec(
+            commands.fill("/in/node.yaml", "/out/node.yaml", placeholder(tailscale.AUTH_KEY), _KEY_FILE),
+            expect=dagger.ReturnType.ANY,
+        )
+    )
+    if await done.exit_code() != 0:
+        raise machine_config.MachineConfigError((await done.stderr()).strip().removeprefix("error: "))
+    return done.file("/out/node.yaml")

@@ -1,0 +1,328 @@
+"""Machine configuration patches: those of the project's variants, whole, and what Talos's schema says of them.
+
+The stored files of tests/unit/data/machine-config were also loaded, applied and validated by Talos's own machinery
+(Go module github.com/siderolabs/talos/pkg/machinery, v1.11.3 and v1.13.6), on workers and control plane nodes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from ci.errors import VariantError
+from ci.machine_config import MachineConfigError, make_machine_config, provided_paths
+from ci.services import unmet
+from ci.tailscale import Tailscale, TailscaleError, settings
+from ci.variant import parse_variant
+from tests.unit.planning import builtin, variant
+from tests.unit.test_services import SERVICES
+
+DATA = Path(__file__).parent / "data"
+SCHEMA: dict[str, Any] = json.loads((DATA / "talos-config.json").read_text())
+NAMES = ("spin-only", "spin-tailscale")
+
+
+def files(name: str, **asked: Any) -> dict[str, str]:
+    chosen = builtin(name)
+    return dict(make_machine_config(chosen, "v1.13.6", settings(chosen, **asked)).files)
+
+
+def node(text: str, **asked: Any) -> list[Any]:
+    """The documents in the patch of a variant that is given by its `configuration`."""
+    chosen = variant(text)
+    made = make_machine_config(chosen, "v1.13.6", settings(chosen, **asked))
+    return list(yaml.safe_load_all(made.files["node.yaml"]))
+
+
+def tailscale_environment(**asked: Any) -> list[str]:
+    _, document = yaml.safe_load_all(files("spin-tailscale", **asked)["node.yaml"])
+    return document["environment"]
+
+
+# What is written
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_variants_files_are_these(name: str) -> None:
+    stored = {path.name: path.read_text() for path in (DATA / "machine-config" / name).iterdir()}
+    assert files(name) == stored
+
+
+def test_the_kernel_modules_that_cozystack_and_its_extensions_need_are_loaded() -> None:
+    for name in NAMES:
+        machine = next(yaml.safe_load_all(files(name)["node.yaml"]))["machine"]
+        assert machine["kernel"]["modules"] == [
+            {"name": "zfs"},
+            {"name": "spl"},
+            {"name": "drbd", "parameters": ["usermode_helper=disabled"]},
+            {"name": "openvswitch"},
+        ]
+
+
+def test_a_workers_patch_has_no_word_of_tailscale() -> None:
+    assert [text for text in files("spin-only").values() if "tailscale" in text.lower()] == []
+
+
+def test_the_runtime_class_is_a_cluster_object_and_in_no_nodes_patch() -> None:
+    found = files("spin-only")
+    wanted = {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": "wasmtime-spin-v2"},
+        "handler": "spin",
+    }
+    assert yaml.safe_load(found["kubernetes.yaml"]) == wanted
+    (inline,) = yaml.safe_load(found["controlplane.yaml"])["cluster"]["inlineManifests"]
+    assert (inline["name"], yaml.safe_load(inline["contents"])) == ("runtime-class-wasmtime-spin-v2", wanted)
+    assert "RuntimeClass" not in found["node.yaml"]
+
+
+def test_tailscale_is_told_cozystacks_networks_and_shows_where_the_key_belongs() -> None:
+    assert tailscale_environment() == [
+        "TS_AUTHKEY=<put TS_AUTHKEY here>",
+        "TS_ROUTES=10.244.0.0/16,10.96.0.0/16",
+        "TS_AUTH_ONCE=true",
+    ]
+
+
+def test_tailscale_is_told_what_is_asked() -> None:
+    asked = {"routes": ["10.1.0.0/16, 10.2.0.0/16", "fd00::/64"], "hostname": "router", "arguments": "--accept-routes"}
+    assert tailscale_environment(**asked) == [
+        "TS_AUTHKEY=<put TS_AUTHKEY here>",
+        "TS_ROUTES=10.1.0.0/16,10.2.0.0/16,fd00::/64",
+        "TS_HOSTNAME=router",
+        "TS_EXTRA_ARGS=--accept-routes",
+        "TS_AUTH_ONCE=true",
+    ]
+
+
+SERVICE = "configuration:\n  extensionServices:\n    - name: {name}\n      reason: r\n      {rest}\n"
+FILE = 'configFiles: [{mountPath: /usr/local/etc/bird.conf, content: "router id 1;\\n"}]'
+
+
+def test_another_service_gets_its_values_files_and_placeholders() -> None:
+    environment = (
+        "environment: [{name: A, description: a, value: '1'}, {name: B, description: b, required: true}, "
+        "{name: C, description: c}]"
+    )
+    assert node(SERVICE.format(name="bird2", rest=f"{FILE}\n      {environment}")) == [
+        {"machine": {}},
+        {
+            "apiVersion": "v1alpha1",
+            "kind": "ExtensionServiceConfig",
+            "name": "bird2",
+            "configFiles": [{"content": "router id 1;\n", "mountPath": "/usr/local/etc/bird.conf"}],
+            "environment": ["A=1", "B=<put B here>"],
+        },
+    ]
+
+
+def test_settings_reach_tailscale_alone() -> None:
+    rest = "environment: [{name: TS_ROUTES, description: d, value: x}]"
+    text = SERVICE.format(name="other", rest=rest) + "    - {name: tailscale, reason: r}\n"
+    _, other, tailscale = node(text, routes=["10.0.0.0/8"])
+    assert other["environment"] == ["TS_ROUTES=x"]
+    assert tailscale["environment"] == ["TS_ROUTES=10.0.0.0/8"]
+
+
+def test_a_variant_that_routes_nothing_is_left_so() -> None:
+    """Tailscale on a node need not be a subnet router."""
+    text = SERVICE.format(name="tailscale", rest="environment: [{name: TS_AUTHKEY, description: d, required: true}]")
+    assert node(text)[1]["environment"] == ["TS_AUTHKEY=<put TS_AUTHKEY here>"]
+
+
+def test_a_variants_own_routes_stay_unless_others_are_asked() -> None:
+    rest = "environment: [{name: TS_ROUTES, description: d, value: 10.9.0.0/16}]"
+    text = SERVICE.format(name="tailscale", rest=rest)
+    assert node(text)[1]["environment"] == ["TS_ROUTES=10.9.0.0/16"]
+    assert node(text, routes=["10.0.0.0/8"])[1]["environment"] == ["TS_ROUTES=10.0.0.0/8"]
+
+
+def test_a_service_that_would_be_told_nothing_is_refused() -> None:
+    """Talos refuses such a document (types/runtime/extensions, `Validate`)."""
+    text = SERVICE.format(name="lldpd", rest="environment: [{name: A, description: a}]")
+    with pytest.raises(MachineConfigError, match=r"^service lldpd: its ExtensionServiceConfig document would have "):
+        node(text)
+
+
+# What Talos's schema says
+
+
+def schema_errors(value: Any, kind: Any, place: str = "") -> list[str]:
+    """What is wrong with a value by the facts of the schema: each field's type, and no field beside them."""
+    if kind == "string":
+        return [] if isinstance(value, str) else [f"{place}: {value!r} is no string"]
+    if isinstance(kind, list):
+        return [] if value in kind else [f"{place}: {value!r} is none of {kind}"]
+    if isinstance(kind, dict):
+        if not isinstance(value, list):
+            return [f"{place}: {value!r} is no list"]
+        items = cast("list[Any]", value)
+        return [error for item in items for error in schema_errors(item, kind["listOf"], f"{place}[]")]
+    if not isinstance(value, dict):
+        return [f"{place}: {value!r} is no mapping"]
+    fields, found = SCHEMA[kind]["fields"], cast("dict[str, Any]", value)
+    errors = [f"{place}: unknown field {name}" for name in found if name not in fields]
+    errors += [f"{place}: {name} is missing" for name in SCHEMA[kind]["required"] if name not in found]
+    for name in found:
+        errors += schema_errors(found[name], fields.get(name, "string"), f"{place}.{name}")
+    return errors
+
+
+def document_errors(document: dict[str, Any]) -> list[str]:
+    return schema_errors(document, "extensions.ServiceConfigV1Alpha1" if "kind" in document else "v1alpha1.Config")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("file", ["node.yaml", "controlplane.yaml"])
+def test_the_patches_are_of_taloss_schema(name: str, file: str) -> None:
+    documents = list(yaml.safe_load_all(files(name)[file]))
+    assert documents
+    assert [error for document in documents for error in document_errors(document)] == []
+
+
+def test_files_of_a_service_are_of_taloss_schema() -> None:
+    documents = node(SERVICE.format(name="bird2", rest=FILE))
+    assert [error for document in documents for error in document_errors(document)] == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"machine": {"kernel": {"module": []}}},
+        {"machine": {"kernel": {"modules": [{"name": 1}]}}},
+        {"apiVersion": "v1", "kind": "ExtensionServiceConfig", "name": "x"},
+        {"apiVersion": "v1alpha1", "kind": "ExtensionServiceConfig"},
+        {"apiVersion": "v1alpha1", "kind": "ExtensionServiceConfig", "name": "x", "environment": {"A": "b"}},
+    ],
+)
+def test_the_schemas_facts_can_refuse(document: dict[str, Any]) -> None:
+    assert document_errors(document) != []
+
+
+# What the image waits for
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_projects_variants_meet_what_their_services_wait_for(name: str) -> None:
+    configuration = builtin(name).spec.configuration
+    services = SERVICES if name == "spin-tailscale" else SERVICES[1:]
+    configured = [service.name for service in configuration.extension_services]
+    assert list(unmet(services, provided_paths(configuration), configured)) == []
+
+
+def test_a_path_that_the_machine_itself_has_counts() -> None:
+    text = "configuration:\n  paths: [{path: /dev/virtio-ports/agent.0, reason: the hypervisor has it}]\n"
+    assert provided_paths(variant(text).spec.configuration) == ("/dev/virtio-ports/agent.0",)
+
+
+# What is asked wrongly, and what is warned of
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"routes": ["10.244.0.1/16"]},
+         "--routes: bad network: 10.244.0.1/16 has host bits set; write it as 10.244.0.0/16"),
+        ({"routes": ["10.244.0.0/16,nowhere"]},
+         "--routes: bad network: 'nowhere' does not appear to be an IPv4 or IPv6 network; write it as 10.244.0.0/16"),
+        ({"routes": [","]}, "--routes: no network is given: leave it out for 10.244.0.0/16,10.96.0.0/16"),
+        ({"join_cidr": ""},
+         "--join-cidr: bad network: '' does not appear to be an IPv4 or IPv6 network; write it as 10.244.0.0/16"),
+        ({"hostname": "a.example.org"},
+         "bad host name 'a.example.org': a-z, 0-9 and - between them, at most 63, without a domain"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_refused(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(TailscaleError) as raised:
+        settings(builtin("spin-tailscale"), **asked)
+    assert str(raised.value) == message
+
+
+def test_a_setting_for_a_node_without_tailscale_is_refused() -> None:
+    """An auth key in a worker's file would be there for nothing."""
+    with pytest.raises(TailscaleError) as raised:
+        settings(builtin("spin-only"), has_auth_key=True, join_cidr="10.0.0.0/16")
+    assert str(raised.value) == (
+        "variant 'spin-only' has no service tailscale: leave out --tailscale-auth-key, --join-cidr"
+    )
+
+
+def warnings(name: str = "spin-tailscale", **asked: Any) -> list[str]:
+    chosen = builtin(name)
+    return [text.split("\n")[0] for text in make_machine_config(chosen, "v1.13.6", settings(chosen, **asked)).warnings]
+
+
+KEY = (
+    "TS_AUTHKEY of service tailscale is a placeholder: put its value there before you apply this, "
+    "or give --tailscale-auth-key"
+)
+JOIN = "CozyStack's join network {} lies inside 100.64.0.0/10, which Tailscale keeps for itself: on"
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, [JOIN.format("100.64.0.0/16"), KEY]),
+        ({"has_auth_key": True}, [JOIN.format("100.64.0.0/16")]),
+        ({"has_auth_key": True, "join_cidr": "100.127.0.0/16"}, [JOIN.format("100.127.0.0/16")]),
+        ({"has_auth_key": True, "join_cidr": "100.0.0.0/8"}, [JOIN.format("100.0.0.0/8")]),
+        ({"has_auth_key": True, "join_cidr": "100.128.0.0/16"}, []),
+        ({"has_auth_key": True, "join_cidr": "172.30.0.0/16"}, []),
+        ({"has_auth_key": True, "join_cidr": "fd00:100:64::/112"}, []),
+        ({"has_auth_key": True, "arguments": "--ssh --netfilter-mode=off"}, []),
+        ({"has_auth_key": True, "arguments": "--netfilter-mode nodivert"}, []),
+        ({"has_auth_key": True, "arguments": "--netfilter-mode=on"}, [JOIN.format("100.64.0.0/16")]),
+    ],
+)
+def test_the_join_network_and_a_missing_key_are_warned_of(asked: dict[str, Any], expected: list[str]) -> None:
+    assert warnings(**asked) == expected
+
+
+def test_a_worker_is_warned_of_nothing() -> None:
+    assert warnings("spin-only") == []
+
+
+def test_the_warning_stands_in_the_file_with_the_ways_out() -> None:
+    head = files("spin-tailscale")["node.yaml"].split("\n\n")[0]
+    assert "# WARNING: CozyStack's join network" in head
+    for way in ("--join-cidr", "networking.joinCIDR", "disable-linux-cgnat-drop-rule", "--netfilter-mode=off"):
+        assert way in head
+    assert all(line.startswith("#") for line in head.splitlines())
+
+
+def test_a_file_with_the_key_in_it_says_so() -> None:
+    said = "# This file holds an auth key: keep it from sight.\n"
+    assert said in files("spin-tailscale", has_auth_key=True)["node.yaml"]
+    assert said not in files("spin-tailscale")["node.yaml"]
+
+
+# The variant file
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kernelModules: [{name: zfs, provides: [dev/zfs], reason: r}]",
+         "configuration.kernelModules[0].provides[0]: bad path 'dev/zfs': write it from / on, without a / at its end"),
+        ("paths: [{path: /dev/x/, reason: r}]",
+         "configuration.paths[0].path: bad path '/dev/x/': write it from / on, without a / at its end"),
+        ("extensionServices: [{name: x, reason: r, environment: [{name: A, description: d, secret: true, value: v}]}]",
+         ("configuration.extensionServices[0].environment[0]: A is secret, so its value can't stand in a variant file: "
+          "leave value out")),
+        ("extensionServices: [{name: x, reason: r, environment: [{name: A, description: d, value: true}]}]",
+         ("configuration.extensionServices[0].environment[0].value: true is a truth value in YAML: put it in quotes")),
+    ],
+)  # fmt: skip
+def test_a_wrong_word_in_a_variants_configuration_is_refused(text: str, message: str) -> None:
+    with pytest.raises(VariantError) as raised:
+        parse_variant("mine.yaml", f"description: d\nrole: r\nconfiguration:\n  {text}\n")
+    assert str(raised.value) == f"mine.yaml:4: {message}"
+
+
+def test_what_the_tests_compare_with_is_what_the_default_is() -> None:
+    assert settings(builtin("spin-tailscale")) == Tailscale(routes=("10.244.0.0/16", "10.96.0.0/16"))

@@ -16,7 +16,7 @@ NEEDED: Final = {
     "ci.commit": ("__init__.py", "commit.py"),
     "ci.fill": ("__init__.py", "fill.py"),
     "ci.normalise": ("__init__.py", "arch.py", "errors.py", "inspect", "normalise"),
-    "ci.verify": ("__init__.py", "errors.py", "inspect", "pins.py", "verify"),
+    "ci.verify": ("__init__.py", "errors.py", "inspect", "pins", "verify"),
 }
 
 #: What `ci.verify` ends with when it has checked: all passed, some failed. Anything else is no answer.

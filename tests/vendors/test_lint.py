@@ -1,0 +1,81 @@
+"""Every vendor's file passes that vendor's schema or linter, and each of these does see a mistake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ci.vendors import PATHS
+from tests.vendors import linters
+from tests.vendors.linters import TOP, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Linter = Callable[[str, Path], list[str]]
+
+GITHUB = {
+    "github-workflows": schema("github-workflows"),
+    "actionlint": linters.actionlint,
+    "zizmor": linters.zizmor,
+}
+LINTERS: dict[str, dict[str, Linter]] = {
+    ".buildkite/pipeline.yml": {"buildkite": schema("buildkite")},
+    ".circleci/config.yml": {"circle-ci": schema("circle-ci")},
+    ".drone.yml": {"drone-ci": schema("drone-ci")},
+    ".github/workflows/release.yml": {**GITHUB},
+    ".github/workflows/test.yml": {**GITHUB},
+    ".gitlab-ci.yml": {
+        "gitlab-ci": schema("gitlab-ci", "--data-transform=gitlab-ci", "--regex-variant=nonunicode"),
+    },
+    ".teamcity/settings.kts": {"kotlin": linters.kotlin},
+    ".woodpecker/build.yaml": {"woodpecker-ci": schema("woodpecker-ci")},
+    ".woodpecker/test.yaml": {"woodpecker-ci": schema("woodpecker-ci")},
+    "Jenkinsfile": {"groovy": linters.groovy},
+    "azure-pipelines.yml": {
+        "azure": schema("azure-pipelines", "--data-transform=azure-pipelines", "--regex-variant=nonunicode"),
+    },
+    "buildspec.yml": {"buildspec": linters.buildspec},
+    "docs/ci/argo/workflow-template.yaml": {"argo": linters.workflow_template},
+    "docs/ci/tekton/pipelines.yaml": {"tekton-lint": linters.tekton},
+}
+
+
+def test_no_file_goes_without() -> None:
+    assert set(LINTERS) == set(PATHS)
+
+
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path, found in LINTERS.items() for name in found])
+def test_a_file_passes(path: str, name: str, tmp_path: Path) -> None:
+    assert LINTERS[path][name]((TOP / path).read_text(), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "old", "new"),
+    [
+        (".buildkite/pipeline.yml", "buildkite", "matrix: [spin-only", "matrix: {a: 1} #"),
+        (".circleci/config.yml", "circle-ci", "machine:\n      image:", "machine:\n      imag:"),
+        (".drone.yml", "drone-ci", "kind: pipeline", "kind: pipelin"),
+        (".github/workflows/test.yml", "github-workflows", "timeout-minutes:", "timeout:"),
+        (".github/workflows/release.yml", "actionlint", "matrix.variant", "matrix.varient"),
+        (".github/workflows/test.yml", "actionlint", "runs-on: ubuntu-24.04", "runs-on: ubuntu-24.4"),
+        (".github/workflows/test.yml", "zizmor", "permissions: {}", "permissions: write-all"),
+        (".github/workflows/release.yml", "zizmor", "persist-credentials: false", "fetch-depth: 1"),
+        (".gitlab-ci.yml", "gitlab-ci", "      alias: docker", "      aliass: docker"),
+        (".teamcity/settings.kts", "kotlin", "    steps {", "    steps {{"),
+        (".woodpecker/test.yaml", "woodpecker-ci", "    image:", "    imag:"),
+        ("Jenkinsfile", "groovy", "sh '''", "sh ''"),
+        ("azure-pipelines.yml", "azure", "  - job: build", "  - jobb: build"),
+        ("buildspec.yml", "buildspec", "  base-directory:", "  basedirectory:"),
+        ("docs/ci/argo/workflow-template.yaml", "argo", "mountPath", "mountpath"),
+        ("docs/ci/tekton/pipelines.yaml", "tekton-lint", "$(params.revision)", "$(params.revison)"),
+        ("docs/ci/tekton/pipelines.yaml", "tekton-lint", "name: cozystack-talos-build\n      params",
+         "name: cozystack-talos-built\n      params"),
+    ],
+)  # fmt: skip
+def test_a_linter_sees_a_mistake(path: str, name: str, old: str, new: str, tmp_path: Path) -> None:
+    text = (TOP / path).read_text()
+    assert old in text
+    assert LINTERS[path][name](text.replace(old, new), tmp_path) != []

@@ -14,6 +14,7 @@ from ci.outputs import DEFAULT_OUTPUTS, parse_layout, parse_outputs
 from ci.pipeline import Assets, Pipeline
 from ci.plan import Plan
 from ci.progress import say
+from ci.schematic import schematic_as
 from ci.selftest import requirement_lines, unit_tests
 
 
@@ -75,6 +76,15 @@ class CozystackTalos:
         checksums.sha256, and validation/build-report.{txt,json}. Assets that fail a check are an error.
         """
         return (await self._passing(await self._plan(variant, outputs, layout))).laid_out()
+
+    @fresh
+    async def schematic(self, variant: args.VariantName, format_: args.Format = "text") -> str:
+        """Show the variant as an Image Factory schematic, with its id.
+
+        In the format yaml it is the canonical form, of which the id is the SHA-256; json has id and schematic.
+        """
+        form = tables.parse_format(format_)
+        return schematic_as(await self._plan(variant, ["cmdline"], "boot"), form)
 
     @fresh
     async def kernel(self, variant: args.VariantName) -> dagger.File:

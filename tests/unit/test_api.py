@@ -39,6 +39,7 @@ def test_the_functions_are_these() -> None:
         "variants": {},
         "plan": {"variant": ..., "outputs": None, "layout": "boot", "format": "text"},
         "build": {"variant": ..., "outputs": None, "layout": "boot"},
+        "schematic": {"variant": ..., "format": "text"},
         "kernel": {"variant": ...},
         "initramfs": {"variant": ...},
         "cmdline": {"variant": ...},
@@ -116,9 +117,10 @@ async def test_a_wrong_word_is_refused_before_anything_is_fetched(
     assert await refused(getattr(module, function)(**arguments)) == message
 
 
-async def test_a_wrong_format_is_refused_before_anything_is_fetched() -> None:
+@pytest.mark.parametrize("function", ["plan", "schematic"])
+async def test_a_wrong_format_is_refused_before_anything_is_fetched(function: str) -> None:
     module = await CozystackTalos.create()
-    assert await refused(module.plan("spin-only", format_="toml")) == (
+    assert await refused(getattr(module, function)("spin-only", format_="toml")) == (
         "unknown format 'toml': choose one of text, json, yaml"
     )
 

@@ -51,6 +51,9 @@ Outputs: TypeAlias = Annotated[
         "(the six that CozyStack makes); default: kernel,initramfs,installer"
     ),
 ]
+AssetOutputs: TypeAlias = Annotated[
+    list[str] | None, Doc("What the asset image holds, as for `build`; default: kernel,initramfs,cmdline")
+]
 DiskFormat: TypeAlias = Annotated[
     str, Name("format"), Doc("raw (large), raw.xz (small, slow to pack) or raw.zst (small, packed fast)")
 ]

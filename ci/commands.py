@@ -16,6 +16,7 @@ NEEDED: Final = {
     "ci.commit": ("__init__.py", "commit.py"),
     "ci.fill": ("__init__.py", "fill.py"),
     "ci.normalise": ("__init__.py", "arch.py", "errors.py", "inspect", "normalise"),
+    "ci.oci": ("__init__.py", "arch.py", "errors.py", "inspect", "model.py", "normalise", "oci"),
     "ci.verify": ("__init__.py", "errors.py", "inspect", "pins", "verify"),
 }
 
@@ -87,3 +88,9 @@ def pack(source: str, out: str, compression: Compression) -> list[str]:
 def fill(source: str, out: str, placeholder: str, secret: str) -> list[str]:
     """Put the secret in a file into a text, in place of its placeholder."""
     return ["python", "-m", "ci.fill", source, out, "--placeholder", placeholder, "--secret", secret]
+
+
+def make_image(spec: str, out: str, *, base: str | None = None, root: str | None = None) -> list[str]:
+    """Make an image's OCI layout of a base's layers and a folder's files."""
+    layers = [*(("--base", base) if base else ()), *(("--root", root) if root else ())]
+    return ["python", "-m", "ci.oci", spec, out, *layers]

@@ -65,6 +65,10 @@ class NotResolvedError(PlanError):
     """A reference has no digest: the registry does not have it, or it was not looked up."""
 
 
+class ImageError(CozystackTalosError):
+    """An image does not exist, or can't be named so."""
+
+
 class NotFoundInRegistryError(CozystackTalosError):
     """A registry answered that it has no such image (which is not the same as no answer)."""
 

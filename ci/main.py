@@ -1,14 +1,17 @@
 """CozyStack's Talos boot assets for arm64 and amd64, with the Spin and Tailscale system extensions."""
 
+from collections.abc import Iterable
+
 import dagger
 from dagger import check, object_type
 
-from ci import args, tables, tailscale, vendors
+from ci import args, images, tables, tailscale, vendors
 from ci.api import fresh
 from ci.arch import parse_arch
 from ci.configure import check_services, folder
 from ci.errors import BuildError
-from ci.load import load_checkout, load_plan, load_variants
+from ci.imaging import check_possible, make_image
+from ci.load import Checkout, load_checkout, load_plan, load_variants
 from ci.machine_config import make_machine_config
 from ci.outputs import DEFAULT_OUTPUTS, parse_layout, parse_outputs
 from ci.pipeline import Assets, Pipeline
@@ -127,6 +130,27 @@ class CozystackTalos:
         return await self._output(variant, "installer")
 
     @fresh
+    async def installer(self, variant: args.VariantName) -> dagger.Container:
+        """Build the installer image, which `talosctl upgrade` and the machine configuration name."""
+        return await self._image(variant, "installer", None, "boot")
+
+    @fresh
+    async def asset_image(
+        self, variant: args.VariantName, outputs: args.AssetOutputs = None, layout: args.LayoutName = "boot"
+    ) -> dagger.Container:
+        """Build an image that holds the boot assets below /assets and nothing else, with checksums and report."""
+        return await self._image(variant, "assets", outputs, layout)
+
+    @fresh
+    async def matchbox(self, variant: args.VariantName) -> dagger.Container:
+        """Build CozyStack's netboot image: Matchbox with kernel, initramfs and profiles for the architecture.
+
+        Below /var/lib/matchbox: assets/{vmlinuz,initramfs.xz}, and the checkout's groups and profiles; their kernel
+        arguments are the imager's.
+        """
+        return await self._image(variant, "matchbox", None, "boot")
+
+    @fresh
     async def machine_config(
         self,
         variant: args.VariantName,
@@ -184,12 +208,14 @@ class CozystackTalos:
             made = made.with_new_file(path, text)
         return made.changes(source)
 
-    async def _plan(self, variant: str, outputs: list[str] | None, layout: str) -> Plan:
+    async def _plan(
+        self, variant: str, outputs: Iterable[str] | None, layout: str, checkout: Checkout | None = None
+    ) -> Plan:
         chosen = parse_layout(layout)
         wanted = parse_outputs(outputs or DEFAULT_OUTPUTS, chosen)
         variants = await load_variants(self.variant_files)
         variants.get(variant)  # before anything is fetched
-        checkout = await load_checkout(self.upstream, self.release)
+        checkout = checkout or await load_checkout(self.upstream, self.release)
         return await load_plan(
             checkout, variants, variant, parse_arch(self.arch), self.source_date_epoch, wanted, chosen
         )
@@ -197,6 +223,14 @@ class CozystackTalos:
     async def _output(self, variant: str, output: str) -> dagger.File:
         plan = await self._plan(variant, [output], "boot")
         return (await self._passing(plan)).folder.file(plan.outputs[0].path)
+
+    async def _image(self, variant: str, name: str, outputs: list[str] | None, layout: str) -> dagger.Container:
+        kind = images.KINDS[name]
+        (await load_variants(self.variant_files)).get(variant)
+        checkout = await load_checkout(self.upstream, self.release)
+        check_possible(kind, checkout.upstream)
+        plan = await self._plan(variant, kind.outputs or outputs or images.NETBOOT, layout, checkout)
+        return (await make_image(kind, await self._passing(plan), checkout.upstream)).container()
 
     async def _passing(self, plan: Plan) -> Assets:
         assets = await self._assets(plan)

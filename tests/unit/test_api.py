@@ -48,6 +48,9 @@ def test_the_functions_are_these() -> None:
         "metal": {"variant": ..., "format": "raw.zst"},
         "nocloud": {"variant": ..., "format": "raw.zst"},
         "installer_archive": {"variant": ...},
+        "installer": {"variant": ...},
+        "asset_image": {"variant": ..., "outputs": None, "layout": "boot"},
+        "matchbox": {"variant": ...},
         "machine_config": {
             "variant": ...,
             "tailscale_auth_key": None,

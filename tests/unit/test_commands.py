@@ -14,6 +14,7 @@ import pytest
 from ci import commands
 from ci.arch import Arch
 from ci.normalise import __main__ as normalise
+from ci.oci import __main__ as oci
 from ci.outputs import Compression
 from ci.verify import __main__ as verify
 
@@ -88,6 +89,14 @@ def test_a_disk_image_is_packed(compression: Compression, word: str) -> None:
     ]  # fmt: skip
 
 
+def test_an_image_is_made_of_a_base_and_a_folder() -> None:
+    make = ["python", "-m", "ci.oci", "/in/spec.json", "/out/layout"]
+    assert commands.make_image("/in/spec.json", "/out/layout") == make
+    assert commands.make_image("/in/spec.json", "/out/layout", base="/in/base.tar", root="/in/root") == [
+        *make, "--base", "/in/base.tar", "--root", "/in/root",
+    ]  # fmt: skip
+
+
 OF_OURS = (
     commands.check_extensions(["/no/a.tar"], "v1.13.6", Arch.ARM64),
     commands.seal("/no/assets", "/no/expected.json", "/no/plan.json"),
@@ -95,6 +104,7 @@ OF_OURS = (
     commands.normalise_installer("/no/a", "/no/b", 7),
     commands.unpack_base_installer("/no/a", "/no/b", Arch.ARM64),
     commands.pack("/no/a", "/no/b", Compression.ZSTD),
+    commands.make_image("/no/spec.json", "/no/out", base="/no/base.tar", root="/no/root"),
 )
 
 
@@ -102,7 +112,7 @@ OF_OURS = (
 def test_the_programs_take_their_command_lines(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     _, _, program, *arguments = command
     # A flag that does not exist would be argparse's exit; these complain of the file that is not there.
-    assert {"ci.verify": verify.main, "ci.normalise": normalise.main}[program](arguments) in (1, 2)
+    assert {"ci.verify": verify.main, "ci.normalise": normalise.main, "ci.oci": oci.main}[program](arguments) in (1, 2)
     said = capsys.readouterr()
     assert "/no/" in said.err + said.out
 

@@ -27,6 +27,7 @@ VARIANTS = (TOP / "docs/variants.md").read_text()
 OF_RESULTS: dict[Any, set[str]] = {
     dagger.Directory: {"export", "file", "contents"},
     dagger.File: {"export", "contents"},
+    dagger.Container: {"export"},
 }
 
 #: Flags of the command line itself, before `call`.

@@ -57,6 +57,9 @@ AssetOutputs: TypeAlias = Annotated[
 DiskFormat: TypeAlias = Annotated[
     str, Name("format"), Doc("raw (large), raw.xz (small, slow to pack) or raw.zst (small, packed fast)")
 ]
+ReproducedOutputs: TypeAlias = Annotated[
+    list[str] | None, Doc("Outputs as for `build`; default: kernel,initramfs,uki,installer,iso")
+]
 LayoutName: TypeAlias = Annotated[
     str, Doc("boot: assets/talos/<arch>/boot/…; upstream: the file names of CozyStack's _out/assets")
 ]
@@ -84,6 +87,17 @@ TailscaleArguments: TypeAlias = Annotated[
 JoinCidr: TypeAlias = Annotated[
     str | None, Doc("CozyStack's join network (networking.joinCIDR); default: 100.64.0.0/16")
 ]
+VerifySignatures: TypeAlias = Annotated[
+    bool, Doc("Check with cosign, before anything is built, that Sidero Labs signed every image that goes in")
+]
+CosignKey: TypeAlias = Annotated[
+    dagger.File | None,
+    Doc("Public key (cosign.pub): images signed with it pass --verify-signatures too, and others' images only then"),
+]
+CosignMirrors: TypeAlias = Annotated[
+    list[str] | None,
+    Doc("Where cosign finds images and signatures, if not in their registry: ghcr.io=registry.example.com/ghcr.io"),
+]
 TestSource: TypeAlias = Annotated[
     dagger.Directory,
     DefaultPath("/"),
@@ -92,4 +106,26 @@ TestSource: TypeAlias = Annotated[
 ]
 CiFilesSource: TypeAlias = Annotated[
     dagger.Directory, DefaultPath("/"), Ignore(CI_FILES_IGNORE), Doc("This project's own checkout")
+]
+Assets: TypeAlias = Annotated[
+    dagger.Directory | None,
+    Doc("Folder of boot assets of any origin and layout: this project's, CozyStack's, Image Factory's"),
+]
+AssetImage: TypeAlias = Annotated[
+    str | None,
+    Doc("Container image, instead of --assets: ghcr.io/siderolabs/installer:v1.13.6; of --arch, if it has several"),
+]
+AssetFile: TypeAlias = Annotated[
+    dagger.File | None, Doc("A single file of any kind, instead of --assets: an initramfs, UKI, ISO…")
+]
+Before: TypeAlias = Annotated[dagger.Directory | None, Doc("Folder of the older assets")]
+BeforeImage: TypeAlias = Annotated[str | None, Doc("The older container image, instead of --before")]
+BeforeFile: TypeAlias = Annotated[dagger.File | None, Doc("The older file, instead of --before")]
+After: TypeAlias = Annotated[dagger.Directory | None, Doc("Folder of the newer assets")]
+AfterImage: TypeAlias = Annotated[str | None, Doc("The newer container image, instead of --after")]
+AfterFile: TypeAlias = Annotated[dagger.File | None, Doc("The newer file, instead of --after")]
+FailOnChange: TypeAlias = Annotated[bool, Doc("Make any difference an error, whose text is the difference")]
+PlannedVariant: TypeAlias = Annotated[
+    str | None,
+    Doc("Variant that the assets have to be; without it, they only have to agree with themselves"),
 ]

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 NEEDED: Final = {
     "ci.commit": ("__init__.py", "commit.py"),
     "ci.fill": ("__init__.py", "fill.py"),
+    "ci.compare": ("__init__.py", "compare", "errors.py", "inspect"),
+    "ci.inspect": ("__init__.py", "errors.py", "inspect"),
     "ci.normalise": ("__init__.py", "arch.py", "errors.py", "inspect", "normalise"),
     "ci.oci": ("__init__.py", "arch.py", "errors.py", "inspect", "model.py", "normalise", "oci"),
     "ci.verify": ("__init__.py", "errors.py", "inspect", "pins", "verify"),
 }
 
-#: What `ci.verify` ends with when it has checked: all passed, some failed. Anything else is no answer.
+#: What `ci.verify` ends with when it has checked: all passed, some failed. Likewise `ci.inspect`, when it has compared.
+#: Anything else is no answer.
 CHECKED: Final = (0, 1)
 
 
@@ -63,6 +66,28 @@ def check_extensions(paths: Sequence[str], talos_version: str, arch: Arch) -> li
 def seal(assets: str, expectation: str, plan: str) -> list[str]:
     """Write checksums and report into a folder of assets, and check it."""
     return ["python", "-m", "ci.verify", "seal", "--assets", assets, "--expect", expectation, "--plan", plan]
+
+
+def verify(assets: str, expectation: str | None, form: str) -> list[str]:
+    """Check a folder of assets, against an expectation or against what the assets say of themselves."""
+    expected = ["--expect", expectation] if expectation else []
+    return ["python", "-m", "ci.verify", "check", "--assets", assets, *expected, "--format", form]
+
+
+def inspect(path: str, name: str, form: str) -> list[str]:
+    """Show what is inside a file or folder, under a name of its own."""
+    return ["python", "-m", "ci.inspect", "show", path, "--name", name, "--format", form]
+
+
+def diff(before: str, after: str, names: tuple[str, str], form: str, *, fail_on_change: bool) -> list[str]:
+    """Tell what changed from one file or folder to another."""
+    fail = ["--fail-on-change"] if fail_on_change else []
+    return ["python", "-m", "ci.inspect", "diff", before, after, "--names", *names, "--format", form, *fail]
+
+
+def compare(one: str, other: str, form: str) -> list[str]:
+    """Compare two folders byte by byte."""
+    return ["python", "-m", "ci.compare", one, other, "--format", form]
 
 
 def normalise_initramfs(source: str, out: str, epoch: int) -> list[str]:

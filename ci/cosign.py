@@ -7,11 +7,16 @@ the engine's mirrors and credentials are not its own. Environment variables that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from ci.errors import SignatureError
 from ci.references import parse_reference
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ci.extensions import PlannedExtension
     from ci.plan import Image
 
 #: Where a public key lies in cosign's container.
@@ -27,9 +32,44 @@ SIDERO_ISSUER: Final = "https://accounts.google.com"
 SIDERO_IDENTITY: Final = r"(@siderolabs\.com$|^releasemgr-svc@talos-production\.iam\.gserviceaccount\.com$)"
 
 
-def by_digest(image: Image) -> str:
-    """Return an image's reference with its digest alone."""
-    return f"{parse_reference(image.pinned).repository}@{image.digest}"
+#: Registry's name → where cosign is to look instead: `{"ghcr.io": "registry.example.com/ghcr.io"}`.
+Mirrors = Mapping[str, str]
+
+
+def parse_mirrors(texts: Iterable[str]) -> dict[str, str]:
+    """Read `REGISTRY=ADDRESS`, where the address is a registry with or without a path; commas separate several.
+
+    Raises `SignatureError` for anything else.
+    """
+    mirrors: dict[str, str] = {}
+    for text in (part.strip() for given in texts for part in given.split(",")):
+        registry, _, address = text.partition("=")
+        if not registry or not address or "/" in registry or "://" in address:
+            raise SignatureError(
+                f"bad mirror {text!r}: write REGISTRY=ADDRESS, for example ghcr.io=registry.example.com/ghcr.io"
+            )
+        mirrors[registry] = address.rstrip("/")
+    return mirrors
+
+
+def by_digest(image: Image | PlannedExtension, mirrors: Mirrors | None = None) -> str:
+    """Return an image's reference with its digest alone, at its mirror if it has one."""
+    registry, _, path = parse_reference(image.pinned).repository.partition("/")
+    return f"{(mirrors or {}).get(registry, registry)}/{path}@{image.digest}"
+
+
+def rules(image: Image | PlannedExtension, mirrors: Mirrors, *, key: bool) -> tuple[tuple[str, list[str]], ...]:
+    """Return who may have signed an image, in words, each with the command that checks it; one is enough.
+
+    `key` says whether there is a public key. Raises `SignatureError` where nobody is known who could have signed it.
+    """
+    reference = by_digest(image, mirrors)
+    found = [("the key given", verify_by_key(reference))] if key else []
+    if image.reference.startswith(SIDERO_IMAGES):
+        found.append(("Sidero Labs", verify_sidero(reference)))
+    if not found:
+        raise SignatureError(f"{image.reference} is not Sidero Labs' own: give its signer's public key as --cosign-key")
+    return tuple(found)
 
 
 def verify_by_key(reference: str, key: str = PUBLIC_KEY) -> list[str]:
@@ -51,3 +91,9 @@ def sign_by_key(reference: str) -> list[str]:
         *("sign", "--yes", "--recursive", "--key", f"env://{PRIVATE_KEY}"),
         *("--use-signing-config=false", "--tlog-upload=false", reference),
     ]
+
+
+def reason(stderr: str) -> str:
+    """Return why cosign failed: the last line of what it said, which repeats the one before it."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return lines[-1].removeprefix("error during command execution: ") if lines else "it said nothing"

@@ -81,6 +81,18 @@ class BuildError(CozystackTalosError):
     """What was built, or is to go in, does not pass its checks."""
 
 
+class SubjectError(CozystackTalosError):
+    """What to look at is not given, or given in two ways."""
+
+
+class AssetsError(CozystackTalosError):
+    """Assets can't be read, do not pass their checks, or differ where they must not; the message says all of it."""
+
+
+class SignatureError(CozystackTalosError):
+    """An image is not signed by whom it has to be, or nobody is known who could have signed it."""
+
+
 class EngineAnswerError(CozystackTalosError):
     """The engine could not do a step; the message is what it, or the failed command, said."""
 

@@ -36,3 +36,8 @@ def expectation(plan: Plan) -> Expectation:
 
 def _inspected(output: PlannedOutput) -> str:
     return _INSPECTED.get(output.imager_kind, output.imager_kind)
+
+
+def expectation_anywhere(plan: Plan) -> Expectation:
+    """Return what assets of any layout are checked against: the plan's content, wherever its files lie."""
+    return expectation(plan).model_copy(update={"files": None})

@@ -5,20 +5,23 @@ from collections.abc import Iterable
 import dagger
 from dagger import check, object_type
 
-from ci import args, images, tables, tailscale, vendors
+from ci import args, examine, images, tables, tailscale, vendors
 from ci.api import fresh
 from ci.arch import parse_arch
 from ci.configure import check_services, folder
 from ci.errors import BuildError
+from ci.expectation import expectation_anywhere
 from ci.imaging import check_possible, make_image
 from ci.load import Checkout, load_checkout, load_plan, load_variants
 from ci.machine_config import make_machine_config
-from ci.outputs import DEFAULT_OUTPUTS, parse_layout, parse_outputs
+from ci.outputs import DEFAULT_OUTPUTS, REPRODUCED_OUTPUTS, parse_layout, parse_outputs
 from ci.pipeline import Assets, Pipeline
 from ci.plan import Plan
 from ci.progress import say
+from ci.reproduce import reproduce
 from ci.schematic import schematic_as
 from ci.selftest import requirement_lines, unit_tests
+from ci.signatures import Signers
 
 
 @object_type
@@ -71,14 +74,24 @@ class CozystackTalos:
 
     @fresh
     async def build(
-        self, variant: args.VariantName, outputs: args.Outputs = None, layout: args.LayoutName = "boot"
+        self,
+        variant: args.VariantName,
+        outputs: args.Outputs = None,
+        layout: args.LayoutName = "boot",
+        verify_signatures: args.VerifySignatures = False,
+        cosign_key: args.CosignKey = None,
+        cosign_mirrors: args.CosignMirrors = None,
     ) -> dagger.Directory:
         """Build a variant's boot assets, check them, and return them with checksums and a report.
 
         Layout: assets/talos/<arch>/boot/{vmlinuz,initramfs.xz}, further outputs each in a folder of its kind,
         checksums.sha256, and validation/build-report.{txt,json}. Assets that fail a check are an error.
         """
-        return (await self._passing(await self._plan(variant, outputs, layout))).laid_out()
+        signers = Signers.of(verify_signatures, cosign_key, cosign_mirrors)
+        plan = await self._plan(variant, outputs, layout)
+        if signers:
+            await signers.verify(plan)
+        return (await self._passing(plan)).laid_out()
 
     @fresh
     async def schematic(self, variant: args.VariantName, format_: args.Format = "text") -> str:
@@ -182,6 +195,75 @@ class CozystackTalos:
             say(f"WARNING: {warning}")
         return await folder(made, tailscale_auth_key)
 
+    @fresh
+    async def inspect(
+        self,
+        assets: args.Assets = None,
+        image: args.AssetImage = None,
+        file: args.AssetFile = None,
+        format_: args.Format = "text",
+    ) -> str:
+        """Show what is inside boot assets: a folder, a container image, or a file of any kind.
+
+        Kernel, initramfs with its extensions, UKI, installer, ISO and disk images are told by content, not by name.
+        What can't be read is an error that names the file and the place in it.
+        """
+        form = tables.parse_format(format_)
+        return await examine.inspect(await self._subject(assets, image, file), form)
+
+    @fresh
+    async def verify(
+        self,
+        assets: args.Assets = None,
+        image: args.AssetImage = None,
+        file: args.AssetFile = None,
+        variant: args.PlannedVariant = None,
+        format_: args.Format = "text",
+    ) -> str:
+        """Check boot assets of any origin, and say how each check went; failed ones are an error.
+
+        With a variant, they have to be what is planned for it: versions, extensions, nothing of what it must not have.
+        Without, they have to agree with themselves: one architecture, one Talos version, one kernel and initramfs.
+        """
+        form = tables.parse_format(format_)
+        found = await self._subject(assets, image, file)
+        expected = expectation_anywhere(await self._plan(variant, None, "boot")) if variant else None
+        return await examine.verify(found, expected, form)
+
+    @fresh
+    async def diff(
+        self,
+        before: args.Before = None,
+        before_image: args.BeforeImage = None,
+        before_file: args.BeforeFile = None,
+        after: args.After = None,
+        after_image: args.AfterImage = None,
+        after_file: args.AfterFile = None,
+        format_: args.Format = "text",
+        fail_on_change: args.FailOnChange = False,
+    ) -> str:
+        """Tell what changed between two sets of boot assets, two images or two files: what to know before an upgrade.
+
+        Versions of Talos, kernel and extensions; files that came, went or changed; command lines; sizes.
+        """
+        form = tables.parse_format(format_)
+        flags = [(f"--{name}", f"--{name}-image", f"--{name}-file") for name in ("before", "after")]
+        older = await self._subject(before, before_image, before_file, flags[0])
+        newer = await self._subject(after, after_image, after_file, flags[1])
+        return await examine.diff(older, newer, form, fail_on_change=fail_on_change)
+
+    @fresh
+    async def reproduce(
+        self, variant: args.VariantName, outputs: args.ReproducedOutputs = None, format_: args.Format = "text"
+    ) -> str:
+        """Build a variant twice, no imager run from the cache, and compare every output byte by byte.
+
+        Prints each output's checksum. Where two are not equal, the error names the first difference by what it is: an
+        archive's entry, a header's field.
+        """
+        form = tables.parse_format(format_)
+        return await reproduce(await self._plan(variant, outputs or REPRODUCED_OUTPUTS, "boot"), form)
+
     @check
     @fresh
     async def test(self, source: args.TestSource) -> str:
@@ -207,6 +289,15 @@ class CozystackTalos:
         for path, text in vendors.files().items():
             made = made.with_new_file(path, text)
         return made.changes(source)
+
+    async def _subject(
+        self,
+        assets: dagger.Directory | None,
+        image: str | None,
+        file: dagger.File | None,
+        flags: tuple[str, str, str] = examine.FLAGS,
+    ) -> examine.Subject:
+        return await examine.subject(assets, image, file, parse_arch(self.arch), flags=flags)
 
     async def _plan(
         self, variant: str, outputs: Iterable[str] | None, layout: str, checkout: Checkout | None = None

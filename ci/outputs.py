@@ -156,6 +156,8 @@ KINDS: Mapping[str, Kind] = {
 _PACKED = {Compression.XZ: "application/x-xz", Compression.ZSTD: "application/zstd"}
 
 DEFAULT_OUTPUTS = ("kernel", "initramfs", "installer")
+#: What `reproduce` builds where nothing else is asked for: of each form one.
+REPRODUCED_OUTPUTS = ("kernel", "initramfs", "uki", "installer", "iso")
 
 #: Names that stand for several outputs.
 GROUPS: Mapping[str, tuple[str, ...]] = {

@@ -76,10 +76,14 @@ def unprivileged(error: dagger.QueryError, output: PlannedOutput) -> Exception:
 
 
 class Pipeline:
-    """The graph of one plan. Equal parts of two plans are equal graphs, and run once."""
+    """The graph of one plan. Equal parts of two plans are equal graphs, and run once.
 
-    def __init__(self, plan: Plan) -> None:
+    With an `attempt`, a text that was never used before, no imager run is taken from the cache.
+    """
+
+    def __init__(self, plan: Plan, *, attempt: str | None = None) -> None:
         self._plan = plan
+        self._attempt = attempt
         self._epoch = plan.source_date.epoch
         self._profiles = profile.profiles(plan)
 
@@ -143,12 +147,14 @@ class Pipeline:
         return container.with_exec(command)
 
     def _imager(self) -> dagger.Container:
-        return (
+        imager = (
             dag.container()
             .from_(self._plan.imager.pinned)
             .with_env_variable("SOURCE_DATE_EPOCH", str(self._epoch))
             .with_env_variable("TZ", "UTC")
         )
+        # A variable that the imager does not know makes its runs others than those in the cache.
+        return imager.with_env_variable("COZYSTACK_TALOS_ATTEMPT", self._attempt) if self._attempt else imager
 
     async def initramfs(self) -> dagger.File:
         """Return the initramfs with all extensions: what every output that boots embeds."""

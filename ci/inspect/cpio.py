@@ -43,6 +43,8 @@ class CpioHeader:
     size: int
     inode: int
     links: int
+    #: Where the header begins, in bytes of the stream.
+    offset: int
 
 
 def read_members(
@@ -65,7 +67,8 @@ def read_members(
 def _read_archive(stream: ByteStream, context: Context) -> Iterator[tuple[CpioHeader, Iterator[bytes]]]:
     start = stream.offset
     while True:
-        place = f"cpio entry at byte {stream.offset}"
+        at = stream.offset
+        place = f"cpio entry at byte {at}"
         raw = stream.read_exactly(_HEADER, "a cpio header (no TRAILER!!! seen)")
         if raw[:6] not in MAGICS:
             raise CorruptFileError(stream.name, place, f"no newc header but {raw[:6]!r}")
@@ -85,10 +88,8 @@ def _read_archive(stream: ByteStream, context: Context) -> Iterator[tuple[CpioHe
         path = _clean(name)
         context.count_entry(stream.name, path)
         content = stream.pieces(size, f"the content of {name!r} (archive at byte {start})")
-        yield (
-            CpioHeader(path, _TYPES[stat.S_IFMT(mode)], stat.S_IMODE(mode), uid, gid, mtime, size, inode, links),
-            content,
-        )
+        kind = _TYPES[stat.S_IFMT(mode)]
+        yield CpioHeader(path, kind, stat.S_IMODE(mode), uid, gid, mtime, size, inode, links, at), content
         for _ in content:
             pass
         stream.skip(-size % 4, "a cpio entry's padding")

@@ -36,6 +36,8 @@ class FatFile:
     directory: bool
     size: int
     cluster: int
+    #: Its 32 bytes in the directory.
+    record: bytes
 
 
 class Fat:
@@ -60,24 +62,25 @@ class Fat:
         if total * sector > source.size or self._data > total * sector:
             raise self._corrupt("boot sector", f"{total} sectors of {sector} bytes in {source.size} bytes")
         self._clusters = (total * sector - self._data) // self._cluster_size
-        self._bits = 12 if self._clusters < 4085 else 16 if self._clusters < 65525 else 32
+        self.boot = boot
+        self.bits = 12 if self._clusters < 4085 else 16 if self._clusters < 65525 else 32
         self._table = source.window(f"{source.name}: FAT", reserved * sector, table_sectors * sector)
-        self._root_cluster = int(struct.unpack_from("<I", boot, 44)[0]) if self._bits == 32 else 0
+        self._root_cluster = int(struct.unpack_from("<I", boot, 44)[0]) if self.bits == 32 else 0
         self._read_bytes = 0
 
     def _corrupt(self, place: str, reason: str) -> CorruptFileError:
         return CorruptFileError(self._source.name, place, reason)
 
     def _next(self, cluster: int) -> int | None:
-        if self._bits == 12:
+        if self.bits == 12:
             pair = int.from_bytes(self._table.read_at(cluster + cluster // 2, 2, "a table entry"), "little")
             value = pair >> 4 if cluster & 1 else pair & 0xFFF
             return None if value >= 0xFF8 else value
-        width = self._bits // 8
+        width = self.bits // 8
         value = int.from_bytes(self._table.read_at(cluster * width, width, "a table entry"), "little")
-        if self._bits == 32:
+        if self.bits == 32:
             value &= 0x0FFFFFFF
-        return None if value >= (0xFFF8 if self._bits == 16 else 0x0FFFFFF8) else value
+        return None if value >= (0xFFF8 if self.bits == 16 else 0x0FFFFFF8) else value
 
     def _extents(self, first: int, size: int | None, place: str) -> list[tuple[int, int]]:
         """Returns the runs of a chain of clusters; one that is longer than the disk is a loop."""
@@ -108,7 +111,7 @@ class Fat:
     def _directory(self, cluster: int, path: str) -> Source:
         place = f"directory /{path}"
         if cluster == 0:
-            extents = [self._root] if self._bits != 32 else self._extents(self._root_cluster, None, place)
+            extents = [self._root] if self.bits != 32 else self._extents(self._root_cluster, None, place)
         else:
             extents = self._extents(cluster, None, place)
         listing = ExtentSource(f"{self._source.name}:/{path}", self._source, extents)
@@ -126,16 +129,20 @@ class Fat:
     def _walk(self, parent: str, cluster: int, depth: int) -> Iterator[FatFile]:
         if depth > self._context.limits.depth:
             raise LimitExceededError(self._source.name, parent[:80], f"deeper than {self._context.limits.depth}")
-        for name, directory, first, size in self._entries(parent, cluster):
+        for name, record in self._entries(parent, cluster):
+            directory = bool(record[11] & _DIRECTORY)
+            high, low = struct.unpack_from("<H4xH", record, 20)
+            first = low | (high << 16 if self.bits == 32 else 0)
+            size = int.from_bytes(record[28:32], "little")
             path = f"{parent}/{name}" if parent else name
             self._context.count_entry(self._source.name, path)
-            yield FatFile(path, directory, 0 if directory else size, first)
+            yield FatFile(path, directory, 0 if directory else size, first, record)
             if directory:
                 if first == 0:
                     raise self._corrupt(path, "a directory without clusters")
                 yield from self._walk(path, first, depth + 1)
 
-    def _entries(self, parent: str, cluster: int) -> Iterator[tuple[str, bool, int, int]]:
+    def _entries(self, parent: str, cluster: int) -> Iterator[tuple[str, bytes]]:
         long_name: list[str] = []
         for chunk in self._directory(cluster, parent).chunks():
             for at in range(0, len(chunk) - 31, 32):
@@ -156,9 +163,7 @@ class Fat:
                         continue
                     if "/" in name or "\\" in name:
                         raise self._corrupt(f"directory /{parent}", f"the name {name!r}")
-                    high, low = struct.unpack_from("<H4xH", entry, 20)
-                    first = low | (high << 16 if self._bits == 32 else 0)
-                    yield name, bool(attributes & _DIRECTORY), first, struct.unpack_from("<I", entry, 28)[0]
+                    yield name, entry
 
     def _long_part(self, entry: bytes, so_far: list[str]) -> list[str]:
         if len(so_far) >= 20:

@@ -53,8 +53,10 @@ _SMALL = 512
 _PEEK = 64 * 1024
 
 
-def inspect_path(path: Path | str, limits: Limits = LIMITS) -> Inspection:
+def inspect_path(path: Path | str, limits: Limits = LIMITS, *, name: str | None = None) -> Inspection:
     """Returns what a file or folder holds, its kind found from the content and never from the name.
+
+    `name` is what it is called instead of its path, in the result and in errors.
 
     A folder is read as an extension image (`manifest.yaml`, `rootfs/`), an OCI layout (`oci-layout`) or, otherwise, as
     a folder of assets: each file inside is inspected, and one that can't be read is `unreadable` there. Raises
@@ -63,9 +65,9 @@ def inspect_path(path: Path | str, limits: Limits = LIMITS) -> Inspection:
     path = Path(path)
     context = Context(limits)
     if path.is_dir():
-        return _folder(path, context)
-    with open_file(path) as source:
-        return _inspect(source, path.name, str(path), context)
+        return _folder(path, name or str(path), context)
+    with open_file(path, name) as source:
+        return _inspect(source, name or path.name, source.name, context)
 
 
 def _inspect(source: Source, name: str, path: str, context: Context) -> Inspection:
@@ -205,8 +207,7 @@ def _nested_reader(path: str, context: Context) -> Callable[[str, Source], Inspe
     return read
 
 
-def _folder(path: Path, context: Context) -> Inspection:
-    name = str(path)
+def _folder(path: Path, name: str, context: Context) -> Inspection:
     if (path / "manifest.yaml").is_file() and (path / "rootfs").is_dir():
         return Inspection(name=name, size=0, sha256="", facts=read_extension_folder(path, name, context))
     if (path / "oci-layout").is_file():

@@ -54,12 +54,17 @@ class Pe:
         return next((window for section, window, _ in self.sections if section == name), None)
 
 
-def read_pe(source: Source, context: Context) -> Pe:
-    """Returns machine and sections of a PE file; every section must lie within the file."""
+def open_pe(source: Source) -> Any:
+    """Returns pefile's view of a PE file's headers."""
     try:
-        headers: Any = pefile.PE(data=_Lazy(source), fast_load=True)
+        return pefile.PE(data=_Lazy(source), fast_load=True)
     except (pefile.PEFormatError, struct.error, AttributeError, IndexError, ValueError, TypeError) as error:
         raise CorruptFileError(source.name, "PE header", f"no valid PE file: {error}") from error
+
+
+def read_pe(source: Source, context: Context) -> Pe:
+    """Returns machine and sections of a PE file; every section must lie within the file."""
+    headers = open_pe(source)
     count = int(headers.FILE_HEADER.NumberOfSections)
     if count > context.limits.sections:
         raise LimitExceededError(source.name, "PE header", f"{count} sections (limit {context.limits.sections})")

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 Format = Literal["text", "json", "yaml"]
 
+#: More than any line of a tree: rich would cut it.
+_WIDTH = 8192
+
 _UNITS = ("B", "KiB", "MiB", "GiB")
 
 
@@ -62,10 +65,13 @@ def size_text(size: int) -> str:
     return f"{value:.1f} {_UNITS[-1]}"
 
 
-def render_text(inspection: Inspection, width: int = 160) -> str:
-    """Returns a tree of what is inside what, with the facts that matter; control characters are shown, not sent."""
+def render_text(inspection: Inspection) -> str:
+    """Returns a tree of what is inside what, with the facts that matter; control characters are shown, not sent.
+
+    A command line stays one line, however long it is.
+    """
     out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False)
+    console = Console(file=out, width=_WIDTH, color_system=None, highlight=False, markup=False, emoji=False)
     console.print(_tree(inspection), soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 

@@ -4,7 +4,6 @@
     installer       IN OUT --epoch N
     base-installer  TAR OUT_DIR --arch arm64|amd64
     pack            IN OUT --format xz|zst
-    tar             DIR OUT --epoch N
 
 Ends with 0, or with 1 and one line that says what is wrong; nothing is left at OUT then.
 """
@@ -21,7 +20,6 @@ from ci.normalise.base_installer import unpack_base_installer
 from ci.normalise.initramfs import normalise_initramfs
 from ci.normalise.installer import normalise_installer
 from ci.normalise.pack import Packing, pack
-from ci.normalise.tree import tar_folder
 
 #: cpio headers have 32 bits for a time.
 _LAST_EPOCH = 0xFFFFFFFF
@@ -43,11 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     base.add_argument("--arch", choices=ARCHES, required=True)
     packing = commands.add_parser("pack", help="pack a disk image")
     packing.add_argument("--format", choices=[form.value for form in Packing], required=True)
-    tree = commands.add_parser("tar", help="write a folder as a tar")
-    for command in (initramfs, installer, base, packing, tree):
+    for command in (initramfs, installer, base, packing):
         command.add_argument("source", type=Path, metavar="IN")
         command.add_argument("out", type=Path, metavar="OUT")
-    for command in (initramfs, installer, tree):
+    for command in (initramfs, installer):
         command.add_argument("--epoch", type=_epoch, required=True, help="seconds since 1970")
     return parser
 
@@ -61,10 +58,8 @@ def _run(arguments: argparse.Namespace) -> None:
             normalise_installer(source, out, arguments.epoch)
         case "base-installer":
             unpack_base_installer(source, out, Arch(arguments.arch))
-        case "pack":
-            pack(source, out, Packing(arguments.format))
         case _:
-            tar_folder(source, out, arguments.epoch)
+            pack(source, out, Packing(arguments.format))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,8 +1,8 @@
 """`python -m ci.verify`: the checks inside a container, as a cached exec.
 
-    check       --assets DIR [--expect FILE] [--format text|json] [--output FILE]
+    check       --assets DIR [--expect FILE] [--format text|json|yaml] [--output FILE]
     seal        --assets DIR --expect FILE [--plan FILE]       writes SBOM, checksums and report into DIR
-    extensions  --talos VERSION --arch ARCH PATH… [--format text|json] [--output FILE]
+    extensions  --talos VERSION --arch ARCH PATH… [--format text|json|yaml] [--output FILE]
 
 Ends with 0 if all checks pass, 1 if one fails (everything is written before), 2 if there is nothing to check.
 """
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     extensions.add_argument("--arch", choices=("arm64", "amd64"), required=True)
     extensions.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="file tree of an image: folder or tar")
     for command in (check, sealing, extensions):
-        command.add_argument("--format", choices=("text", "json"), default="text")
+        command.add_argument("--format", choices=("text", "json", "yaml"), default="text")
         command.add_argument("--output", type=Path, help="a file for the result instead of standard output")
     return parser
 
@@ -90,12 +90,11 @@ def main(argv: list[str] | None = None) -> int:
     except CozystackTalosError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    document = {"ok": result.ok, **result.model_dump(mode="json")}
-    text = json.dumps(document, indent=2, ensure_ascii=False) if arguments.format == "json" else render_result(result)
+    text = render_result(result, arguments.format)
     if arguments.output is None:
-        print(text)
+        sys.stdout.write(text)
     else:
-        arguments.output.write_text(text + "\n", encoding="utf-8")
+        arguments.output.write_text(text, encoding="utf-8")
     return 0 if result.ok else 1
 
 

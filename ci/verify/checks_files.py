@@ -141,9 +141,9 @@ def sbom_complete(assets: Assets, expectation: Expectation) -> Verdict:
     except ValueError as error:
         return Verdict(problems=[f"{SBOM}: no SPDX document: {error}"])
     actual = make_sbom(assets, expectation, 0)
-    wanted = named_in(actual.to_json())
+    missing = sorted(actual.parts() - named, key=str)
     return Verdict(
-        problems=[f"{SBOM} does not name {name} {version or ''}".rstrip() for name, version in sorted(wanted - named)]
+        problems=[f"{SBOM} does not name {name} {version or ''}".rstrip() for name, version in missing]
         + actual.problems,
         evidence=[f"{len(named)} packages"],
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ci.verify.checksums import UNLISTED
@@ -12,6 +14,7 @@ from ci.verify.model import Check, Expectation, Result, VerifyError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ci.inspect.render import Format
     from ci.verify.assets import Assets
 
 STAND_IN_LINE = "STAND-IN: made from the lab's stand-in images. Not for real machines, not to be published."
@@ -117,6 +120,11 @@ def render_checks(checks: tuple[Check, ...]) -> str:
     return "\n".join(lines)
 
 
-def render_result(result: Result) -> str:
-    """Returns a verification as text."""
-    return render_checks(result.checks)
+def render_result(result: Result, form: Format = "text") -> str:
+    """Returns a verification in one of the forms, with a line feed at the end."""
+    if form == "text":
+        return render_checks(result.checks) + "\n"
+    document = {"ok": result.ok, **result.model_dump(mode="json")}
+    if form == "json":
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)

@@ -45,6 +45,10 @@ class Sbom:
     document: _Object
     problems: list[str] = field(default_factory=list[str])
 
+    def parts(self) -> set[tuple[str, str | None]]:
+        """Returns name and version of everything in the assets; the assets themselves are called by their plan."""
+        return {_named(one) for one in _objects(self.document, "packages") if one["SPDXID"] != _ROOT}
+
     def to_json(self) -> str:
         """Returns the document as text, with a line feed at the end."""
         return json.dumps(self.document, indent=2, ensure_ascii=False) + "\n"
@@ -186,4 +190,8 @@ def named_in(text: str) -> set[tuple[str, str | None]]:
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("no object")  # noqa: TRY004 (the caller's one error for a text that is no SBOM)
-    return {(str(one.get("name")), one.get("versionInfo")) for one in _objects(cast("_Object", document), "packages")}
+    return {_named(one) for one in _objects(cast("_Object", document), "packages")}
+
+
+def _named(package: _Object) -> tuple[str, str | None]:
+    return str(package.get("name")), package.get("versionInfo")

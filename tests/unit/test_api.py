@@ -38,8 +38,15 @@ def test_the_functions_are_these() -> None:
     assert functions == {
         "variants": {},
         "plan": {"variant": ..., "outputs": None, "layout": "boot", "format": "text"},
-        "build": {"variant": ..., "outputs": None, "layout": "boot"},
         "schematic": {"variant": ..., "format": "text"},
+        "build": {
+            "variant": ...,
+            "outputs": None,
+            "layout": "boot",
+            "verify_signatures": False,
+            "cosign_key": None,
+            "cosign_mirrors": None,
+        },
         "kernel": {"variant": ...},
         "initramfs": {"variant": ...},
         "cmdline": {"variant": ...},
@@ -59,6 +66,14 @@ def test_the_functions_are_these() -> None:
             "tailscale_args": None,
             "join_cidr": None,
         },
+        "inspect": {"assets": None, "image": None, "file": None, "format": "text"},
+        "verify": {"assets": None, "image": None, "file": None, "variant": None, "format": "text"},
+        "diff": {
+            **dict.fromkeys(["before", "before_image", "before_file", "after", "after_image", "after_file"]),
+            "format": "text",
+            "fail_on_change": False,
+        },
+        "reproduce": {"variant": ..., "outputs": None, "format": "text"},
         "test": {"source": ...},
         "ci_files": {"source": ...},
     }
@@ -118,6 +133,11 @@ async def test_a_wrong_word_is_refused_before_anything_is_fetched(
 ) -> None:
     module = await CozystackTalos.create()
     assert await refused(getattr(module, function)(**arguments)) == message
+
+
+async def test_reproduce_refuses_a_wrong_word_too() -> None:
+    module = await CozystackTalos.create()
+    assert await refused(module.reproduce("spin-only", ["kernal"])) == "unknown output 'kernal': did you mean kernel?"
 
 
 @pytest.mark.parametrize("function", ["plan", "schematic"])

@@ -60,8 +60,9 @@ def kebab(name: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z])", r"-\1", name).replace("_", "-").lower()
 
 
-def flags(parameters: Any) -> set[str]:
-    return {kebab(parameter.name) for parameter in parameters.values()}
+def flags(parameters: Any) -> dict[str, bool]:
+    """Flag → whether a value follows it: one that is true or false has none."""
+    return {kebab(parameter.name): parameter.resolved_type is not bool for parameter in parameters.values()}
 
 
 FUNCTIONS: dict[str, Any] = {kebab(name): function for name, function in OBJECT.functions.items() if name}
@@ -87,14 +88,15 @@ def test_a_documented_call_names_functions_and_flags_that_exist(words: list[str]
     for word in rest:
         if word.startswith("--"):
             assert word.removeprefix("--") in allowed
-            next(rest)
+            if allowed[word.removeprefix("--")]:
+                next(rest)
         elif called is None:
             assert word in FUNCTIONS
             called = word
             allowed = flags(FUNCTIONS[word].parameters)
         else:
             assert word in OF_RESULTS[FUNCTIONS[called].return_type]
-            allowed = {"path"}
+            allowed = {"path": True}
     assert called
 
 

@@ -18,11 +18,14 @@ NEEDING_DAGGER = {
     "ci.api",
     "ci.args",
     "ci.configure",
+    "ci.examine",
     "ci.imaging",
     "ci.load",
     "ci.main",
     "ci.pipeline",
+    "ci.reproduce",
     "ci.selftest",
+    "ci.signatures",
     "ci.tools",
 }
 

@@ -167,12 +167,29 @@ def test_assets_are_found_below_the_folder_that_build_exports(tmp_path: Path) ->
         verify(tmp_path)
 
 
+def test_sealed_assets_need_no_expectation_to_agree_with_themselves(tmp_path: Path) -> None:
+    build(tmp_path, good())
+    result = verify(tmp_path)
+    assert result.failures == ()
+    skipped = {check.id for check in result.checks if check.status == "skip"}
+    assert skipped == {"layout.complete", "layout.nothing-else", "extensions.planned", "extensions.absent"}
+
+
 def test_flat_folder_of_upstreams_names_is_checked_by_content(tmp_path: Path) -> None:
     files = files_of(good())
     flat = {name.rpartition("/")[2]: data for name, data in files.items() if not name.startswith("boot/")}
     flat |= {"kernel-arm64": files["boot/vmlinuz"], "initramfs-metal-arm64.xz": files["boot/initramfs.xz"]}
     write(tmp_path, flat)
     assert verify(tmp_path).failures == ()
+
+
+def test_a_single_file_is_checked_by_what_it_holds(tmp_path: Path) -> None:
+    files = files_of(good())
+    write(tmp_path, {"whatever": files["installer/installer-arm64.tar"]})
+    result = verify(tmp_path)
+    assert result.failures == ()
+    passed = {check.id for check in result.checks if check.status == "pass"}
+    assert {"installer.boot-files", "uki.machine", "extensions.listed", "elf.machine", "kernel.machine"} <= passed
 
 
 def test_a_folder_without_assets_is_a_clear_error(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tests.unit.inspect.samples import File
 
 
-def iso(files: list[File]) -> bytes:
-    with mock.patch("time.time", return_value=1700000000.0):
+def iso(files: list[File], made: int = 1700000000) -> bytes:
+    with mock.patch("time.time", return_value=float(made)):
         return _iso(files)
 
 

@@ -52,6 +52,12 @@ def test_text_shows_what_is_inside_what(tmp_path: Path) -> None:
         assert line in text
 
 
+def test_a_long_command_line_is_shown_whole(tmp_path: Path) -> None:
+    line = samples.CMDLINE + " " + " ".join(f"argument{number}=value" for number in range(100))
+    (tmp_path / "uki").write_bytes(samples.uki(samples.kernel(), samples.zstd(samples.cpio([])), cmdline=line))
+    assert f"command line: {line}\n" in render(inspect_path(tmp_path / "uki"), "text")
+
+
 def test_text_writes_control_characters_out(tmp_path: Path) -> None:
     archive = samples.cpio([File("usr/lib/firmware/\x1b[31mred\x07")])
     (tmp_path / "file").write_bytes(archive)
@@ -132,25 +138,44 @@ def test_another_kind_is_told(tmp_path: Path) -> None:
     assert ("kind", "elf", "kernel") in {(change.what, change.before, change.after) for change in found.changes}
 
 
-def test_command_line_shows_files_and_fails_on_a_bad_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_shows_a_file_under_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "kernel").write_bytes(samples.kernel())
-    (tmp_path / "bad").write_bytes(samples.zstd(samples.cpio([]))[:-1])
-    assert main([str(tmp_path / "kernel")]) == 0
-    assert "arm64-image for arm64" in capsys.readouterr().out
-    assert main([str(tmp_path / "kernel"), str(tmp_path / "bad"), str(tmp_path / "gone")]) == 1
+    assert main(["show", str(tmp_path / "kernel")]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/kernel: kernel, ")
+    assert main(["show", str(tmp_path / "kernel"), "--name", "ghcr.io/a/b:c"]) == 0
+    assert capsys.readouterr().out.startswith("ghcr.io/a/b:c: kernel, ")
+
+
+@pytest.mark.parametrize("name", [None, "initramfs.xz"])
+def test_command_line_fails_on_what_cant_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str | None
+) -> None:
+    bad = tmp_path / "bad"
+    bad.write_bytes(samples.zstd(samples.cpio([]))[:-1])
+    assert main(["show", str(bad), *(["--name", name] if name else [])]) == 2
     captured = capsys.readouterr()
-    assert "arm64-image for arm64" in captured.out
-    assert [line.partition(": ")[0] for line in captured.err.splitlines()] == ["error", "error"]
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: {name or bad}: zstd frame at byte 0: ")
+
+
+def test_command_line_of_two_that_cant_be_read_tells_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", str(tmp_path / "a"), str(tmp_path / "b"), "--fail-on-change"]) == 2
+    assert capsys.readouterr().err.splitlines() == [f"error: {tmp_path / name}: no such file" for name in "ab"]
 
 
 def test_command_line_compares_and_fails_on_change_if_asked(tmp_path: Path) -> None:
     (tmp_path / "before").write_bytes(samples.kernel("6.1.0"))
     (tmp_path / "after").write_bytes(samples.kernel("6.2.0"))
     paths, out = [str(tmp_path / "before"), str(tmp_path / "after")], tmp_path / "out"
-    assert main(["--diff", *paths, "--output", str(out)]) == 0
+    to_out = ["--output", str(out)]
+    assert main(["diff", *paths, *to_out]) == 0
     assert "! version: 6.1.0 -> 6.2.0" in out.read_text()
-    assert main(["--diff", *paths, "--fail-on-change", "--format", "json", "--output", str(out)]) == 1
-    assert json.loads(out.read_text())["changes"][0]["what"] == "version"
-    assert main(["--diff", paths[0], paths[0], "--fail-on-change", "--output", str(out)]) == 0
-    with pytest.raises(SystemExit):
-        main(["--diff", paths[0]])
+    assert main(["diff", *paths, "--fail-on-change", "--names", "1.1", "1.2", "--format", "json", *to_out]) == 1
+    found = json.loads(out.read_text())
+    assert (found["before"], found["after"], found["changes"][0]["what"]) == ("1.1", "1.2", "version")
+    assert main(["diff", paths[0], paths[0], "--fail-on-change", *to_out]) == 0
+
+
+def test_folders_have_the_names_that_they_are_given(tmp_path: Path) -> None:
+    build(tmp_path / "a", good())
+    assert render(inspect_path(tmp_path / "a", name="assets"), "text").startswith("assets: folder\n")

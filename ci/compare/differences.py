@@ -1,0 +1,204 @@
+"""The first difference of two files: their parts are gone through side by side, down to a field or a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from ci.compare.archives import cpio_parts, tar_parts
+from ci.compare.disks import disk_parts
+from ci.compare.filesystems import fat_parts, iso_parts, squashfs_parts
+from ci.compare.parts import DIGEST
+from ci.compare.programs import pe_parts
+from ci.compare.texts import as_text, bytes_difference, text_difference
+from ci.inspect.compression import Frame, compression_of
+from ci.inspect.context import Context
+from ci.inspect.cpio import MAGICS, read_members
+from ci.inspect.disk import sector_size
+from ci.inspect.errors import InspectError
+from ci.inspect.fat import is_fat
+from ci.inspect.iso import is_iso
+from ci.inspect.limits import LIMITS
+from ci.inspect.source import ByteStream
+from ci.inspect.squashfs import MAGIC as SQUASHFS
+from ci.inspect.tar import is_tar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ci.compare.parts import Part
+    from ci.inspect.source import Source
+
+
+class FirstDifference(BaseModel):
+    """Where two files begin to differ, from the outside in, and the two values there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    place: tuple[str, ...]
+    one: str
+    other: str
+
+    def within(self, name: str) -> FirstDifference:
+        """Returns the same difference, one level further out."""
+        return self.model_copy(update={"place": (name, *self.place)})
+
+    def __str__(self) -> str:
+        return f"{': '.join(self.place)}: {self.one} | {self.other}"
+
+
+def first_difference(one: Source, other: Source) -> FirstDifference | None:
+    """Returns where two files begin to differ, `None` where they are equal.
+
+    What a reader can't take for what it seems to be is compared as bytes.
+    """
+    offset = first_offset(one, other)
+    if offset is None:
+        return None
+    kinds = kind_of(one), kind_of(other)
+    if kinds[0] != kinds[1]:
+        return FirstDifference(place=("kind",), one=kinds[0], other=kinds[1])
+    try:
+        found = _by_kind(kinds[0], one, other)
+    except InspectError:
+        found = None
+    return found or _by_bytes(one, other, offset)
+
+
+def first_offset(one: Source, other: Source) -> int | None:
+    """Returns the place of the first byte that differs, `None` where there is none."""
+    at = 0
+    for left, right in zip_longest(one.chunks(), other.chunks(), fillvalue=b""):
+        if left != right:
+            pairs = zip_longest(left, right)
+            return at + next(number for number, (a, b) in enumerate(pairs) if a != b)
+        at += len(left)
+    return None
+
+
+_PARTS: dict[str, Callable[[Source], Iterator[Part]]] = {
+    "tar": tar_parts,
+    "PE": pe_parts,
+    "squashfs": squashfs_parts,
+    "ISO": iso_parts,
+    "disk": disk_parts,
+    "FAT": fat_parts,
+}
+
+
+def kind_of(source: Source) -> str:
+    """Returns what a file seems to be, by its first bytes."""
+    head = source.read_up_to(0, 1024)
+    if compression_of(head) or head[:6] in MAGICS:
+        return "archive"
+    if head[:4] == SQUASHFS:
+        return "squashfs"
+    if head[:2] == b"MZ":
+        return "PE"
+    if is_iso(source):
+        return "ISO"
+    if sector_size(source) is not None:
+        return "disk"
+    if is_fat(head):
+        return "FAT"
+    return "tar" if is_tar(head) else "data"
+
+
+def _by_kind(kind: str, one: Source, other: Source) -> FirstDifference | None:
+    if kind == "archive":
+        return _by_segments(one, other)
+    parts = _PARTS.get(kind)
+    return _by_parts(parts(one), parts(other)) if parts else None
+
+
+def _by_parts(ones: Iterator[Part], others: Iterator[Part]) -> FirstDifference | None:
+    for number, (one, other) in enumerate(zip_longest(ones, others)):
+        if one is None or other is None or _name(one) != _name(other):
+            names = [part.name if part else "nothing" for part in (one, other)]
+            return FirstDifference(place=(f"part {number}",), one=names[0], other=names[1])
+        if (found := _part_difference(one, other)) is not None:
+            return found.within(one.name)
+    return None
+
+
+def _name(part: Part) -> str:
+    return DIGEST.sub("digest", part.name)
+
+
+def _part_difference(one: Part, other: Part) -> FirstDifference | None:
+    if one.inside and other.inside:
+        return _by_parts(one.inside(), other.inside())
+    assert one.content is not None
+    assert other.content is not None
+    if one.show is None:
+        return first_difference(one.content, other.content)
+    left, right = (one.show(content.read_up_to(0, LIMITS.text)) for content in (one.content, other.content))
+    return None if left == right else FirstDifference(place=(), one=left, other=right)
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A compressed frame or a plain archive: what the kernel takes one behind the other for an initramfs."""
+
+    name: str
+    packed: Source
+    #: `None` where nothing is packed.
+    expanded: Source | None = None
+
+
+def _by_segments(one: Source, other: Source) -> FirstDifference | None:
+    for number, (left, right) in enumerate(zip_longest(_segments(one), _segments(other))):
+        if left is None or right is None or left.name != right.name:
+            names = [segment.name if segment else "nothing" for segment in (left, right)]
+            return FirstDifference(place=(f"part {number}",), one=names[0], other=names[1])
+        if (found := _segment_difference(left, right)) is not None:
+            # Most have a single archive, which needs no name.
+            return found if number == 0 and left.expanded is None else found.within(left.name)
+    return None
+
+
+def _segment_difference(one: _Segment, other: _Segment) -> FirstDifference | None:
+    if one.expanded is None or other.expanded is None:
+        return _by_parts(cpio_parts(one.packed), cpio_parts(other.packed))
+    if (found := first_difference(one.expanded, other.expanded)) is not None:
+        return found
+    if first_offset(one.packed, other.packed) is None:
+        return None
+    values = [f"{part.size} bytes (sha256 {part.sha256()[:12]}…)" for part in (one.packed, other.packed)]
+    return FirstDifference(place=("the same content is packed in two ways",), one=values[0], other=values[1])
+
+
+def _segments(source: Source) -> Iterator[_Segment]:
+    offset, number = 0, 0
+    while True:
+        offset += ByteStream(source.name, source.chunks(offset)).skip_zeros()
+        if offset >= source.size:
+            return
+        context = Context()
+        if kind := compression_of(source.read_up_to(offset, 8)):
+            name = f"{kind} frame {number}"
+            frame = Frame(source, offset, kind, context)
+            with context.spool(f"{source.name}: {name}", frame.chunks()) as expanded:
+                yield _Segment(name, source.window(name, offset, frame.end - offset), expanded)
+            offset = frame.end
+        else:
+            name = f"archive {number}"
+            stream = ByteStream(f"{source.name}: {name}", source.chunks(offset))
+            for _ in read_members(stream, context, one_archive=True):
+                pass
+            yield _Segment(name, source.window(name, offset, stream.offset))
+            offset += stream.offset
+        number += 1
+
+
+def _by_bytes(one: Source, other: Source, offset: int) -> FirstDifference:
+    if max(one.size, other.size) <= LIMITS.text:
+        texts = [as_text(source.read_up_to(0, LIMITS.text)) for source in (one, other)]
+        if texts[0] is not None and texts[1] is not None:
+            place, left, right = text_difference(texts[0], texts[1])
+            return FirstDifference(place=(place,), one=left, other=right)
+    place, left, right = bytes_difference(one.read_up_to(offset, 16), other.read_up_to(offset, 16), offset)
+    return FirstDifference(place=(place,), one=left, other=right)

@@ -1,0 +1,74 @@
+"""The signatures of what goes into a build, checked by cosign in containers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+import dagger
+
+from ci import cosign, tools
+from ci.errors import SignatureError
+from ci.progress import say
+
+if TYPE_CHECKING:
+    from ci.extensions import PlannedExtension
+    from ci.plan import Image, Plan
+
+
+@dataclass(frozen=True)
+class Signers:
+    """Whose signatures are taken: Sidero Labs' on its own images, and a key's."""
+
+    key: dagger.File | None
+    mirrors: cosign.Mirrors
+
+    @classmethod
+    def of(cls, wanted: bool, key: dagger.File | None, mirrors: list[str] | None) -> Signers | None:
+        """Return whose signatures are asked for, `None` where none are; raises `SignatureError` for half a request."""
+        if wanted:
+            return cls(key, cosign.parse_mirrors(mirrors or []))
+        if key is not None or mirrors:
+            raise SignatureError(
+                "--cosign-key and --cosign-mirrors say how signatures are checked: add --verify-signatures"
+            )
+        return None
+
+    async def verify(self, plan: Plan) -> None:
+        """Check every image of a plan; raises `SignatureError` with all that are not signed as they have to be."""
+        # Who could have signed them is settled before anything runs.
+        todo = {image.pinned: cosign.rules(image, self.mirrors, key=self.key is not None) for image in _images(plan)}
+        said: dict[str, str] = {}
+        failed: dict[str, str] = {}
+
+        async def check(pinned: str) -> None:
+            reasons: list[str] = []
+            for signer, command in todo[pinned]:
+                try:
+                    await self._cosign().with_exec(command, use_entrypoint=True).sync()
+                except dagger.ExecError as error:
+                    reasons.append(f"not signed by {signer}: {cosign.reason(error.stderr)}")
+                else:
+                    said[pinned] = signer
+                    return
+            failed[pinned] = "; ".join(reasons)
+
+        async with anyio.create_task_group() as tasks:
+            for pinned in todo:
+                tasks.start_soon(check, pinned)
+        if failed:
+            lines = [f"{pinned}: {failed[pinned]}" for pinned in todo if pinned in failed]
+            raise SignatureError(
+                "\n".join([f"{len(failed)} of {len(todo)} images are not signed as they have to be:", *lines])
+            )
+        say("\n".join(f"signed by {said[pinned]}: {pinned}" for pinned in todo))
+
+    def _cosign(self) -> dagger.Container:
+        container = tools.cosign()
+        return container.with_mounted_file(cosign.PUBLIC_KEY, self.key) if self.key else container
+
+
+def _images(plan: Plan) -> list[Image | PlannedExtension]:
+    catalog = [plan.catalog] if plan.catalog else []
+    return [plan.imager, plan.installer_base, *catalog, *plan.extensions]

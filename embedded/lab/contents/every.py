@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from embedded.lab.contents import bases, broken, catalog, extensions, kernel, talos
+from embedded.lab.contents import bases, broken, catalog, cosign, extensions, kernel, talos
 from embedded.lab.recipe import Recipe
 
 TOOLS: Final = kernel.TOOLS
@@ -13,4 +13,5 @@ TOOLS: Final = kernel.TOOLS
 
 def recipes() -> list[Recipe]:
     """Return every recipe."""
-    return [recipe for module in (bases, talos, kernel, extensions, broken, catalog) for recipe in module.recipes()]
+    modules = (bases, talos, kernel, cosign, extensions, broken, catalog)
+    return [recipe for module in modules for recipe in module.recipes()]

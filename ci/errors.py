@@ -93,6 +93,10 @@ class SignatureError(CozystackTalosError):
     """An image is not signed by whom it has to be, or nobody is known who could have signed it."""
 
 
+class BootError(CozystackTalosError):
+    """Assets do not boot, or a boot can't be tried."""
+
+
 class EngineAnswerError(CozystackTalosError):
     """The engine could not do a step; the message is what it, or the failed command, said."""
 

@@ -1,0 +1,138 @@
+"""A serial log as lines with times, and the signs on a console that tell how a boot goes.
+
+Sources of the signs: Linux (init/initramfs.c, init/main.c, init/do_mounts.c, kernel/module/, drivers/base/
+firmware_loader/), EDK II (MdeModulePkg BdsDxe), Talos v1.11 and v1.13 (internal/app/init,
+internal/pkg/mount/switchroot, internal/app/machined), and for stand-ins the lab's init.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ci.boot.model import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the console."""
+
+    #: Since QEMU was started.
+    seconds: float
+    text: str
+
+    def render(self) -> str:
+        """Return the line as it stands in a log file."""
+        return f"{self.seconds:9.3f}  {self.text}"
+
+    @property
+    def message(self) -> str:
+        """The text without the kernel's own time."""
+        return _KERNEL_TIME.sub("", self.text)
+
+
+#: `[    1.234567] `, with CONFIG_PRINTK_CALLER `[    1.234567][    T1] `.
+_KERNEL_TIME = re.compile(r"^\[ *(\d+\.\d+)\](?:\[ *[TC]\d+\])? ?")
+_OWN_TIME = re.compile(r"^ *(\d+\.\d{3})  (.*)$")
+#: Where a terminal goes on writing somewhere else: the end of a line, as a reader sees it.
+_MOVE = re.compile(r"\x1b\[\d*(?:;\d*)?H")
+#: What else terminals are told: CSI and OSC sequences, single escapes, and other control characters.
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_=>78]|[\x00-\x08\x0b-\x1f\x7f]"
+)
+
+
+def clean(text: str) -> str:
+    """Return a line without what only a terminal understands, and without spaces at its end."""
+    return _CONTROL.sub("", text).rstrip()
+
+
+class Splitter:
+    """Cuts the bytes of a console into lines; the places to which a boot loader's menu moves are lines too."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """Yield the lines that are whole now."""
+        *whole, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
+        for raw in whole:
+            yield from self._parts(raw)
+
+    def rest(self) -> Iterator[str]:
+        """Yield what stands there without an end."""
+        raw, self._rest = self._rest, ""
+        yield from (line for line in self._parts(raw) if line)
+
+    @staticmethod
+    def _parts(raw: str) -> Iterator[str]:
+        parts = [clean(part) for part in _MOVE.split(raw)]
+        if len(parts) == 1:
+            yield parts[0]
+        yield from (part for part in parts if part and len(parts) > 1)
+
+
+def parse_log(text: str) -> Iterator[Line]:
+    """Yield the lines of a log that this project wrote, or of any other, which has the kernel's times only."""
+    seconds = 0.0
+    for raw in text.splitlines():
+        own = _OWN_TIME.match(raw)
+        line = clean(own[2] if own else raw)
+        if time := own or _KERNEL_TIME.match(line):
+            seconds = float(time[1])
+        yield Line(seconds, line)
+
+
+#: The first line that fits says when a stage is reached.
+STAGES: dict[Stage, re.Pattern[str]] = {
+    Stage.FIRMWARE: re.compile(r"UEFI firmware \(version|^BdsDxe: "),
+    Stage.LOADER: re.compile(r"^BdsDxe: starting Boot"),
+    Stage.IPXE: re.compile(r"^iPXE (initialising|\d)"),
+    Stage.STUB: re.compile(r"^EFI stub: "),
+    Stage.KERNEL: re.compile(r"^Booting Linux on physical CPU|^Linux version \d"),
+    Stage.INITRAMFS: re.compile(r"^Freeing initrd memory: "),
+    Stage.INIT: re.compile(r"^Run /init as init process"),
+    Stage.EXTENSIONS: re.compile(r"^\[talos\] \[initramfs\] enabling system extension "),
+    Stage.ROOT: re.compile(r"^\[talos\] \[initramfs\] (entering the rootfs|executing /sbin/init)"),
+    Stage.MACHINE: re.compile(r"^\[talos\] (?!\[initramfs\])"),
+    Stage.READY: re.compile(r"^\[talos\] .*(entering maintenance service|machine is running and ready)"),
+}
+
+ENABLED = re.compile(r"^\[talos\] \[initramfs\] enabling system extension (?P<name>\S+) (?P<version>\S+)$")
+VERSION = re.compile(r"^\[talos\] \[initramfs\] booting Talos (?P<version>v\S+)$")
+#: The imager's own layer: the index of the modules that extensions bring. It is no extension that anybody plans.
+MODULES_LAYER = "modules.dep"
+
+NOTHING_TO_BOOT = re.compile(
+    r"^BdsDxe: (?:No bootable option|failed to load Boot\S+ .*: (?:Not Found|Unsupported|Load Error))"
+    r"|^UEFI Interactive Shell"
+)
+INITRAMFS_CORRUPT = re.compile(r"^Initramfs unpacking failed: ")
+#: The kernel's word for an initramfs without /init, Talos's for all that goes wrong before the root is entered.
+ROOT_MISSING = re.compile(
+    r"VFS: Unable to mount root fs|No working init found|^\[talos\] \[initramfs\] "
+    r"(?:recovered from: |STAND-IN init failed: )"
+)
+MODULE_REFUSED = re.compile(
+    r"^\S+: (?:version magic '.*' should be '|disagrees about version of symbol |Unknown symbol )"
+    r"|^Loading of (?:unsigned )?module .*is rejected"
+    r"|error loading module \\*\"\S+\": "
+)
+PANIC = re.compile(
+    r"^Kernel panic - not syncing: |^Internal error: |^Unable to handle kernel |^BUG: (?!workqueue lockup)|^Oops[: ]"
+    r"|^\[talos\] .*(?:recovered from: |fatal sequencer error in |STAND-IN init failed: )"
+)
+#: The service of an extension and its state; `(Waiting)` also while it waits for what comes in time.
+SERVICE = re.compile(r"^\[talos\] (?:.*: )?service\[(?P<name>ext-[^]]+)\]\((?P<state>\w+)\): (?P<message>.*)$")
+WAITING = "Waiting"
+FIRMWARE_MISSING = re.compile(r"Direct firmware load for \S+ failed with error|firmware: failed to load \S+")
+
+#: After one of these nothing better comes.
+FATAL = (ROOT_MISSING, PANIC, re.compile(r"^BdsDxe: No bootable option|^UEFI Interactive Shell"))
+BAD_SIGNS = (NOTHING_TO_BOOT, INITRAMFS_CORRUPT, ROOT_MISSING, MODULE_REFUSED, PANIC, FIRMWARE_MISSING)

@@ -1,0 +1,162 @@
+"""The machines that assets are booted in: QEMU's command lines, as plain lists.
+
+A machine has what Talos asks for at least (memory, a network with DHCP, a source of random numbers) and its console on
+the serial port. Its network is QEMU's own and leads nowhere, unless it boots from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ci.arch import Arch
+from ci.boot.model import Way
+
+if TYPE_CHECKING:
+    from ci.boot.model import Request
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What differs from architecture to architecture."""
+
+    program: str
+    #: Debian packages with QEMU and its UEFI firmware.
+    packages: tuple[str, ...]
+    board: str
+    #: In software emulation. Talos for amd64 needs x86-64-v2; `max` of arm64 would spend its time on pointer
+    #: authentication, and the boards that people have are no newer than this.
+    cpu: str
+    firmware: str
+    #: Where removable media have their boot loader.
+    loader: str
+    #: Where the kernel's console is, and how it gets one before its drivers are there.
+    console: tuple[str, ...]
+    #: The program that the firmware loads over the network.
+    ipxe: str
+
+
+MACHINES: Final = {
+    Arch.ARM64: Machine(
+        program="qemu-system-aarch64",
+        packages=("qemu-system-arm", "qemu-efi-aarch64"),
+        board="virt",
+        cpu="cortex-a72",
+        firmware="/usr/share/qemu-efi-aarch64/QEMU_EFI.fd",
+        loader="EFI/BOOT/BOOTAA64.EFI",
+        console=("console=ttyAMA0", "earlycon"),
+        ipxe="/usr/lib/ipxe/ipxe-arm64.efi",
+    ),
+    Arch.AMD64: Machine(
+        program="qemu-system-x86_64",
+        packages=("qemu-system-x86", "ovmf"),
+        board="q35",
+        cpu="max",
+        firmware="/usr/share/ovmf/OVMF.fd",
+        loader="EFI/BOOT/BOOTX64.EFI",
+        console=("console=ttyS0", "earlycon=uart8250,io,0x3f8"),
+        ipxe="/usr/lib/ipxe/ipxe-amd64.efi",
+    ),
+}
+
+#: What iPXE asks for first when it was loaded by TFTP.
+AUTOEXEC: Final = "autoexec.ipxe"
+#: Where a machine finds the network's own services, and this container's.
+HOST: Final = "10.0.2.2"
+MATCHBOX_PORT: Final = 8080
+AUTOEXEC_TEXT: Final = f"#!ipxe\ndhcp\nchain http://{HOST}:{MATCHBOX_PORT}/boot.ipxe\n"
+
+_DISK: Final = ("-device", "virtio-blk-pci,drive=disk,bootindex=0")
+
+
+@dataclass(frozen=True)
+class Media:
+    """The files that a machine boots from, by absolute path."""
+
+    kernel: str = ""
+    initramfs: str = ""
+    #: A folder that becomes an EFI system partition.
+    esp: str = ""
+    #: An ISO or a disk image.
+    image: str = ""
+    #: A folder that is served by TFTP.
+    tftp: str = ""
+
+
+def packages(request: Request) -> tuple[str, ...]:
+    """Return the Debian packages that a boot needs."""
+    extra = ("ipxe",) if request.way is Way.NETBOOT else ()
+    return (*MACHINES[request.arch].packages, *extra)
+
+
+def version_command(arch: Arch) -> list[str]:
+    """Print QEMU's version."""
+    return [MACHINES[arch].program, "--version"]
+
+
+def qemu(request: Request, media: Media, *, kvm: bool) -> list[str]:
+    """Boot a machine; its console is QEMU's standard output, and a restart ends it."""
+    machine = MACHINES[request.arch]
+    return [
+        machine.program,
+        *("-machine", machine.board),
+        *_processor(machine, kvm=kvm),
+        *("-smp", str(request.cpus), "-m", str(request.memory)),
+        *("-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"),
+        *("-device", "virtio-rng-pci"),
+        *_medium(request, machine, media),
+        *_network(request, machine, media),
+    ]
+
+
+def _processor(machine: Machine, *, kvm: bool) -> list[str]:
+    # The second one is taken where the kernel has KVM, and does not let us have it.
+    return ["-accel", "kvm", "-accel", "tcg", "-cpu", "max"] if kvm else ["-accel", "tcg", "-cpu", machine.cpu]
+
+
+def _medium(request: Request, machine: Machine, media: Media) -> list[str]:
+    if request.way is Way.KERNEL:
+        arguments = " ".join([request.cmdline, *further_arguments(request)])
+        return ["-kernel", media.kernel, "-initrd", media.initramfs, "-append", arguments]
+    firmware = ["-bios", machine.firmware, *_stub_arguments(request)]
+    if request.way is Way.UKI:
+        return [*firmware, *_drive(f"fat:{media.esp}", "readonly=on"), *_DISK]
+    if request.way is Way.ISO:
+        scsi = ["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=disk,bootindex=0"]
+        return [*firmware, *_drive(media.image, "readonly=on", "media=cdrom"), *scsi]
+    if request.way is Way.METAL:
+        # Talos writes to the disk that it boots from: to a file of its own, which QEMU forgets.
+        return [*firmware, *_drive(media.image, "snapshot=on"), *_DISK]
+    return firmware
+
+
+def _drive(file: str, *options: str) -> list[str]:
+    return ["-drive", ",".join([f"file={_escaped(file)}", "format=raw", "if=none", "id=disk", *options])]
+
+
+def further_arguments(request: Request) -> tuple[str, ...]:
+    """Return the kernel arguments beside those of the assets.
+
+    A console on the serial port first: Talos for amd64 has none among its own since v1.8.
+    """
+    return (*MACHINES[request.arch].console, *request.arguments)
+
+
+def _stub_arguments(request: Request) -> list[str]:
+    # systemd's stub adds them to those in the image, as long as secure boot is off.
+    arguments = _escaped(" ".join(further_arguments(request)))
+    return ["-smbios", f"type=11,value=io.systemd.stub.kernel-cmdline-extra={arguments}"]
+
+
+def _network(request: Request, machine: Machine, media: Media) -> list[str]:
+    device = "virtio-net-pci,netdev=net,romfile="
+    if request.way is Way.NETBOOT:
+        program = machine.ipxe.rpartition("/")[2]
+        net = f"user,id=net,tftp={_escaped(media.tftp)},bootfile={program}"
+        return ["-netdev", net, "-device", f"{device},bootindex=0"]
+    return ["-netdev", "user,id=net,restrict=on", "-device", device]
+
+
+def _escaped(text: str) -> str:
+    """Return a value for one of QEMU's options, which commas separate."""
+    return text.replace(",", ",,")

@@ -1,0 +1,245 @@
+"""What is booted, how it went, and the words for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ci.arch import Arch
+from ci.errors import OutputError, suggest
+from ci.model import Value
+from ci.verify.model import Check, Expectation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Seconds until a boot that has not come up is given up.
+DEADLINE = 300
+
+
+class Way(StrEnum):
+    """What a machine boots from."""
+
+    #: Kernel and initramfs, loaded by QEMU itself.
+    KERNEL = "kernel"
+    #: The unified kernel image, from an EFI system partition.
+    UKI = "uki"
+    #: The ISO, as a CD.
+    ISO = "iso"
+    #: The disk image.
+    METAL = "metal"
+    #: The network: the firmware's PXE, iPXE, and Matchbox.
+    NETBOOT = "netboot"
+
+
+#: The ways that need nothing but assets, and the outputs that each of them takes.
+OUTPUTS: dict[Way, tuple[str, ...]] = {
+    Way.KERNEL: ("kernel", "initramfs", "cmdline"),
+    Way.UKI: ("uki",),
+    Way.ISO: ("iso",),
+    Way.METAL: ("metal.raw",),
+}
+WAYS = tuple(OUTPUTS)
+
+
+def parse_way(text: str) -> Way:
+    """Read `kernel`, `uki`, `iso` or `metal`; raises `OutputError` for anything else."""
+    names = [way.value for way in WAYS]
+    if text not in names:
+        raise OutputError(f"unknown way to boot {text!r}: {suggest(text, names)}")
+    return Way(text)
+
+
+def parse_ways(names: Iterable[str]) -> tuple[Way, ...]:
+    """Read ways to boot, separated by commas, into the order of the table, each once."""
+    asked = {parse_way(part.strip()) for name in names for part in name.split(",") if part.strip()}
+    return tuple(way for way in WAYS if way in asked)
+
+
+class Request(Value):
+    """One boot: what is booted, and what is expected of it."""
+
+    way: Way
+    arch: Arch
+    variant: str
+    expected: Expectation
+    #: Path below the assets' folder, by what it is: `kernel`, `initramfs`, `uki`, `iso`, `metal`.
+    files: dict[str, str] = Field(default_factory=dict[str, str])
+    #: Kernel arguments of the assets; only where the kernel is started without a boot loader that has them.
+    cmdline: str = ""
+    #: Further kernel arguments.
+    arguments: tuple[str, ...] = ()
+    #: The command of the Matchbox image, for the way `netboot`.
+    matchbox: tuple[str, ...] = ()
+    #: Seconds.
+    deadline: int = DEADLINE
+    #: MiB.
+    memory: int = 2048
+    cpus: int = 2
+
+    @property
+    def title(self) -> str:
+        """What is booted, in words."""
+        return f"{self.variant} for {self.arch} from {self.way}"
+
+
+class Stage(StrEnum):
+    """How far a boot has come, in order."""
+
+    FIRMWARE = "firmware"
+    LOADER = "loader"
+    IPXE = "ipxe"
+    STUB = "stub"
+    KERNEL = "kernel"
+    INITRAMFS = "initramfs"
+    INIT = "init"
+    EXTENSIONS = "extensions"
+    ROOT = "root"
+    MACHINE = "machine"
+    READY = "ready"
+
+
+#: What has happened when a stage is reached.
+STAGE_TITLES: dict[Stage, str] = {
+    Stage.FIRMWARE: "firmware runs",
+    Stage.LOADER: "boot loader starts",
+    Stage.IPXE: "iPXE runs",
+    Stage.STUB: "kernel loaded",
+    Stage.KERNEL: "kernel starts",
+    Stage.INITRAMFS: "initramfs unpacked",
+    Stage.INIT: "init runs",
+    Stage.EXTENSIONS: "extensions enabled",
+    Stage.ROOT: "root entered",
+    Stage.MACHINE: "machine starts",
+    Stage.READY: "machine is up",
+}
+
+
+def stages_of(way: Way) -> tuple[Stage, ...]:
+    """Return the stages that a boot from there goes through."""
+    left_out = {
+        Way.KERNEL: {Stage.FIRMWARE, Stage.LOADER, Stage.IPXE, Stage.STUB},
+        Way.NETBOOT: set[Stage](),
+    }.get(way, {Stage.IPXE})
+    return tuple(stage for stage in Stage if stage not in left_out)
+
+
+class End(StrEnum):
+    """Why a boot's log ends."""
+
+    #: It was decided, and QEMU was ended.
+    DECIDED = "decided"
+    DEADLINE = "deadline"
+    #: QEMU ended by itself.
+    EXITED = "exited"
+    #: QEMU was not started, since there is none.
+    NO_QEMU = "no-qemu"
+    #: QEMU was not started, since the kernel can't run in it.
+    FOREIGN_KERNEL = "foreign-kernel"
+    #: The log was read from a file that ends.
+    FILE = "file"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a boot's run ended."""
+
+    end: End
+    #: Since QEMU was started.
+    seconds: float
+    #: What ran it, in words.
+    machine: str = ""
+    #: QEMU's exit code, negative for a signal.
+    code: int | None = None
+    #: What QEMU, or whoever refused to start it, said.
+    said: tuple[str, ...] = ()
+
+
+class Outcome(StrEnum):
+    """How a boot went, in a word."""
+
+    BOOTED = "booted"
+    QEMU_MISSING = "qemu-missing"
+    FOREIGN_KERNEL = "foreign-kernel"
+    NOTHING_TO_BOOT = "nothing-to-boot"
+    INITRAMFS_CORRUPT = "initramfs-corrupt"
+    ROOT_MISSING = "root-missing"
+    MODULE_REFUSED = "module-refused"
+    PANIC = "panic"
+    EXTENSIONS_DIFFER = "extensions-differ"
+    FIRMWARE_MISSING = "firmware-missing"
+    SERVICE_WAITS = "service-waits"
+    OTHER_VERSION = "other-version"
+    QEMU_CRASHED = "qemu-crashed"
+    STOPPED = "stopped"
+    HANG = "hang"
+
+
+OUTCOME_SENTENCES: dict[Outcome, str] = {
+    Outcome.BOOTED: "the machine is up",
+    Outcome.QEMU_MISSING: "there is no QEMU to boot in",
+    Outcome.FOREIGN_KERNEL: "the machine can't run this kernel",
+    Outcome.NOTHING_TO_BOOT: "the firmware finds nothing that it can start",
+    Outcome.INITRAMFS_CORRUPT: "the initramfs can't be unpacked",
+    Outcome.ROOT_MISSING: "the root file system can't be mounted",
+    Outcome.MODULE_REFUSED: "a kernel module does not load",
+    Outcome.PANIC: "the kernel or init gave up",
+    Outcome.EXTENSIONS_DIFFER: "other extensions are enabled than planned",
+    Outcome.SERVICE_WAITS: "an extension's service waits for something that nobody gives it",
+    Outcome.FIRMWARE_MISSING: "a driver does not find its firmware",
+    Outcome.OTHER_VERSION: "another version of Talos boots than planned",
+    Outcome.QEMU_CRASHED: "QEMU itself failed",
+    Outcome.STOPPED: "the machine stopped or restarted before it was up",
+    Outcome.HANG: "the machine was not up at the deadline",
+}
+
+
+class StageTime(Value):
+    """A stage of a boot."""
+
+    stage: Stage
+    #: Since QEMU was started; `None` where it was not reached.
+    seconds: float | None
+
+
+class EnabledExtension(Value):
+    """An extension that the console says was enabled."""
+
+    name: str
+    version: str
+    #: Since QEMU was started.
+    seconds: float
+
+
+class Verdict(Value):
+    """How a boot went, with the evidence."""
+
+    format: int = 1
+    variant: str
+    arch: Arch
+    way: Way
+    outcome: Outcome
+    #: From the start of QEMU until it was known.
+    seconds: float
+    #: What ran it: QEMU's version, and how the processor was had.
+    machine: str
+    stages: tuple[StageTime, ...]
+    extensions: tuple[EnabledExtension, ...]
+    checks: tuple[Check, ...]
+    #: The last lines of the console, of a boot that failed.
+    tail: tuple[str, ...] = ()
+    stand_in: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the machine came up as planned."""
+        return self.outcome is Outcome.BOOTED
+
+    @property
+    def last_stage(self) -> Stage | None:
+        """The last stage that was reached."""
+        reached = [one.stage for one in self.stages if one.seconds is not None]
+        return reached[-1] if reached else None

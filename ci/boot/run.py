@@ -1,0 +1,154 @@
+"""Runs one boot: QEMU from its start to the verdict, or to the deadline. Nothing that was started outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from ci.boot import kvm, machine
+from ci.boot.console import Line, Splitter
+from ci.boot.matchbox import matchbox
+from ci.boot.media import ForeignKernelError, prepare
+from ci.boot.model import STAGE_TITLES, End, Ending, Way
+from ci.boot.process import ended, started
+from ci.boot.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ci.boot.model import Request, Verdict
+
+#: Seconds for which the console is read on when the outcome is known: a panic has more lines than its first.
+SETTLE = 2.0
+#: Bytes of a log; of a console that never ends no more is written.
+MOST_LOG = 32 << 20
+_CHUNK = 1 << 16
+_MOST_SAID = 20
+#: Seconds for which a QEMU that has closed its console may go on.
+_ENDING = 10
+
+
+@dataclass
+class Recorder:
+    """Takes a console's lines: to the reader, to the log file, and to whoever watches."""
+
+    reader: Reader
+    log: TextIO
+    say: Callable[[str], None]
+    began: float = field(default_factory=time.monotonic)
+    _written: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Since QEMU was started."""
+        return time.monotonic() - self.began
+
+    def take(self, text: str) -> None:
+        """Take a line."""
+        line = Line(self.seconds, text)
+        self.write(line)
+        if stage := self.reader.feed(line):
+            self.say(f"{line.seconds:9.3f}  ---- {STAGE_TITLES[stage]}")
+
+    def write(self, line: Line) -> None:
+        """Keep a line without reading it."""
+        rendered = line.render()
+        self.say(rendered)
+        self._written += len(rendered) + 1
+        if self._written <= MOST_LOG:
+            self.log.write(rendered + "\n")
+            self.log.flush()
+
+
+async def run_boot(
+    request: Request, assets: Path, work: Path, log: TextIO, say: Callable[[str], None], *, make_kvm: bool
+) -> Verdict:
+    """Boot, and judge what the console says.
+
+    Args:
+        request: what to boot, and what is expected.
+        assets: the folder that the request's files are in.
+        work: an empty folder for what has to be made ready.
+        log: the console's lines are written there as they come.
+        say: gets every line, and a mark where a stage is reached.
+        make_kvm: make /dev/kvm where it is not there; for a privileged container.
+
+    Raises `BootError` where nothing can be tried: a file is missing.
+    """
+    reader = Reader(request)
+    try:
+        version = await _version(request)
+    except FileNotFoundError:
+        row = machine.MACHINES[request.arch]
+        said = (f"{row.program} is not installed: it is in the Debian package {row.packages[0]}",)
+        return reader.verdict(Ending(End.NO_QEMU, 0.0, said=said))
+    try:
+        media = prepare(request, assets, work)
+    except ForeignKernelError as error:
+        return reader.verdict(Ending(End.FOREIGN_KERNEL, 0.0, version, said=(str(error),)))
+    fast = kvm.usable(request.arch, make=make_kvm)
+    command = machine.qemu(request, media, kvm=fast)
+    say(" ".join(command))
+    recorder = Recorder(reader, log, say)
+    if request.way is Way.NETBOOT:
+        async with matchbox(request, assets, lambda text: recorder.write(Line(recorder.seconds, text))):
+            ending = await _run(command, request, recorder)
+    else:
+        ending = await _run(command, request, recorder)
+    how = "KVM" if fast and not any("falling back to tcg" in line for line in ending.said) else "software emulation"
+    return reader.verdict(Ending(ending.end, ending.seconds, f"{version}, {how}", code=ending.code, said=ending.said))
+
+
+async def _version(request: Request) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *machine.version_command(request.arch), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    output, _ = await process.communicate()
+    words = output.decode(errors="replace").split()
+    return f"QEMU {words[words.index('version') + 1]}" if "version" in words[:-1] else "QEMU"
+
+
+async def _run(command: list[str], request: Request, recorder: Recorder) -> Ending:
+    async with started(command) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        recorder.began = time.monotonic()
+        said: list[str] = []
+        errors = asyncio.create_task(_collect(process.stderr, said))
+        end = await _read(process.stdout, request.deadline, recorder)
+        seconds = recorder.seconds
+        if end is End.EXITED:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(process.wait(), errors), _ENDING)
+        await ended(errors)
+        code = process.returncode if end is End.EXITED else None
+    return Ending(end, seconds, code=code, said=tuple(said))
+
+
+async def _read(stdout: asyncio.StreamReader, deadline: float, recorder: Recorder) -> End:
+    """Read a console until the outcome is known, the deadline is there, or it ends."""
+    splitter, until = Splitter(), deadline
+    while (left := until - recorder.seconds) > 0:  # a console that is never silent never lets a read time out
+        try:
+            data = await asyncio.wait_for(stdout.read(_CHUNK), left)
+        except TimeoutError:
+            break
+        for line in splitter.feed(data) if data else splitter.rest():
+            recorder.take(line)
+        if not data:
+            return End.DECIDED if recorder.reader.decided else End.EXITED
+        if recorder.reader.decided and until == deadline:
+            until = min(deadline, recorder.seconds + SETTLE)
+    for line in splitter.rest():
+        recorder.take(line)
+    return End.DECIDED if recorder.reader.decided else End.DEADLINE
+
+
+async def _collect(stream: asyncio.StreamReader, into: list[str]) -> None:
+    while line := await stream.readline():
+        into.append(line.decode(errors="replace").rstrip())
+        del into[:-_MOST_SAID]

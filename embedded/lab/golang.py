@@ -13,6 +13,8 @@ from embedded.lab.recipe import Bench
 
 LAB: Final = Path(__file__).resolve().parent
 PROGRAMS: Final = LAB / "programs"
+STAND_IN: Final = (PROGRAMS / "go.mod", PROGRAMS / "standin")
+"""What decides a program that only says what it stands in for."""
 TAILSCALE: Final = LAB / "tailscale"
 _FIND: Final = threading.Lock()
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from embedded.lab import golang
-from embedded.lab.contents.extensions import image_root, stand_ins
+from embedded.lab.contents import extensions, services
+from embedded.lab.contents.extensions import image_root, modules, stand_ins
 from embedded.lab.contents.manifest import Manifest
 from embedded.lab.contents.releases import REGISTRY
 from embedded.lab.debian import ARCHITECTURES
+from embedded.lab.errors import LabError
 from embedded.lab.oci import Layer, Platform
 from embedded.lab.recipe import Bench, Recipe, Value
 from embedded.lab.tree import File, Tree
@@ -49,6 +52,34 @@ def _world_writable(bench: Bench, manifest: Manifest, architecture: str) -> Tree
     return image_root(manifest, root)
 
 
+def _foreign_module(bench: Bench, manifest: Manifest, architecture: str) -> Tree:
+    """Put a module where the lab's kernel looks for it, though by its own words it was built for another one."""
+    root = modules(bench, architecture, "extras", ("spl",))
+    (path,) = (path for path in root.entries if path.endswith("/spl.ko"))
+    entry = root.entries.pop(path)
+    assert isinstance(entry, File)
+    assert isinstance(entry.content, Path)
+    content = entry.content.read_bytes()
+    release = str(bench.need(f"part/kernel/{architecture}").value["release"])
+    # As long as before, so that nothing moves; the second word is what a kernel with symbol versions compares.
+    other = f"5.0.0-other-{architecture}".ljust(len(release), "x")[: len(release)]
+    magic, words = f"vermagic={release} SMP ".encode(), f"vermagic={other} UP? ".encode()
+    if content.count(magic) != 1:
+        raise LabError(f"cannot make {bench.name}: {entry.content.name} does not say that it is for {release}")
+    root.add(path.replace("/spl.ko", "/foreign.ko"), File(content.replace(magic, words)))
+    return image_root(manifest, root)
+
+
+def _waiting(depends: str) -> Build:
+    def build(bench: Bench, manifest: Manifest, architecture: str) -> Tree:
+        home = f"usr/local/lib/containers/{manifest.name}/usr/local/bin"
+        root = _program(bench, architecture, home)
+        root.text(f"usr/local/etc/containers/{manifest.name}.yaml", services.waiting(manifest.name, depends))
+        return image_root(manifest, root)
+
+    return build
+
+
 def _plain(bench: Bench, tree: Tree) -> Layer:
     return _layer(bench, tree, None)
 
@@ -73,6 +104,7 @@ def _recipe(
     talos: str = ">= v1.0.0",
     single: bool = False,
     cut: bool = False,
+    needs: tuple[str, ...] = (),
 ) -> Recipe:
     manifest = Manifest(named or name, VERSION, "contrib", f"broken for tests: {what}", talos)
 
@@ -82,11 +114,14 @@ def _recipe(
         platforms = [Platform(one, [pack(bench, build(bench, manifest, one))]) for one in names]
         return bench.image(bench.blobs.put_image(platforms, description=manifest.what, single=single))
 
-    return Recipe(f"{REGISTRY}/{name}:{VERSION}", make, inputs={"manifest": manifest.text()}, files=(golang.PROGRAMS,))
+    code = (Path(extensions.__file__), Path(services.__file__))
+    inputs = {"manifest": manifest.text()}
+    return Recipe(f"{REGISTRY}/{name}:{VERSION}", make, needs, inputs, golang.STAND_IN, code)
 
 
 def recipes() -> list[Recipe]:
     """Return the recipes of the broken extensions."""
+    kernels = tuple(f"part/kernel/{name}" for name in ARCHITECTURES)
     return [
         _recipe("broken-foreign-elf", "its arm64 image carries an amd64 program", _foreign),
         _recipe("broken-single-amd64", "one manifest for amd64, no index", single=True),
@@ -97,4 +132,15 @@ def recipes() -> list[Recipe]:
         _recipe("broken-twice-b", "the extension broken-twice under a second name", named="broken-twice"),
         _recipe("broken-too-new", "it wants a Talos that does not exist yet", talos=">= v99.0.0"),
         _recipe("broken-truncated-layer", "its layer ends in the middle", cut=True),
+        _recipe("broken-foreign-module", "its module is built for another kernel", _foreign_module, needs=kernels),
+        _recipe(
+            "broken-waits-for-configuration",
+            "its service waits for a configuration that nobody gives",
+            _waiting("configuration: true"),
+        ),
+        _recipe(
+            "broken-waits-for-file",
+            "its service waits for a file that nobody writes",
+            _waiting("path: /var/etc/broken/config.yaml"),
+        ),
     ]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
+from embedded.lab import git
 from embedded.lab.contents import broken
 from embedded.lab.contents.extensions import of_release, profile_extensions
 from embedded.lab.contents.manifest import AUTHOR
@@ -86,6 +89,7 @@ def profile(release: Release, name: str, extensions: list[str]) -> str:
 
 def _checkout(release: Release) -> Recipe:
     references = [extension.reference for extension in profile_extensions(release)]
+    matchbox = f"quay.io/poseidon/matchbox:{release.matchbox}"
 
     def make(bench: Bench) -> Value:
         images = bench.out / release.profiles / "images"
@@ -102,19 +106,26 @@ def _checkout(release: Release) -> Recipe:
         for name, document in documents.items():
             (images / "matchbox" / name).mkdir(parents=True)
             (images / "matchbox" / name / "default.json").write_text(json.dumps(document, indent=2) + "\n")
+        home = "/var/lib/matchbox"
         (images / "matchbox/Dockerfile").write_text(
-            f"FROM quay.io/poseidon/matchbox:{release.matchbox}\n"
-            "COPY groups /var/lib/matchbox/groups\n"
-            "COPY profiles /var/lib/matchbox/profiles\n"
+            f"FROM {pinned(bench, matchbox) if release.pins_matchbox else matchbox}\n\n"
+            f"COPY _out/assets/initramfs-metal-amd64.xz {home}/assets/initramfs.xz\n"
+            f"COPY _out/assets/kernel-amd64 {home}/assets/vmlinuz\n"
+            f"COPY {release.profiles}/images/matchbox/groups {home}/groups\n"
+            f"COPY {release.profiles}/images/matchbox/profiles {home}/profiles\n"
         )
         (bench.out / "STAND-IN.txt").write_text(
             f"This folder stands in for CozyStack {release.cozystack}: "
             "the files that cozystack-talos reads, with the lab's digests.\n"
         )
-        return {"cozystack": release.cozystack, "talos": release.talos}
+        message = f"STAND-IN for CozyStack {release.cozystack}"
+        commit = git.commit(bench.out, message=message, date=release.date, tag=release.cozystack)
+        return {"cozystack": release.cozystack, "talos": release.talos, "commit": commit}
 
-    inputs = {"kinds": KINDS, "boot": BOOT_ARGUMENTS, "release": release.cozystack, "profiles": release.profiles}
-    return Recipe(f"part/checkout/{release.talos}", make, tuple(references), inputs)
+    inputs = {"kinds": KINDS, "boot": BOOT_ARGUMENTS, "release": asdict(release)}
+    code = (Path(git.__file__),)
+    needs = (*references, matchbox) if release.pins_matchbox else tuple(references)
+    return Recipe(f"part/checkout/{release.talos}", make, needs, inputs, code=code)
 
 
 def recipes() -> list[Recipe]:

@@ -221,7 +221,7 @@ def _util_linux(release: Release) -> Content:
 def of_release(release: Release) -> list[Extension]:
     """Return the extensions that belong to a Talos release: those of CozyStack's profiles first, in their order."""
     kernels = tuple(f"part/kernel/{name}" for name in ARCHITECTURES)
-    code = (golang.PROGRAMS,)
+    code = golang.STAND_IN
     of_talos, with_firmware = f"-{release.talos}", (FIRMWARE,)
     say = "the lab's package with"
 

@@ -155,7 +155,12 @@ def _initramfs(architecture: str) -> Recipe:
         bench.run_in_tools("sh", "-c", pack, cwd=archive)
         return {"release": release}
 
-    return Recipe(f"part/initramfs/{architecture}", make, (TOOLS, kernel), files=(golang.PROGRAMS,))
+    return Recipe(
+        f"part/initramfs/{architecture}",
+        make,
+        (TOOLS, kernel),
+        files=(golang.PROGRAMS / "go.mod", golang.PROGRAMS / "init"),
+    )
 
 
 def init_program(bench: Bench, architecture: str, modules: Path, target: Path) -> None:

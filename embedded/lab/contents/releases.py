@@ -13,9 +13,13 @@ class Release:
     talos: str
     cozystack: str
     """The tag of CozyStack whose profiles name this Talos."""
+    date: int
+    """When that release's commit was made, in seconds since 1970."""
     profiles: str
     """Where that release keeps `images/talos/profiles` and `images/matchbox`."""
     matchbox: str
+    pins_matchbox: bool
+    """Whether its Dockerfile names Matchbox by digest too."""
     firmware: str
     intel_microcode: str
     drbd: str
@@ -31,8 +35,10 @@ class Release:
 NEW: Final = Release(
     talos="v1.13.6",
     cozystack="v1.6.2",
+    date=1787125936,
     profiles="packages/core/talos",
     matchbox="v0.11.0",
+    pins_matchbox=True,
     firmware="20260622",
     intel_microcode="20260512",
     drbd="9.3.2",
@@ -47,8 +53,10 @@ NEW: Final = Release(
 OLD: Final = Release(
     talos="v1.11.3",
     cozystack="v0.38.2",
+    date=1764618566,
     profiles="packages/core/installer",
     matchbox="v0.10.0",
+    pins_matchbox=False,
     firmware="20250917",
     intel_microcode="20250812",
     drbd="9.2.14",

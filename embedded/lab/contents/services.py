@@ -17,6 +17,11 @@ def _mounts(mounts: Sequence[Mount]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def waiting(name: str, depends: str) -> str:
+    """Return a service that waits for one thing, such as `configuration: true`."""
+    return f"name: {name}\ndepends:\n  - {depends}\ncontainer:\n  entrypoint: /usr/local/bin/broken\nrestart: always\n"
+
+
 TAILSCALE: Final = (
     "name: tailscale\n"
     "depends:\n"

@@ -171,7 +171,7 @@ def _installer(release: Release) -> list[Recipe]:
 
     sources = tuple(f"part/{kind}/{name}" for kind in ("kernel", "boot-loader") for name in ARCHITECTURES)
     return [
-        Recipe(base, make_base, inputs={"talos": release.talos}, files=(golang.PROGRAMS,)),
+        Recipe(base, make_base, inputs={"talos": release.talos}, files=golang.STAND_IN),
         Recipe(upper, make_upper, sources),
         Recipe(f"{REGISTRY}/installer-base:{release.talos}", image(base), (base,)),
         Recipe(f"{REGISTRY}/installer:{release.talos}", image(base, upper), (base, upper)),
@@ -210,7 +210,7 @@ def _matchbox(release: Release) -> Recipe:
         f"quay.io/poseidon/matchbox:{release.matchbox}",
         make,
         inputs={"version": release.matchbox},
-        files=(golang.PROGRAMS,),
+        files=(golang.PROGRAMS / "go.mod", golang.PROGRAMS / "matchbox"),
     )
 
 

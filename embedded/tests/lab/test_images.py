@@ -338,10 +338,34 @@ def test_checkout_has_upstreams_profiles_with_digests_of_the_lab(
     for reference in references:
         repository, _, digest = reference.partition("@")
         registry.crane("manifest", f"{registry.address}/{repository.rpartition(':')[0]}@{digest}")
+    matchbox = {"v1.13.6": "v0.11.0", "v1.11.3": "v0.10.0"}[talos]
+    reference = f"quay.io/poseidon/matchbox:{matchbox}"
+    digest = registry.crane("digest", f"{registry.address}/{reference}").decode().strip()
+    # Only the newer release names it by digest.
+    wanted = f"FROM {reference}@{digest}" if talos == "v1.13.6" else f"FROM {reference}"
+    dockerfile = (images / "matchbox/Dockerfile").read_text().splitlines()
+    assert dockerfile[0] == wanted
+    assert dockerfile[-1] == f"COPY {folder}/images/matchbox/profiles /var/lib/matchbox/profiles"
     boot = json.loads((images / "matchbox/profiles/default.json").read_text())["boot"]
     assert boot["initrd"] == ["/assets/initramfs.xz"]
     assert boot["args"][-1] == "talos.platform=metal"
     assert json.loads((images / "matchbox/groups/default.json").read_text())["profile"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("talos", "tag", "date"), [("v1.13.6", "v1.6.2", 1787125936), ("v1.11.3", "v0.38.2", 1764618566)]
+)
+def test_checkout_is_a_git_repository_at_the_release(
+    registry: Registry, talos: str, tag: str, date: int, tmp_path: Path
+) -> None:
+    checkout = lab.checkout_path(talos)
+    clone = ["git", "-c", "safe.directory=*", "clone", "--quiet", "--branch", tag]
+    subprocess.run([*clone, f"file://{checkout}", tmp_path / "clone"], check=True)
+    log = ["git", "-C", tmp_path / "clone", "log", "--format=%s %ct"]
+    assert subprocess.run(log, capture_output=True, text=True, check=True).stdout == (
+        f"STAND-IN for CozyStack {tag} {date}\n"
+    )
+    assert subprocess.run(["diff", "-r", "-x", ".git", checkout, tmp_path / "clone"], check=False).returncode == 0
 
 
 def test_default_checkout_is_of_the_newest_release(registry: Registry) -> None:
@@ -380,6 +404,33 @@ class TestBroken:
         assert (
             yaml.safe_load(files["manifest.yaml"][1])["metadata"]["compatibility"]["talos"]["version"] == ">= v99.0.0"
         )
+
+    def test_foreign_module(self, registry: Registry) -> None:
+        for architecture, machine in MACHINES.items():
+            files = registry.export(f"{EXTENSIONS}/broken-foreign-module:1.0.0", architecture)
+            (path,) = (path for path in files if path.endswith(".ko"))
+            release = path.split("/")[4]
+            assert path == f"rootfs/usr/lib/modules/{release}/extras/foreign.ko"
+            content = files[path][1]
+            assert elf_machine(content) == machine
+            assert release.encode() not in content
+            assert b"vermagic=5.0.0-other-" in content
+            drbd = registry.export(f"{EXTENSIONS}/drbd:9.3.2-v1.13.6", architecture)
+            assert f"rootfs/usr/lib/modules/{release}/extras/drbd.ko" in drbd
+
+    @pytest.mark.parametrize(
+        ("name", "depends"),
+        [
+            ("broken-waits-for-configuration", {"configuration": True}),
+            ("broken-waits-for-file", {"path": "/var/etc/broken/config.yaml"}),
+        ],
+    )
+    def test_waits(self, registry: Registry, name: str, depends: dict[str, object]) -> None:
+        files = registry.export(f"{EXTENSIONS}/{name}:1.0.0", "arm64")
+        service = yaml.safe_load(files[f"rootfs/usr/local/etc/containers/{name}.yaml"][1])
+        assert (service["name"], service["depends"]) == (name, [depends])
+        program = f"rootfs/usr/local/lib/containers/{name}{service['container']['entrypoint']}"
+        assert elf_machine(files[program][1]) == MACHINES["arm64"]
 
     def test_truncated_layer(self, registry: Registry) -> None:
         reference = f"{registry.address}/{EXTENSIONS}/broken-truncated-layer"

@@ -111,6 +111,11 @@ def test_profile_is_upstreams_form() -> None:
     }
 
 
+def test_broken_service_waits_for_one_thing() -> None:
+    service = yaml.safe_load(services.waiting("broken-x", "configuration: true"))
+    assert (service["name"], service["depends"]) == ("broken-x", [{"configuration": True}])
+
+
 def test_broken_extensions_have_telling_names() -> None:
     assert [recipe.name.removeprefix("ghcr.io/siderolabs/").removesuffix(":1.0.0") for recipe in broken.recipes()] == [
         "broken-foreign-elf",
@@ -122,4 +127,7 @@ def test_broken_extensions_have_telling_names() -> None:
         "broken-twice-b",
         "broken-too-new",
         "broken-truncated-layer",
+        "broken-foreign-module",
+        "broken-waits-for-configuration",
+        "broken-waits-for-file",
     ]

@@ -2,7 +2,12 @@
 //
 // As /init it loads the modules that it carries, mounts /rootfs.sqsh and, for each layer of /extensions.yaml, its
 // N.sqsh; all of them become the lower folders of an overlay, which is the root of what follows. As /sbin/init of that
-// root it says what it found there, loads modules, and idles or powers off (kernel argument lab.poweroff).
+// root it does with kernel modules and extension services what a configured node does, and idles or powers off. What it
+// says has the words of Talos's console, after the same prefixes; what Talos would not say begins with STAND-IN.
+//
+// Kernel arguments: lab.poweroff ends the machine instead of idling; lab.config=NAME,… names the extension services that
+// have a configuration, lab.config=none leaves the node without any, in maintenance; lab.modules=NAME,… are the kernel
+// modules that the machine configuration asks for, by default those of extensions (below extras/).
 package main
 
 import (
@@ -16,15 +21,18 @@ import (
 
 var console = os.Stdout
 
-func say(stage, format string, arguments ...any) {
-	fmt.Fprintf(console, "[talos] [%s] %s\n", stage, fmt.Sprintf(format, arguments...))
+// stage is the prefix of what is said: that of Talos's init, later that of machined.
+var stage = "[talos] [initramfs]"
+
+func say(format string, arguments ...any) {
+	fmt.Fprintf(console, "%s %s\n", stage, fmt.Sprintf(format, arguments...))
 }
 
-func must(stage string, err error) {
+func must(err error) {
 	if err == nil {
 		return
 	}
-	say(stage, "STAND-IN init failed: %v", err)
+	say("STAND-IN init failed: %v", err)
 	time.Sleep(time.Second)
 	powerOff()
 }
@@ -41,18 +49,19 @@ func main() {
 		os.Exit(1)
 	}
 	if os.Args[0] == "/sbin/init" {
+		stage = "[talos]"
 		openConsole()
 		machine()
 		return
 	}
 	for _, one := range [][2]string{{"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}, {"tmpfs", "/run"}} {
-		must("initramfs", os.MkdirAll(one[1], 0o755))
+		must(os.MkdirAll(one[1], 0o755))
 		if err := syscall.Mount(one[0], one[1], one[0], 0, ""); err != nil && err != syscall.EBUSY {
-			must("initramfs", fmt.Errorf("mount %s: %w", one[1], err))
+			must(fmt.Errorf("mount %s: %w", one[1], err))
 		}
 	}
 	openConsole()
-	must("initramfs", initramfs())
+	must(initramfs())
 }
 
 func openConsole() {
@@ -62,41 +71,57 @@ func openConsole() {
 }
 
 func initramfs() error {
-	say("initramfs", "STAND-IN: the cozystack-talos lab's init, not Talos")
+	say("booting STAND-IN: the cozystack-talos lab's init, not Talos")
 	if err := loadOwnModules(); err != nil {
 		return err
 	}
-	if err := mountSquash("/rootfs.sqsh", "/layers/rootfs"); err != nil {
+	if err := mountRoot(); err != nil {
 		return err
-	}
-	var lower []string
-	if content, err := os.ReadFile("/extensions.yaml"); err == nil {
-		for _, one := range parseLayers(string(content)) {
-			say("initramfs", "enabling system extension %s %s", one.name, one.version)
-			folder := filepath.Join("/layers", one.image)
-			if err := mountSquash(filepath.Join("/", filepath.Base(one.image)), folder); err != nil {
-				return err
-			}
-			lower = append([]string{folder}, lower...)
-		}
-	}
-	if err := os.MkdirAll("/root", 0o755); err != nil {
-		return err
-	}
-	options := "lowerdir=" + strings.Join(append(lower, "/layers/rootfs"), ":")
-	if len(lower) == 0 {
-		if err := syscall.Mount("/layers/rootfs", "/root", "", syscall.MS_BIND, ""); err != nil {
-			return fmt.Errorf("bind root: %w", err)
-		}
-	} else if err := syscall.Mount("overlay", "/root", "overlay", syscall.MS_RDONLY, options); err != nil {
-		return fmt.Errorf("mount overlay (%s): %w", options, err)
 	}
 	if info, err := os.Stat("/usr/lib/firmware"); err == nil && info.IsDir() {
+		say("bind mounting /usr/lib/firmware")
 		if err := syscall.Mount("/usr/lib/firmware", "/root/usr/lib/firmware", "", syscall.MS_BIND, ""); err != nil {
 			return fmt.Errorf("bind firmware: %w", err)
 		}
 	}
+	say("entering the rootfs")
 	return enter("/root")
+}
+
+// mountRoot puts the base system and the extensions' layers together at /root; later layers lie above earlier ones.
+func mountRoot() error {
+	say("mounting the rootfs")
+	var layers []layer
+	if content, err := os.ReadFile("/extensions.yaml"); err == nil {
+		layers = parseLayers(string(content))
+	}
+	var lower []string
+	for i := len(layers) - 1; i >= 0; i-- {
+		say("enabling system extension %s %s", layers[i].name, layers[i].version)
+		lower = append(lower, filepath.Join("/layers", layers[i].image))
+	}
+	for _, one := range layers {
+		if err := mountSquash(filepath.Join("/", filepath.Base(one.image)), filepath.Join("/layers", one.image)); err != nil {
+			return err
+		}
+	}
+	if err := mountSquash("/rootfs.sqsh", "/layers/rootfs"); err != nil {
+		return err
+	}
+	if err := os.MkdirAll("/root", 0o755); err != nil {
+		return err
+	}
+	if len(lower) == 0 {
+		if err := syscall.Mount("/layers/rootfs", "/root", "", syscall.MS_BIND, ""); err != nil {
+			return fmt.Errorf("bind root: %w", err)
+		}
+		return nil
+	}
+	options := "lowerdir=" + strings.Join(append(lower, "/layers/rootfs"), ":")
+	if err := syscall.Mount("overlay", "/root", "overlay", syscall.MS_RDONLY, options); err != nil {
+		return fmt.Errorf("mount overlay (%s): %w", options, err)
+	}
+	return nil
 }
 
 // enter makes a folder the root of everything and runs its /sbin/init.

@@ -65,6 +65,8 @@ func main() {
 }
 
 func openConsole() {
+	// Else the kernel drops what is said too quickly; where its command line decides, this does nothing.
+	_ = os.WriteFile("/proc/sys/kernel/printk_devkmsg", []byte("on\n"), 0)
 	if file, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0); err == nil {
 		console = file
 	}

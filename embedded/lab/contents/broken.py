@@ -22,6 +22,9 @@ VERSION: Final = "1.0.0"
 CUT: Final = 700_000
 """Bytes that are left of the truncated layer, of more than a million."""
 
+_SIGNED: Final = b"~Module signature appended~\n"
+"""The end of a signed module; without it, what a change would have made invalid is no signature at all."""
+
 Build = Callable[[Bench, Manifest, str], Tree]
 
 
@@ -59,7 +62,7 @@ def _foreign_module(bench: Bench, manifest: Manifest, architecture: str) -> Tree
     entry = root.entries.pop(path)
     assert isinstance(entry, File)
     assert isinstance(entry.content, Path)
-    content = entry.content.read_bytes()
+    content = entry.content.read_bytes().removesuffix(_SIGNED)
     release = str(bench.need(f"part/kernel/{architecture}").value["release"])
     # As long as before, so that nothing moves; the second word is what a kernel with symbol versions compares.
     other = f"5.0.0-other-{architecture}".ljust(len(release), "x")[: len(release)]

@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+from ci import pins
 from ci.requirements import PYPROJECT, requirements
 
 TEXT = PYPROJECT.read_text()
@@ -41,6 +42,11 @@ def test_dagger_io_has_no_version_where_the_engine_brings_its_own() -> None:
     project = tomllib.loads(TEXT)["project"]
     assert "dagger-io" in project["dependencies"]
     assert "dagger-io" not in requirements(TEXT).constraints
+
+
+def test_the_module_itself_runs_in_the_one_python_image_that_is_pinned() -> None:
+    """Else Dagger's runtime makes an image name of `requires-python`: another one, of the oldest Python."""
+    assert tomllib.loads(TEXT)["tool"]["dagger"]["base-image"] == pins.PYTHON
 
 
 def test_the_order_in_the_file_does_not_matter() -> None:

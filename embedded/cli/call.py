@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedded.cli.arguments import argument_values
-from embedded.cli.chain import Chain, build_query, read_chain, unwrap
+from embedded.cli.chain import Chain, answer_path, build_query, read_chain, unwrap
 from embedded.cli.changes import apply_changes
 from embedded.cli.help import print_chain_help
 from embedded.cli.lab import fallback_arguments
-from embedded.cli.model import Kind, Model, TypeView
+from embedded.cli.model import Function, Kind, Model
 from embedded.cli.options import call_flags, global_flags
 from embedded.cli.output import print_objects, print_result, save_result, say
 from embedded.engine.errors import EngineError
@@ -47,11 +47,12 @@ async def _run(
     links = [
         (link.function, await argument_values(session, link.function, link.flags, link.command)) for link in chain.links
     ]
-    result = chain.links[-1].function.type
-    leaf, leaf_values = _leaf(model, result, output)
+    last = chain.links[-1].function
+    result = last.type
+    leaf, leaf_values = _leaf(model, last, output)
     query, variables = build_query(links, leaf, leaf_values)
     data = await session.execute(query, variables)
-    answer = unwrap(data, [function.name for function, _ in links] + ([leaf] if leaf else []))
+    answer = unwrap(data, answer_path([function for function, _ in links], leaf))
 
     progress.close()
     if result.kind is Kind.VOID:
@@ -71,9 +72,9 @@ async def _run(
         print_result(answer, as_json=as_json)
 
 
-def _leaf(model: Model, result: TypeView, output: str) -> tuple[str, dict[str, tuple[str, Any]]]:
+def _leaf(model: Model, last: Function, output: str) -> tuple[str, dict[str, tuple[str, Any]]]:
     """Choose the field that makes an object at the chain's end happen: its export, its evaluation or its id."""
-    owner = result.object_name
+    owner = last.type.object_name
     if not owner:
         return "", {}
     export = model.field(owner, "export")
@@ -82,4 +83,6 @@ def _leaf(model: Model, result: TypeView, output: str) -> tuple[str, dict[str, t
         if any(arg.name == "allowParentDirPath" for arg in export.arguments):
             values["allowParentDirPath"] = ("Boolean", True)
         return "export", values
+    if last.gives_itself:
+        return "", {}
     return ("sync" if model.field(owner, "sync") else "id"), {}

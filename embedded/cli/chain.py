@@ -94,6 +94,7 @@ def build_query(
     """Write the query of a chain; returns it and its variables.
 
     `leaf` is a field selected on the last object; `leaf_values` its arguments as name -> (GraphQL type, value).
+    What a function that gives its own object is followed by is asked of that object too.
     """
     variables: dict[str, Any] = {}
     declared: list[str] = []
@@ -107,15 +108,24 @@ def build_query(
             parts.append(f"{argument}: ${variable}")
         return f"{name}({', '.join(parts)})" if parts else name
 
-    fields: list[str] = []
+    fields: list[tuple[str, bool]] = []
     for function, values in links:
         types = {arg.name: arg.graphql_type for arg in function.arguments}
-        fields.append(call(function.name, {name: (types[name], value) for name, value in values.items()}))
-    if leaf:
-        fields.append(call(leaf, leaf_values or {}))
-    selection = " { ".join(fields) + " }" * (len(fields) - 1)
+        arguments = {name: (types[name], value) for name, value in values.items()}
+        fields.append((call(function.name, arguments), function.gives_itself))
+    selection = call(leaf, leaf_values or {}) if leaf else ""
+    for text, beside in reversed(fields):
+        below = selection if beside else f"{{ {selection} }}"
+        selection = f"{text} {below}" if selection else text
     header = f"query({', '.join(declared)})" if declared else "query"
     return f"{header} {{ {selection} }}", variables
+
+
+def answer_path(functions: Sequence[Function], leaf: str = "") -> list[str]:
+    """Name the fields under which a chain's answer lies: what is only asked beside the others is not among them."""
+    last = len(functions) - 1
+    passed = [one.name for place, one in enumerate(functions) if not one.gives_itself or (place == last and not leaf)]
+    return [*passed, *([leaf] if leaf else [])]
 
 
 def unwrap(data: Any, names: Sequence[str]) -> Any:

@@ -114,6 +114,11 @@ class Function:
         return _type_view(_type_of(self.field), _expected(self.field))
 
     @cached_property
+    def gives_itself(self) -> bool:
+        """Whether it evaluates its object and gives that again: `sync`, whose answer is the object's id."""
+        return self.type.object_name == self.owner and str(_type_of(self.field)).rstrip("!") == "ID"
+
+    @cached_property
     def arguments(self) -> tuple[Argument, ...]:
         """What it takes, in the order of the schema."""
         return tuple(_argument(name, arg) for name, arg in self.field.args.items())

@@ -179,6 +179,17 @@ def test_core_types_are_called_without_a_module(dagger: Dagger, engine: FakeEngi
     assert outcome.stdout == "echo a b"
 
 
+@pytest.mark.parametrize(
+    ("words", "stdout"), [(["sync"], "Container (write it with -o PATH)\n"), (["sync", "stdout"], "echo a")]
+)
+def test_sync_may_end_a_chain_or_stand_in_it(words: list[str], stdout: str, dagger: Dagger, engine: FakeEngine) -> None:
+    engine.module = ""
+
+    outcome = dagger("core", "container", "with-exec", "--args", "echo,a", *words)
+
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (0, stdout, "")
+
+
 @pytest.mark.usefixtures("more")
 def test_changeset_is_applied_with_auto_apply(dagger: Dagger, tmp_path: Path) -> None:
     outcome = dagger("call", "-y", "change")

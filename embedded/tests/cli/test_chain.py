@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from graphql import build_schema, extend_schema, parse
 
-from embedded.cli.chain import build_query, read_chain, unwrap
+from embedded.cli.chain import answer_path, build_query, read_chain, unwrap
 from embedded.cli.errors import UsageError
 from embedded.cli.model import Model
 from embedded.cli.options import call_flags, global_flags
@@ -79,6 +79,26 @@ def test_query_has_every_value_in_a_variable() -> None:
 
     assert query == "query($v0: String, $v1: String!) { probe(greeting: $v0) { child(label: $v1) { times { sync } } } }"
     assert variables == {"v0": "hi", "v1": 'a "quoted" $thing'}
+
+
+@pytest.mark.parametrize(
+    ("names", "leaf", "query", "path"),
+    [
+        (["container", "sync"], "", "{ container { sync } }", ["container", "sync"]),
+        (["container", "sync", "stdout"], "", "{ container { sync stdout } }", ["container", "stdout"]),
+        (["container", "sync"], "export", "{ container { sync export } }", ["container", "export"]),
+        (["container", "sync", "sync", "withExec", "stdout"], "", "{ container { sync sync withExec { stdout } } }",
+         ["container", "withExec", "stdout"]),
+    ],
+)  # fmt: skip
+def test_sync_is_asked_beside_what_follows_it(names: list[str], leaf: str, query: str, path: list[str]) -> None:
+    core = model("")
+    links = [core.field("Query" if name == "container" else "Container", name) for name in names]
+    functions = [link for link in links if link]
+    assert len(functions) == len(names)
+
+    assert build_query([(function, {}) for function in functions], leaf)[0] == f"query {query}"
+    assert answer_path(functions, leaf) == path
 
 
 def test_query_passes_arguments_of_its_leaf() -> None:

@@ -23,7 +23,7 @@ class LiveProgress(Progress):
     """Running steps redrawn in place; what functions say, and failed steps with what they printed, stay."""
 
     def __init__(self, stream: TextIO, *, completed: bool = False, summary: bool = True) -> None:
-        super().__init__()
+        super().__init__(details=completed)
         self._console = Console(file=stream)
         self._show_completed = completed
         self._summary = summary

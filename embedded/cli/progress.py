@@ -56,17 +56,20 @@ class Step:
 class Progress:
     """Keeps count of the steps; the kinds of display build on it. By itself it shows nothing (`--silent`)."""
 
-    def __init__(self, *, live: bool = False) -> None:
+    def __init__(self, *, live: bool = False, details: bool = False) -> None:
         self.shows_failures = False
         """Whether what a failing step printed is on the screen, so that an error need not show it again."""
         self.steps: dict[str, Step] = {}
         self._began = time.time()
         self._closed = False
         self._follows = live
+        self._details = details
 
     def on_step(self, event: StepEvent) -> None:
         """Take an event of the session."""
         step = self.steps.setdefault(event.id, Step(len(self.steps) + 1))
+        if event.detail and not self._details:
+            return
         step.log = (step.log + event.log)[-_KEPT_LOG:]
         if event.log and not self._closed and (self._follows or event.told):
             step.followed = True
@@ -114,7 +117,7 @@ class PlainProgress(Progress):
     """A line when a step that was not cached completes; what functions say, with `live` all output, as it comes."""
 
     def __init__(self, stream: TextIO, *, live: bool = False, cached: bool = False, summary: bool = True) -> None:
-        super().__init__(live=live)
+        super().__init__(live=live, details=live)
         self._stream = stream
         self._cached = cached
         self._summary = summary

@@ -15,6 +15,7 @@ class StepEvent:
     `completed` are seconds since the epoch and None until known; a later event may leave out what an earlier one said.
     `cached` and `error` count on the completing event; `log` is a piece of output, cut anywhere. Where it is `told`, it
     is for the reader at once: what a module's function says, where a container's output only counts when it fails.
+    A `detail` is for who asks for more (`-v`): an SDK's traceback, whose last line is the step's error anyway.
     """
 
     id: str
@@ -25,6 +26,7 @@ class StepEvent:
     error: str = ""
     log: str = ""
     told: bool = False
+    detail: bool = False
 
 
 OnStep: TypeAlias = Callable[[StepEvent], None]

@@ -69,6 +69,22 @@ def test_live_logs_come_a_whole_line_at_a_time() -> None:
     ]
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_details_are_for_who_asks_for_more(asked: bool) -> None:
+    stream = io.StringIO()
+    events = [
+        StepEvent("a", "Main.fail", started=100.0, log="trying\n", told=True),
+        StepEvent("a", log="Traceback (most recent call last):\n", told=True, detail=True),
+        StepEvent("a", completed=101.0, error="it failed"),
+    ]
+
+    feed(PlainProgress(stream, live=asked), events)
+
+    trace = ["#1 | Traceback (most recent call last):"] if asked else []
+    failure = "#1 Main.fail  ERROR after 1.0s: it failed"
+    assert without_total(stream.getvalue()) == ["#1 | trying", *trace, failure, "1 step, 0 cached, T s"]
+
+
 TOLD = [
     StepEvent("a", "Main.build", started=100.0),
     StepEvent("a", log="building three fi", told=True),

@@ -32,8 +32,9 @@ async def run_command(session: Session, command: list[str]) -> int:
     # daggerw has the engine find its own packages; the command gets back what the caller had.
     for name in ("PYTHONPATH", "PYTHONSAFEPATH"):
         env.pop(name, None)
-    if callers := env.pop("DAGGERW_PYTHONPATH", ""):
-        env["PYTHONPATH"] = callers
+    for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
+        if callers := env.pop(f"DAGGERW_{name}", ""):
+            env[name] = callers
     try:
         process = await asyncio.create_subprocess_exec(*command, env=env, preexec_fn=ended_with_parent(signal.SIGTERM))
     except FileNotFoundError:

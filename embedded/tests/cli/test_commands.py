@@ -109,16 +109,19 @@ def test_run_gives_the_session_and_passes_the_exit_code(dagger: Dagger) -> None:
     assert outcome.stdout == f"4321 fake-token --help\n{sys.prefix}/bin/python\n"
 
 
-@pytest.mark.parametrize(("callers", "found"), [("/own", "/own"), ("", "unset")])
-def test_run_gives_the_command_the_callers_python_path(
-    callers: str, found: str, dagger: Dagger, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("callers", [{}, {"PYTHONPATH": "/own", "PYTHONDONTWRITEBYTECODE": "1"}])
+def test_run_gives_the_command_the_callers_python_settings(
+    callers: dict[str, str], dagger: Dagger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("PYTHONPATH", "/engine"), ("PYTHONSAFEPATH", "1"), ("DAGGERW_PYTHONPATH", callers)):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    engines = {"PYTHONPATH": "/engine", "PYTHONSAFEPATH": "1"}
+    for name, value in {**engines, **{f"DAGGERW_{name}": value for name, value in callers.items()}}.items():
         monkeypatch.setenv(name, value)
 
-    outcome = dagger("run", "sh", "-c", "echo ${PYTHONPATH-unset} ${PYTHONSAFEPATH-unset} ${DAGGERW_PYTHONPATH-unset}")
+    outcome = dagger("run", "env")
 
-    assert outcome.stdout == f"{found} unset unset\n"
+    found = dict(line.split("=", 1) for line in outcome.stdout.splitlines() if "PYTHON" in line.partition("=")[0])
+    assert {name: value for name, value in found.items() if name != "PYTHONUNBUFFERED"} == callers
 
 
 def test_run_does_not_load_the_module(dagger: Dagger, engine: FakeEngine) -> None:
@@ -292,7 +295,30 @@ def test_workdir_is_where_the_session_works(dagger: Dagger, engine: FakeEngine, 
 
     dagger("--workdir", "there", "call", "words")
 
-    assert engine.opened == [{"mode": "real", "workdir": tmp_path / "there", "module": None}]
+    assert engine.opened == [{"mode": "real", "workdir": tmp_path / "there", "module": None, "loads": True}]
+
+
+@pytest.mark.parametrize(
+    ("words", "loads"),
+    [
+        (["call", "greet", "--name", "x"], True),
+        (["functions"], True),
+        (["check", "--list"], True),
+        (["call", "--no-mod", "version"], False),
+        (["core", "version"], False),
+        (["run", "true"], False),
+        (["query", "--doc", "query.graphql"], False),
+        (["query", "--doc", "query.graphql", "-m", "."], True),
+    ],
+)
+def test_a_module_is_begun_where_a_command_is_about_one(
+    words: list[str], loads: bool, dagger: Dagger, engine: FakeEngine, tmp_path: Path
+) -> None:
+    (tmp_path / "query.graphql").write_text("{ version }")
+
+    assert dagger(*words).code == 0
+    assert engine.opened[0]["loads"] is loads
+    assert engine.sessions[0].loaded is loads
 
 
 @pytest.mark.parametrize(

@@ -203,10 +203,13 @@ def test_arguments_arrive_as_they_were_given(machine: Machine) -> None:
     assert done.stdout.partition("<--><-m><embedded.cli>")[2] == "<call><a b><><*><$HOME><--><-x\ny>"
 
 
-def test_the_users_own_pythonpath_is_kept_aside(machine: Machine) -> None:
-    machine.env = {"PYTHONPATH": "/mine"}
-    machine.program("python3", '[ "$1" = -c ] && exit 0; echo "$PYTHONPATH $DAGGERW_PYTHONPATH $PYTHONSAFEPATH"')
-    assert machine.run("call").stdout.split() == [str(machine.folder / "top"), "/mine", "1"]
+def test_the_users_own_python_settings_are_kept_aside(machine: Machine) -> None:
+    machine.env = {"PYTHONPATH": "/mine", "PYTHONDONTWRITEBYTECODE": "2"}
+    names = ("PYTHONPATH", "DAGGERW_PYTHONPATH", "PYTHONSAFEPATH")
+    names += ("PYTHONDONTWRITEBYTECODE", "DAGGERW_PYTHONDONTWRITEBYTECODE")
+    shown = " ".join(f"${{{name}-unset}}" for name in names)
+    machine.program("python3", f'[ "$1" = -c ] && exit 0; echo "{shown}"')
+    assert machine.run("call").stdout.split() == [str(machine.folder / "top"), "/mine", "1", "unset", "2"]
 
 
 def _finish_set_up(machine: Machine) -> Path:

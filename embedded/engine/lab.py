@@ -103,6 +103,9 @@ class LabImages:
                 return
             try:
                 await asyncio.to_thread(lab.ensure, [name], registry=self._registry, progress=self._progress)
+            except asyncio.CancelledError:
+                lab.stop()  # the thread goes on else, and this process waits for it
+                raise
             except lab.LabError as error:
                 raise EngineError(str(error)) from None
             self._made.add(name)

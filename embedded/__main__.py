@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m embedded", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("status", help="what runs, since when, and what the cache holds")
-    commands.add_parser("stop", help="end the engine's BuildKit; the cache stays")
+    commands.add_parser("stop", help="end all that the engine keeps running; the cache stays")
     prune = commands.add_parser("prune", help="empty BuildKit's cache, and remove what older versions set up")
     prune.add_argument("--all", action="store_true", help="remove the whole cache folder, the set-up included")
     return parser

@@ -228,7 +228,13 @@ async def _serve(request: Request, opener: OpenSession | None) -> int:
     options = request.options
     progress = make_progress(options.progress, silent=options.silent, quiet=options.quiet, verbose=options.verbose)
     try:
-        async with opener(mode=request.mode, workdir=Path.cwd(), module=module, on_step=progress.on_step) as session:
+        async with opener(
+            mode=request.mode,
+            workdir=Path.cwd(),
+            module=module,
+            loads=_loads_module(request.command, own),
+            on_step=progress.on_step,
+        ) as session:
             return await _dispatch(session, request, progress)
     except EngineError as error:
         progress.close()
@@ -250,14 +256,13 @@ async def _dispatch(session: Session, request: Request, progress: Progress) -> i
         from embedded.cli.query import run_query
 
         own, _ = _strict(request)
-        if _has_module(own):
+        if _loads_module(command, own):
             await session.load_module()
         await run_query(session, own)
         return 0
     from embedded.cli.model import Model
 
-    without = command == "core" or _look_ahead(request)["no-mod"].value.get()
-    main_field = "" if without else await session.load_module()
+    main_field = await session.load_module() if _loads_module(command, _look_ahead(request)) else ""
     model = Model(session.schema, main_field)
     if command == "functions":
         from embedded.cli.functions import list_functions
@@ -309,10 +314,12 @@ def _strict(request: Request) -> tuple[FlagSet, list[str]]:
         raise UsageError(str(error), f"dagger {request.command}") from error
 
 
-def _has_module(own: FlagSet) -> bool:
-    """Tell whether there is a module for a command that can do without."""
-    if own["no-mod"].value.get():
+def _loads_module(command: str, own: FlagSet) -> bool:
+    """Tell whether a command is about a module; `query` can do without."""
+    if command in ("core", "run") or own["no-mod"].value.get():
         return False
+    if command != "query":
+        return True
     here = Path.cwd()
     return bool(own["mod"].value.get()) or any((folder / "dagger.json").is_file() for folder in (here, *here.parents))
 

@@ -51,7 +51,10 @@ class OpenSession(Protocol):
     """Starts a session; leaving it cancels what still runs."""
 
     def __call__(
-        self, *, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep
+        self, *, mode: Mode, workdir: Path, module: Path | None, loads: bool, on_step: OnStep
     ) -> AbstractAsyncContextManager[Session]:
-        """`module` is what `--mod` named; None: the module in the working folder or above."""
+        """`module` is what `--mod` named; None: the module in the working folder or above.
+
+        `loads` says whether `load_module` will be called, so that what takes longest for it is begun at once.
+        """
         ...

@@ -34,9 +34,11 @@ from embedded.engine.errors import EngineError
 from embedded.engine.events import OnStep
 from embedded.engine.lab import LabImages
 from embedded.engine.life import Lease, ca_bundle, lease
+from embedded.engine.life.orders import idle_seconds
 from embedded.engine.module.calls import Runner, Slot
 from embedded.engine.module.environment import environment
 from embedded.engine.module.loading import load
+from embedded.engine.module.processes import Launcher
 from embedded.engine.module.source import ModuleSource, copy_module, find_module
 from embedded.engine.schema import introspection, load_schema
 from embedded.engine.scratch import scratch_folder
@@ -53,10 +55,11 @@ LAB_HINT = "To try things out without the network, put --lab before daggerw's ar
 class Session:
     """Dagger's API for one caller, in this process and on a port."""
 
-    def __init__(self, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep) -> None:
+    def __init__(self, mode: Mode, workdir: Path, module: Path | None, loads: bool, on_step: OnStep) -> None:
         self._mode: Mode = mode
         self._workdir = workdir
         self._given_module = module
+        self._loads = loads
         self._on_step = on_step
         self._paths: Paths = paths()
         self._kept = self._paths.cache / "modules"
@@ -79,7 +82,8 @@ class Session:
     async def running(self) -> AsyncGenerator[Session]:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._listening.close)
-            await self._start_ahead()
+            if self._loads:
+                await self._start_ahead()
             stack.push_async_callback(self._close_runner)
             held = await asyncio.to_thread(stack.enter_context, lease(self._paths, self._mode))
             attachables = Attachables(tool("session-helper"), held.address)
@@ -129,15 +133,16 @@ class Session:
     # --- the module -----------------------------------------------------------------------------------------------
 
     async def _start_ahead(self) -> None:
-        """Start the module's processes first of all: importing its SDK takes them longest."""
+        """Find the module and start its processes first of all: where they must import the SDK, they take longest."""
         self._source = find_module(self._workdir, self._given_module)
         if self._source is None:
             return
         self._copy = copy_module(self._source, self._folder("modules"))
         python = await environment(self._paths, self._copy)
         names = (self._source.name, self._source.main_object)
-        self._runner = Runner(python, self._copy, names, self.port, self.tokens, self._on_step)
-        await self._runner.prepare(AHEAD)
+        launcher = Launcher(self._paths.cache, python, self._copy, names, self.port, idle_seconds())
+        self._runner = Runner(launcher, self.tokens, self._on_step)
+        self._runner.prepare(AHEAD)
 
     async def _close_runner(self) -> None:
         if self._runner is not None:
@@ -145,6 +150,8 @@ class Session:
 
     async def load_module(self) -> str:
         """Merge the module's types into the schema; returns the Query field that is its constructor."""
+        if self._runner is None:
+            await self._start_ahead()
         if self._source is None or self._runner is None or self._copy is None:
             raise EngineError(
                 f"no module found: there is no dagger.json in {self._workdir} or above",
@@ -217,10 +224,13 @@ def _asks_only_for_the_schema(query: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def open_session(*, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep) -> AsyncGenerator[Session]:
+async def open_session(
+    *, mode: Mode, workdir: Path, module: Path | None, loads: bool, on_step: OnStep
+) -> AsyncGenerator[Session]:
     """Open a session; leaving it cancels what still runs.
 
-    `module` is what `--mod` named; None: the module in the working folder or above. Raises EngineError.
+    `module` is what `--mod` named; None: the module in the working folder or above. `loads` says whether `load_module`
+    will be called. Raises EngineError.
     """
-    async with Session(mode, workdir, module, on_step).running() as session:
+    async with Session(mode, workdir, module, loads, on_step).running() as session:
         yield session

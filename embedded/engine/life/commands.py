@@ -20,6 +20,7 @@ from embedded.engine.life import clients
 from embedded.engine.life.leases import read_state, stop, supervisor_of
 from embedded.engine.life.orders import IDLE_SECONDS
 from embedded.engine.life.place import MODES, Place
+from embedded.engine.module import forkservers
 from embedded.setup.paths import paths, tool
 
 
@@ -51,6 +52,7 @@ def places() -> list[Place]:
 
 def status(console: Console) -> None:
     """Show what runs, since when and for whom, and what it takes of the disk."""
+    ready = [str(pid) for one in forkservers.servers(paths().cache) if (pid := one.pid)]
     table = Table(
         "",
         *(Column(mode, overflow="fold") for mode in MODES),
@@ -61,6 +63,7 @@ def status(console: Console) -> None:
     for name in columns[0]:
         table.add_row(name, *(column[name] for column in columns))
     console.print(table)
+    console.print(f"kept ready for modules' functions: {'process ' + ', '.join(ready) if ready else 'nothing'}")
     if host := os.environ.get("BUILDKIT_HOST"):
         console.print(f"BUILDKIT_HOST is set: calls use {host} instead")
     disk = shutil.disk_usage(next(path for path in (paths().cache, *paths().cache.parents) if path.exists()))
@@ -93,13 +96,16 @@ def _left(place: Place, state: dict[str, Any] | None, using: int) -> str:
 
 
 def stop_all(console: Console) -> None:
-    """End both modes' daemons; the caches stay."""
+    """End both modes' daemons, and the processes kept ready for modules; the caches stay."""
     stopped = [place.mode for place in places() if stop(place)]
+    if forkservers.stop_all(paths().cache):
+        stopped.append("modules' processes")
     console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 def prune(console: Console) -> None:
     """Empty both modes' build caches and say how much that freed."""
+    forkservers.forget_ended(paths().cache)
     for place in places():
         before = used(place.root)
         if supervisor_of(place):
@@ -124,6 +130,7 @@ def remove_everything(console: Console) -> None:
     """End the daemons and remove the whole cache folder; the next call sets all up again."""
     for place in places():
         stop(place)
+    forkservers.stop_all(paths().cache)
     before = used(paths().cache)
     _remove(paths().cache)
     console.print(f"removed {paths().cache}: freed {size(before)}")

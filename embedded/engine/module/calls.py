@@ -1,39 +1,36 @@
 """Calls into a module: one process a call, run as the module's SDK runs it, in a clean environment.
 
-A process imports the SDK (about a second) before it asks what it is to do, and any of them can do any call: so some
-are started ahead, each with a token of its own, and wait in `currentFunctionCall` until there is a call for them.
+Any process can do any call: so some are started ahead, each with a token of its own, and wait in
+`currentFunctionCall` until there is a call for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import codecs
-import contextlib
 import json
-import os
 import secrets
 import signal
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 from embedded.engine.api.context import Engine
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Named
-from embedded.engine.children import ended_with_parent
 from embedded.engine.errors import EngineError, FunctionFailedError
 from embedded.engine.events import StepEvent
+from embedded.engine.module.processes import Launcher, ModuleProcess, kill
 
-ENTRY = "import sys; from dagger.mod.cli import app; sys.exit(app())"
-KEPT = ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 LAST_LINES = 40
 LAST_CHARACTERS = 16 << 10
 OUTPUT_SECONDS = 1.0
 """How long output is awaited after a process has ended: another that it started may hold it open."""
 STEP_PREFIX = "function:"
+ANNOUNCEMENTS = ("Unhandled exception while executing function\n", "API error while executing function\n")
+"""With these lines the SDK begins to log the traceback of a function's error, which it also reports."""
 
 
 @dataclass(frozen=True)
@@ -65,95 +62,75 @@ class Slot:
 
     TYPE: ClassVar[str] = "FunctionCall"
     token: str
-    process: asyncio.subprocess.Process
     assigned: asyncio.Future[Call]
     result: asyncio.Future[str]
+    process: ModuleProcess | None = None
     said: str = ""
     """The end of what it printed."""
-    tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+    life: asyncio.Task[None] = field(init=False)
 
 
 class Runner:
     """Starts processes of one module's environment and gives them calls."""
 
-    def __init__(
-        self,
-        python: Path,
-        copy: Path,
-        names: tuple[str, str],
-        port: int,
-        tokens: dict[str, Any],
-        on_step: Callable[[StepEvent], None],
-    ) -> None:
-        self._python = python
-        self._copy = copy
-        self._names = names
-        self._port = port
+    def __init__(self, launcher: Launcher, tokens: dict[str, Any], on_step: Callable[[StepEvent], None]) -> None:
+        self._launcher = launcher
         self._tokens = tokens
         self._on_step = on_step
         self._idle: deque[Slot] = deque()
         self._slots: list[Slot] = []
 
-    async def prepare(self, count: int) -> None:
+    def prepare(self, count: int) -> None:
         """Start processes ahead of their calls."""
         for _ in range(count):
-            self._idle.append(await self._start())
+            self._idle.append(self._start())
 
-    async def _start(self) -> Slot:
-        token = secrets.token_hex(16)
-        work = self._copy / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        source = self._copy / "source"
-        module, main_object = self._names
-        env = {name: os.environ[name] for name in KEPT if name in os.environ} | {
-            "PATH": f"{self._python.parent}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(work),
-            "PYTHONPATH": f"{source}:{source / 'src'}",
-            "PYTHONUNBUFFERED": "1",
-            "DAGGER_SESSION_PORT": str(self._port),
-            "DAGGER_SESSION_TOKEN": token,
-            "DAGGER_MODULE": module,
-            "DAGGER_MAIN_OBJECT": main_object,
-            "OTEL_SDK_DISABLED": "true",
-        }
-        process = await asyncio.create_subprocess_exec(
-            str(self._python),
-            "-c",
-            ENTRY,
-            cwd=work,
-            env=env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=ended_with_parent(signal.SIGKILL),
-        )
+    def _start(self) -> Slot:
         loop = asyncio.get_running_loop()
-        slot = Slot(token, process, loop.create_future(), loop.create_future())
-        readers = [asyncio.create_task(self._read(slot, stream)) for stream in (process.stdout, process.stderr)]
-        slot.tasks = [*readers, asyncio.create_task(self._watch(slot, readers))]
-        self._tokens[token] = slot
+        slot = Slot(secrets.token_hex(16), loop.create_future(), loop.create_future())
+        self._tokens[slot.token] = slot
         self._slots.append(slot)
+        slot.life = asyncio.create_task(self._live(slot))
         return slot
 
-    async def _read(self, slot: Slot, stream: Any) -> None:
+    async def _live(self, slot: Slot) -> None:
+        """Start a slot's process and follow it to its end."""
+        try:
+            process = slot.process = await self._launcher.launch(slot.token)
+        except OSError as error:
+            cause = EngineError(f"the function's process can't be started: {error}")
+        else:
+            streams = ((process.stdout, False), (process.stderr, True))
+            readers = [asyncio.create_task(self._read(slot, stream, logged)) for stream, logged in streams]
+            code = await process.wait()
+            await asyncio.wait(readers, timeout=OUTPUT_SECONDS)
+            cause = EngineError(_no_answer(code, slot.said))
+        if not slot.result.done():
+            slot.result.set_exception(cause)
+            slot.result.exception()  # it is an error of whoever waits, if anyone does
+
+    async def _read(self, slot: Slot, stream: asyncio.StreamReader, logged: bool) -> None:
+        """Pass on what a process prints; what the SDK has `logged` from an error's traceback on is a detail."""
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        detail = False
         while data := await stream.read(64 << 10):
             text = decoder.decode(data)
             slot.said = (slot.said + text)[-LAST_CHARACTERS:]
-            if slot.assigned.done():
-                self._on_step(StepEvent(id=STEP_PREFIX + slot.token, log=text, told=True))
+            if not slot.assigned.done():
+                continue
+            if logged and not detail:
+                begin = min((text.find(line) for line in ANNOUNCEMENTS if line in text), default=len(text))
+                self._tell(slot, text[:begin], False)
+                detail, text = begin < len(text), text[begin:]
+            self._tell(slot, text, detail)
 
-    async def _watch(self, slot: Slot, readers: list[asyncio.Task[None]]) -> None:
-        code = await slot.process.wait()
-        await asyncio.wait(readers, timeout=OUTPUT_SECONDS)
-        if not slot.result.done():
-            slot.result.set_exception(EngineError(_no_answer(code, slot.said)))
-            slot.result.exception()  # it is an error of whoever waits, if anyone does
+    def _tell(self, slot: Slot, text: str, detail: bool) -> None:
+        if text:
+            self._on_step(StepEvent(id=STEP_PREFIX + slot.token, log=text, told=True, detail=detail))
 
     async def run(self, call: Call) -> Any:
         """Have a call done; the value that the function returned."""
-        slot = self._idle.popleft() if self._idle else await self._start()
+        slot = self._idle.popleft() if self._idle else self._start()
         step = STEP_PREFIX + slot.token
         started = time.time()
         self._on_step(StepEvent(id=step, name=call.title, started=started))
@@ -172,10 +149,12 @@ class Runner:
             if not slot.assigned.done():
                 slot.assigned.set_exception(EngineError("the session is over"))
                 slot.assigned.exception()
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(slot.process.pid, signal.SIGKILL)  # with what it started itself
-        for slot in self._slots:
-            await asyncio.wait(slot.tasks, timeout=2 * OUTPUT_SECONDS)
+            if slot.process is None:
+                slot.life.cancel()
+            else:
+                kill(slot.process, ended=slot.life.done())
+        if self._slots:
+            await asyncio.wait([slot.life for slot in self._slots], timeout=2 * OUTPUT_SECONDS)
 
 
 def _no_answer(code: int, said: str) -> str:

@@ -352,11 +352,13 @@ class FakeSession:
     def __init__(self, module: str) -> None:
         self.schema: GraphQLSchema = build_schema((HERE / "fake-core.graphqls").read_text())
         self._module = module
+        self.loaded = False
         self.queries: list[tuple[str, dict[str, Any]]] = []
 
     async def load_module(self) -> str:
         if not self._module:
             raise EngineError("no dagger.json here or above")
+        self.loaded = True
         self.schema = extend_schema(self.schema, parse((HERE / f"fake-{self._module}.graphqls").read_text()))
         return self._module
 
@@ -385,9 +387,9 @@ class FakeEngine:
     trouble: Exception | None = None
 
     def __call__(
-        self, *, mode: Mode, workdir: Path, module: Path | None, on_step: OnStep
+        self, *, mode: Mode, workdir: Path, module: Path | None, loads: bool, on_step: OnStep
     ) -> AbstractAsyncContextManager[Session]:
-        self.opened.append({"mode": mode, "workdir": workdir, "module": module})
+        self.opened.append({"mode": mode, "workdir": workdir, "module": module, "loads": loads})
         return self._open(on_step)
 
     @asynccontextmanager

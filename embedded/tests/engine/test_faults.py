@@ -20,8 +20,9 @@ import pytest
 
 from embedded.engine.life.leases import stop
 from embedded.engine.life.place import MODES, Place
+from embedded.engine.module import forkservers
 from embedded.setup.paths import EMBEDDED, paths
-from embedded.tests.life.harness import processes, until
+from embedded.tests.life.harness import alive, children, processes, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -46,6 +47,14 @@ class Calls:
 
     def pid(self, name: str, mode: str = "lab") -> int:
         return json.loads(self.place(mode).state.read_text())[name]
+
+    def servers(self) -> set[int]:
+        """Return what stays ready to fork modules' processes."""
+        return {pid for one in forkservers.servers(self.cache) if (pid := one.pid)}
+
+    def forked(self) -> set[int]:
+        """Return the modules' processes."""
+        return {child for server in self.servers() for child in children(server)}
 
     def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
         """Start daggerw as leader of a process group of its own, as a terminal's foreground job is one."""
@@ -102,27 +111,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
                 process.wait()
             for mode in MODES:
                 stop(calls.place(mode))
-
-
-def children(pid: int) -> set[int]:
-    """Return all processes below one."""
-    found: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in map(int, task.read_text().split()):
-                found |= {child} | children(child)
-    return found
-
-
-def alive(pids: set[int]) -> set[int]:
-    """Return those processes that run: one that has ended may wait for its parent to ask."""
-    return {pid for pid in pids if _state(pid) not in ("", "Z", "X")}
-
-
-def _state(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return ""
+            forkservers.stop_all(own)
 
 
 # --- ended from outside -------------------------------------------------------------------------------------------
@@ -148,9 +137,10 @@ def test_a_client_that_ends_takes_everything_with_it(
     }
     process = calls.start("--lab", *ways[through])
     until(lambda: processes(f" sleep {seconds}"), WARM_SECONDS)
-    own = children(process.pid)
-    assert [pid for pid in own if "session-helper" in Path(f"/proc/{pid}/cmdline").read_text()]
-    assert through == "core" or [pid for pid in own if "dagger.mod" in Path(f"/proc/{pid}/cmdline").read_text()]
+    own, forked = children(process.pid) - calls.servers(), calls.forked()
+    assert [pid for pid in own if "session-helper" in _command(pid)]
+    assert bool(forked) == (through == "module")
+    own |= forked
     begin = time.monotonic()
     end(process)
     assert process.wait(2) == code

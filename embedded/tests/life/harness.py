@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -51,6 +52,27 @@ def processes(text: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def children(pid: int) -> set[int]:
+    """Return all processes below one."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found |= {child} | children(child)
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Return those processes that run: one that has ended may wait for its parent to ask."""
+    return {pid for pid in pids if _state(pid) not in ("", "Z", "X")}
+
+
+def _state(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
 
 
 @dataclass

@@ -21,6 +21,13 @@ R = TypeVar("R")
 _LAST_LINES = 20
 
 
+#: What registries answer to nobody, and to somebody whom they do not know.
+_NO_ENTRY = ("401 unauthorized", "authentication required", "403 forbidden", "pull access denied")
+_LOGIN_HINT = (
+    "\nThe registry asks for a login, or for another one: give --registry, --registry-username and --registry-password"
+)
+
+
 def fresh(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     """Make a function of the API whose result is not cached, since it looks at tags, catalogs and time.
 
@@ -48,5 +55,6 @@ def in_words(error: BaseException) -> BaseException:
         command = " ".join(error.command)
         return EngineAnswerError(f"`{command}` ended with exit code {error.exit_code}:\n" + "\n".join(output))
     if isinstance(error, dagger.QueryError):
-        return EngineAnswerError(str(error))
+        hint = _LOGIN_HINT if any(sign in str(error).lower() for sign in _NO_ENTRY) else ""
+        return EngineAnswerError(str(error) + hint)
     return error

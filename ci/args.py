@@ -64,6 +64,25 @@ LayoutName: TypeAlias = Annotated[
     str, Doc("boot: assets/talos/<arch>/boot/…; upstream: the file names of CozyStack's _out/assets")
 ]
 Format: TypeAlias = Annotated[str, Name("format"), Doc("text, json or yaml")]
+Registry: TypeAlias = Annotated[
+    str | None,
+    Doc("Registry that asks for a login before it gives an image: host, or host:port; with --registry-username"),
+]
+RegistryUsername: TypeAlias = Annotated[str | None, Doc("User name at --registry")]
+RegistryPassword: TypeAlias = Annotated[
+    dagger.Secret | None, Doc("Password or token at --registry, for example env:REGISTRY_PASSWORD")
+]
+ExtensionFile: TypeAlias = Annotated[
+    list[dagger.File] | None,
+    Doc(
+        "Image archives (`docker save`, `crane pull`, OCI) of system extensions to add, separated by commas, "
+        "for example sensors.tar"
+    ),
+]
+ExtensionLayout: TypeAlias = Annotated[
+    list[dagger.Directory] | None,
+    Doc("Folders of the OCI image layout with system extensions to add, separated by commas"),
+]
 AuthKey: TypeAlias = Annotated[
     dagger.Secret | None,
     Doc(

@@ -49,6 +49,11 @@ def tar(folder: str, out: str, epoch: int) -> list[str]:
     ]
 
 
+def sha256(path: str) -> list[str]:
+    """Print a file's digest, and its path (GNU coreutils)."""
+    return ["sha256sum", path]
+
+
 def describe_commit(checkout: str) -> list[str]:
     """Print which commit a checkout is at."""
     return ["python", "-m", "ci.commit", checkout]

@@ -11,7 +11,6 @@ from dagger import dag
 
 from ci import commands, machine_config, tailscale
 from ci.configuration import placeholder
-from ci.pipeline import pull
 from ci.services import FOLDER, Service, UnmetDependencyError, parse_service, unmet
 from ci.tools import SOURCE, base
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from ci.extensions import PlannedExtension
     from ci.machine_config import MachineConfig
+    from ci.pipeline import Pipeline
     from ci.plan import Plan
     from ci.variant import Variant
 
@@ -39,7 +39,7 @@ class _Image:
         return [parse_service(f"{self.name}:/{file}", await self.root.file(file).contents()) for file in sorted(files)]
 
 
-async def check_services(plan: Plan, variant: Variant) -> None:
+async def check_services(plan: Plan, variant: Variant, pipeline: Pipeline) -> None:
     """Read the service files of all extensions of a plan, and check that the variant's nodes are told what they need.
 
     Raises `UnmetDependencyError` with a line for each dependency that nothing meets.
@@ -48,8 +48,7 @@ async def check_services(plan: Plan, variant: Variant) -> None:
     services: list[Service] = []
 
     async def read(extension: PlannedExtension) -> None:
-        container = await pull(extension, plan.arch.platform)
-        image = _Image(extension.name, container.rootfs().directory("rootfs"))
+        image = _Image(extension.name, (await pipeline.root(extension)).directory("rootfs"))
         images.append(image)
         services.extend(await image.services())
 

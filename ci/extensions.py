@@ -12,12 +12,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ci.arch import Arch
-from ci.errors import suggest
+from ci.errors import PlanError, suggest
 from ci.model import Value
 from ci.references import Reference, parse_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ci.catalog import Catalog, CatalogEntry
     from ci.upstream import Upstream
@@ -46,6 +46,25 @@ class Source(StrEnum):
     CATALOG = "catalog"
     #: The variant names a version or an image of its own.
     OWN = "own"
+    #: The user gave a file.
+    FILE = "file"
+
+
+class FileExtension(Value):
+    """An extension in a file on the user's machine."""
+
+    #: Name and version as its manifest says them.
+    name: str
+    version: str
+    #: The file's name, without its folder.
+    file: str
+    #: Of the file.
+    digest: str
+
+    @property
+    def reference(self) -> Reference:
+        """What stands for it where other extensions have their image."""
+        return Reference(f"file:{self.file}", digest=self.digest)
 
 
 class PlannedExtension(Value):
@@ -53,8 +72,9 @@ class PlannedExtension(Value):
 
     name: str
     version: str
-    #: With tag, without digest.
+    #: With tag, without digest; `file:NAME` for one in a file.
     reference: str
+    #: Of the image, or of the file.
     digest: str
     source: Source
     reason: str
@@ -89,6 +109,8 @@ class Chosen:
     reference: Reference
     source: Source
     reason: str
+    #: Where it is not what the reference's tag says.
+    version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,8 +121,13 @@ class Choice:
     dropped: tuple[Dropped, ...]
 
 
-def choose(variant: Variant, arch: Arch, upstream: Upstream, catalog: Catalog | None) -> Choice:
-    """Apply a variant to upstream's set; raises `VariantError`, with file and line, where they do not go together."""
+def choose(
+    variant: Variant, arch: Arch, upstream: Upstream, catalog: Catalog | None, files: Sequence[FileExtension] = ()
+) -> Choice:
+    """Apply a variant and the files given beside it to upstream's set; a file takes the place of its namesake.
+
+    Raises `VariantError`, with file and line, where they do not go together.
+    """
     spec = variant.spec
     if arch not in spec.architectures:
         raise variant.error(
@@ -108,9 +135,11 @@ def choose(variant: Variant, arch: Arch, upstream: Upstream, catalog: Catalog | 
             f"variant {variant.name!r} is not made for {arch}: it is for {', '.join(spec.architectures)}",
         )
     theirs = {reference.name: reference for reference in upstream.extensions}
+    given = _given(variant, files)
     added = {
-        entry.name: _added(index, entry, variant, upstream, catalog) for index, entry in enumerate(spec.extensions.add)
-    }
+        entry.name: given.pop(entry.name, None) or _added(index, entry, variant, upstream, catalog)
+        for index, entry in enumerate(spec.extensions.add)
+    } | given
     by_variant = {entry.name: entry.reason for entry in spec.extensions.drop}
     for index, entry in enumerate(spec.extensions.drop):
         if entry.name not in theirs:
@@ -124,7 +153,8 @@ def choose(variant: Variant, arch: Arch, upstream: Upstream, catalog: Catalog | 
         if name in added:
             own = added.pop(name)
             kept.append(own)
-            reason = f"the variant has its own: {own.reference}"
+            holder = "a file was given" if own.source is Source.FILE else "the variant has its own"
+            reason = f"{holder}: {own.reference}"
             dropped.append(Dropped(name=name, reference=str(reference), by=DroppedBy.VARIANT, reason=reason))
         elif name in by_variant:
             reason = by_variant[name]
@@ -135,6 +165,20 @@ def choose(variant: Variant, arch: Arch, upstream: Upstream, catalog: Catalog | 
         else:
             kept.append(Chosen(name, reference, Source.UPSTREAM, "in CozyStack's own set"))
     return Choice((*kept, *added.values()), tuple(dropped))
+
+
+def _given(variant: Variant, files: Sequence[FileExtension]) -> dict[str, Chosen]:
+    given: dict[str, Chosen] = {}
+    for file in files:
+        if file.name in given:
+            raise PlanError(f"{file.file}: extension {file.name!r} is given twice: leave out one of the files")
+        if words := [word for word in variant.spec.absent if word in file.name]:
+            raise PlanError(
+                f"{file.file}: extension {file.name!r} is given, but variant {variant.name!r} must not have "
+                f"{words[0]!r}: give another variant or another file"
+            )
+        given[file.name] = Chosen(file.name, file.reference, Source.FILE, "given as a file", file.version)
+    return given
 
 
 def _added(index: int, entry: AddedExtension, variant: Variant, upstream: Upstream, catalog: Catalog | None) -> Chosen:

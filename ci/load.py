@@ -20,6 +20,7 @@ from ci.upstream import PATTERNS, Upstream, load_upstream
 
 if TYPE_CHECKING:
     from ci.arch import Arch
+    from ci.extensions import FileExtension
     from ci.outputs import Layout, Output
     from ci.variant import Variants
 
@@ -125,6 +126,7 @@ async def load_plan(
     source_date_epoch: int | None,
     outputs: tuple[Output, ...],
     layout: Layout,
+    files: tuple[FileExtension, ...] = (),
 ) -> Plan:
     """Plan a build: everything looked up that has to be."""
     request = Request(
@@ -135,6 +137,7 @@ async def load_plan(
         source_date=choose_source_date(source_date_epoch, checkout.origin, checkout.date),
         outputs=outputs,
         layout=layout,
+        files=files,
     )
     resolver = EngineResolver(arch)
     need = catalog_need(request)

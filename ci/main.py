@@ -13,11 +13,13 @@ from ci.errors import BuildError
 from ci.expectation import expectation_anywhere
 from ci.imaging import check_possible, make_image
 from ci.load import Checkout, load_checkout, load_plan, load_variants
+from ci.local import LocalImage, read_local_images
 from ci.machine_config import make_machine_config
 from ci.outputs import DEFAULT_OUTPUTS, REPRODUCED_OUTPUTS, parse_layout, parse_outputs
 from ci.pipeline import Assets, Pipeline
 from ci.plan import Plan
 from ci.progress import say
+from ci.registry import Login, parse_login
 from ci.reproduce import reproduce
 from ci.schematic import schematic_as
 from ci.selftest import requirement_lines, unit_tests
@@ -33,6 +35,11 @@ class CozystackTalos:
     variant_files: dagger.Directory | None
     arch: str
     source_date_epoch: int | None
+    extension_file: list[dagger.File]
+    extension_layout: list[dagger.Directory]
+    registry: str | None
+    registry_username: str | None
+    registry_password: dagger.Secret | None
 
     @classmethod
     async def create(
@@ -42,14 +49,25 @@ class CozystackTalos:
         variants: args.VariantFiles = None,
         arch: args.Architecture = "arm64",
         source_date_epoch: args.SourceDateEpoch = None,
+        extension_file: args.ExtensionFile = None,
+        extension_layout: args.ExtensionLayout = None,
+        registry: args.Registry = None,
+        registry_username: args.RegistryUsername = None,
+        registry_password: args.RegistryPassword = None,
     ) -> "CozystackTalos":
         """CozyStack's Talos boot assets, for an upstream release or checkout and an architecture."""
+        parse_login(registry, registry_username, registry_password)  # a mistake is told before anything is done
         return cls(
             upstream=upstream,
             release=release,
             variant_files=variants,
             arch=parse_arch(arch).value,
             source_date_epoch=source_date_epoch,
+            extension_file=extension_file or [],
+            extension_layout=extension_layout or [],
+            registry=registry,
+            registry_username=registry_username,
+            registry_password=registry_password,
         )
 
     @fresh
@@ -189,7 +207,7 @@ class CozystackTalos:
             has_auth_key=tailscale_auth_key is not None,
         )
         plan = await self._plan(variant, None, "boot")
-        await check_services(plan, chosen)
+        await check_services(plan, chosen, Pipeline(plan, await self._trees()))
         made = make_machine_config(chosen, plan.talos_version, told)
         for warning in made.warnings:
             say(f"WARNING: {warning}")
@@ -262,7 +280,8 @@ class CozystackTalos:
         archive's entry, a header's field.
         """
         form = tables.parse_format(format_)
-        return await reproduce(await self._plan(variant, outputs or REPRODUCED_OUTPUTS, "boot"), form)
+        plan = await self._plan(variant, outputs or REPRODUCED_OUTPUTS, "boot")
+        return await reproduce(plan, form, await self._trees())
 
     @check
     @fresh
@@ -306,10 +325,22 @@ class CozystackTalos:
         wanted = parse_outputs(outputs or DEFAULT_OUTPUTS, chosen)
         variants = await load_variants(self.variant_files)
         variants.get(variant)  # before anything is fetched
+        if login := self._login():
+            await login.log_in()
+        files = tuple(image.extension for image in await self._local_images())
         checkout = checkout or await load_checkout(self.upstream, self.release)
         return await load_plan(
-            checkout, variants, variant, parse_arch(self.arch), self.source_date_epoch, wanted, chosen
+            checkout, variants, variant, parse_arch(self.arch), self.source_date_epoch, wanted, chosen, files
         )
+
+    def _login(self) -> Login | None:
+        return parse_login(self.registry, self.registry_username, self.registry_password)
+
+    async def _local_images(self) -> tuple[LocalImage, ...]:
+        return await read_local_images(self.extension_file, self.extension_layout, parse_arch(self.arch))
+
+    async def _trees(self) -> dict[str, dagger.Directory]:
+        return {image.extension.digest: image.root for image in await self._local_images()}
 
     async def _output(self, variant: str, output: str) -> dagger.File:
         plan = await self._plan(variant, [output], "boot")
@@ -331,7 +362,7 @@ class CozystackTalos:
 
     async def _assets(self, plan: Plan) -> Assets:
         say(tables.plan_summary(plan))
-        assets = await Pipeline(plan).sealed()
+        assets = await Pipeline(plan, await self._trees()).sealed()
         say(await assets.report())
         return assets
 

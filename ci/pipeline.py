@@ -16,10 +16,13 @@ from dagger import dag
 from ci import commands, profile
 from ci.errors import BuildError, ForeignArchitectureError, PrivilegeError
 from ci.expectation import expectation
+from ci.extensions import Source
 from ci.outputs import Compression, Layout
 from ci.tools import base, tools
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ci.extensions import PlannedExtension
     from ci.plan import Image, Plan, PlannedOutput
 
@@ -78,24 +81,34 @@ def unprivileged(error: dagger.QueryError, output: PlannedOutput) -> Exception:
 class Pipeline:
     """The graph of one plan. Equal parts of two plans are equal graphs, and run once.
 
-    With an `attempt`, a text that was never used before, no imager run is taken from the cache.
+    With an `attempt`, a text that was never used before, no imager run is taken from the cache. `trees` are the file
+    trees of those of the plan's extensions that are in files, by digest (`ci.local`).
     """
 
-    def __init__(self, plan: Plan, *, attempt: str | None = None) -> None:
+    def __init__(
+        self, plan: Plan, trees: Mapping[str, dagger.Directory] | None = None, *, attempt: str | None = None
+    ) -> None:
         self._plan = plan
+        self._trees = trees or {}
         self._attempt = attempt
         self._epoch = plan.source_date.epoch
         self._profiles = profile.profiles(plan)
 
     # --- what goes in -----------------------------------------------------------------------------------------
 
+    async def root(self, extension: PlannedExtension) -> dagger.Directory:
+        """Return an extension's file tree: `/manifest.yaml` and `/rootfs`."""
+        if extension.source is Source.FILE:
+            return self._trees[extension.digest]
+        return (await pull(extension, self._plan.arch.platform)).rootfs()
+
     async def _extension_tar(self, extension: PlannedExtension) -> dagger.File:
-        container = await pull(extension, self._plan.arch.platform)
+        root = await self.root(extension)
         out = f"/out/{extension.name}.tar"
         return (
             base()
             .with_directory("/out", dag.directory())
-            .with_mounted_directory("/image", container.rootfs(), read_only=True)
+            .with_mounted_directory("/image", root, read_only=True)
             .with_exec(commands.tar("/image", out, self._epoch))
             .file(out)
         )

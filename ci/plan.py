@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from ci import extensions, pins
 from ci.arch import Arch
 from ci.errors import NotResolvedError, PlanError
-from ci.extensions import Dropped, PlannedExtension
+from ci.extensions import Dropped, FileExtension, PlannedExtension
 from ci.model import Value
 from ci.outputs import Compression, Initramfs, Layout, Output
 from ci.references import Reference, parse_reference
@@ -164,6 +164,8 @@ class Request:
     source_date: SourceDate
     outputs: tuple[Output, ...]
     layout: Layout = Layout.BOOT
+    #: Extensions that the user gave as files.
+    files: tuple[FileExtension, ...] = ()
 
 
 class ImageUse(StrEnum):
@@ -198,14 +200,15 @@ def choose_source_date(given: int | None, origin: Origin, commit_date: int | Non
 
 def catalog_need(request: Request) -> Need | None:
     """Return the catalog image to look up, or `None` where the variant takes nothing from it."""
-    if all(added.reference for added in request.variant.spec.extensions.add):
+    given = {file.name for file in request.files}
+    if all(added.reference or added.name in given for added in request.variant.spec.extensions.add):
         return None
     return Need(ImageUse.CATALOG, (Reference(pins.EXTENSION_CATALOG, request.upstream.talos_version),))
 
 
 def image_needs(request: Request, catalog: Catalog | None) -> tuple[Need, ...]:
     """Return the images that are known by tag only; raises for a variant that does not go with upstream or catalog."""
-    chosen = extensions.choose(request.variant, request.arch, request.upstream, catalog)
+    chosen = extensions.choose(request.variant, request.arch, request.upstream, catalog, request.files)
     return (
         Need(ImageUse.IMAGER, (Reference(pins.IMAGER, request.upstream.talos_version),)),
         Need(ImageUse.INSTALLER_BASE, _installer_bases(request.upstream)),
@@ -232,7 +235,7 @@ def make_plan(request: Request, catalog: Catalog | None, found: Mapping[str, Ima
     where a need was not looked up, `PlanError` where no output can take what the variant asks for.
     """
     variant, upstream = request.variant, request.upstream
-    chosen = extensions.choose(variant, request.arch, upstream, catalog)
+    chosen = extensions.choose(variant, request.arch, upstream, catalog, request.files)
     spec = variant.spec
     return Plan(
         variant=variant.name,
@@ -272,7 +275,7 @@ def _pin(entry: extensions.Chosen, found: Mapping[str, Image]) -> PlannedExtensi
     image = as_image(reference) if reference.digest else _looked_up(_use(entry.name), found)
     return PlannedExtension(
         name=entry.name,
-        version=parse_reference(image.pinned).tag or image.digest,
+        version=entry.version or parse_reference(image.pinned).tag or image.digest,
         reference=image.reference,
         digest=image.digest,
         source=entry.source,

@@ -10,6 +10,7 @@ import dagger
 
 from ci import cosign, tools
 from ci.errors import SignatureError
+from ci.extensions import Source
 from ci.progress import say
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Signers:
             raise SignatureError(
                 "\n".join([f"{len(failed)} of {len(todo)} images are not signed as they have to be:", *lines])
             )
-        say("\n".join(f"signed by {said[pinned]}: {pinned}" for pinned in todo))
+        files = [f"not signed, given as a file: {entry.pinned}" for entry in plan.extensions if _is_file(entry)]
+        say("\n".join([*(f"signed by {said[pinned]}: {pinned}" for pinned in todo), *files]))
 
     def _cosign(self) -> dagger.Container:
         container = tools.cosign()
@@ -71,4 +73,12 @@ class Signers:
 
 def _images(plan: Plan) -> list[Image | PlannedExtension]:
     catalog = [plan.catalog] if plan.catalog else []
-    return [plan.imager, plan.installer_base, *catalog, *plan.extensions]
+    return [
+        *(plan.imager, plan.installer_base, *catalog),
+        *(entry for entry in plan.extensions if not _is_file(entry)),
+    ]
+
+
+def _is_file(entry: PlannedExtension) -> bool:
+    # Who gives a file knows where it is from; there is no registry that could have a signature for it.
+    return entry.source is Source.FILE

@@ -116,6 +116,9 @@ def _subject(digests: Mapping[str, str]) -> list[_Object]:
 
 
 def _image(name: str, image: _Image) -> _Object:
+    if image.reference.startswith("file:"):
+        uri = quote(image.reference, safe=":")
+        return {"name": name, "uri": uri, "digest": {"sha256": image.digest.removeprefix("sha256:")}}
     repository, _, tag = image.reference.rpartition(":")
     short = quote(repository.rpartition("/")[2], safe="")
     digest = image.digest.removeprefix("sha256:")

@@ -30,6 +30,11 @@ def test_the_constructor_takes_what_all_functions_need() -> None:
         "variants": None,
         "arch": "arm64",
         "source_date_epoch": None,
+        "extension_file": None,
+        "extension_layout": None,
+        "registry": None,
+        "registry_username": None,
+        "registry_password": None,
     }
 
 

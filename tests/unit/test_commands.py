@@ -50,6 +50,10 @@ def test_tar_leaves_nothing_to_chance() -> None:
     ]  # fmt: skip
 
 
+def test_a_file_is_summed() -> None:
+    assert commands.sha256("/archive") == ["sha256sum", "/archive"]
+
+
 def test_the_checkout_is_described() -> None:
     assert commands.describe_commit("/checkout") == ["python", "-m", "ci.commit", "/checkout"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci import configure
+from ci import configure, pipeline
 from ci.services import UnmetDependencyError
 from tests.unit.planning import plan_of, request, variant
 from tests.unit.test_services import TAILSCALE, ZFS
@@ -60,8 +60,9 @@ async def check(chosen: Variant | str, monkeypatch: pytest.MonkeyPatch, images: 
         assert platform == "linux/arm64"
         return Tree(images.get(extension.name, {}))
 
-    monkeypatch.setattr(configure, "pull", pull)
-    await configure.check_services(await plan_of(wanted), wanted.variant)
+    monkeypatch.setattr(pipeline, "pull", pull)
+    plan = await plan_of(wanted)
+    await configure.check_services(plan, wanted.variant, pipeline.Pipeline(plan))
 
 
 @pytest.mark.parametrize("name", ["spin-only", "spin-tailscale"])

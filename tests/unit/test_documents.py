@@ -112,7 +112,10 @@ def files(text: str) -> Iterator[tuple[str, str]]:
         yield name[1], block
 
 
-@pytest.mark.parametrize(("file", "text"), [*files(README), *files(VARIANTS)])
+SOURCES = (TOP / "docs/sources.md").read_text()
+
+
+@pytest.mark.parametrize(("file", "text"), [*files(README), *files(VARIANTS), *files(SOURCES)])
 def test_a_documented_variant_is_one(file: str, text: str) -> None:
     assert load_variants({file: text}).names == (file.removesuffix(".yaml"),)
 

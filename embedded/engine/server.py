@@ -55,7 +55,9 @@ def _error(error: GraphQLError) -> dict[str, Any]:
 
 def bind() -> socket.socket:
     """A listening socket on a free port of loopback. Clients that come before the server wait in its queue."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio turns off Nagle's algorithm for sockets that say they are TCP's. With it each answer takes 40 ms: the body
+    # waits until the client has acknowledged the headers.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     listening.listen(128)
     return listening

@@ -1,0 +1,196 @@
+"""How long builds take, beside upstream's way of building the same, on the same engine and inputs.
+
+    python3 bench/build.py --lab                     the whole measurement: writes docs/performance.md and .svg
+    python3 bench/build.py --lab --only four --dry   a part of it, printed only
+
+Run it when the machine has nothing else to do. Needs what daggerw needs, and nothing beside Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import performance
+from meter import Cost, Meter
+
+TOP = Path(__file__).resolve().parent.parent
+
+#: Names of the sets that are built: outputs, and the layout that decides how disk images are packed.
+SETS = {
+    "four": ("kernel,initramfs,installer,iso", "boot"),
+    "six": ("upstream", "upstream"),
+    "own": ("kernel,initramfs,installer,iso,metal,nocloud", "boot"),
+}
+FIRST, SECOND = "spin-only", "spin-tailscale"
+
+#: The extension that changes, by its versions in the catalog's repository, and the variant that carries it.
+CHANGING = "youki"
+VERSIONS = ("0.5.5", "0.6.0")
+VARIANT = "description: for the measurement\nrole: worker\nextensions: {{add: [spin, '{name}:{version}']}}\n"
+
+#: A step that was run, in the plain progress of the engine; cached steps are counted there, and not listed.
+_STEP = re.compile(r"^#\d+ (exec .*?)\s+(\d+\.\d)s$", re.MULTILINE)
+
+
+@dataclass
+class Run:
+    """One call of the command line: what it cost, and which commands were run for it."""
+
+    cost: Cost
+    steps: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+
+
+class Engine:
+    """The command line, as a user calls it."""
+
+    def __init__(self, flags: list[str], scratch: Path) -> None:
+        self._dagger = [str(TOP / "daggerw"), *flags, "--progress", "plain"]
+        self._log = scratch / "log"
+
+    def call(self, *words: str) -> Run:
+        """Call functions of the module, and measure it."""
+        with Meter() as meter:
+            self._run("call", *words)
+        steps = [(name.strip(), float(seconds)) for name, seconds in _STEP.findall(self._log.read_text())]
+        return Run(meter.cost, steps)
+
+    def output(self, *words: str) -> str:
+        """Return what a command prints."""
+        return self._run(*words)
+
+    def _run(self, *words: str) -> str:
+        with self._log.open("w") as log:
+            done = subprocess.run(  # noqa: S603 - our own command line
+                [*self._dagger, *words], cwd=TOP, stdout=subprocess.PIPE, stderr=log, text=True, check=False
+            )
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(words)}: exit code {done.returncode}\n{self._log.read_text()[-4000:]}")
+        return done.stdout
+
+
+class Measurement:
+    """Takes one figure after the other."""
+
+    def __init__(self, engine: Engine, scratch: Path) -> None:
+        self._engine = engine
+        self._scratch = scratch
+        self._epoch = int(time.time())
+        self._variants: dict[str, Path] = {}
+        for version in VERSIONS:
+            folder = scratch / f"variants-{version}"
+            folder.mkdir()
+            (folder / "changing.yaml").write_text(VARIANT.format(name=CHANGING, version=version))
+            self._variants[version] = folder
+
+    def _say(self, text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+    def _build(self, variant: str, name: str, *flags: str) -> Run:
+        outputs, layout = SETS[name]
+        epoch = ["--source-date-epoch", str(self._epoch)]
+        self._say(f"build {variant}, {outputs}")
+        return self._engine.call(
+            *(*epoch, *flags, "build", "--variant", variant, "--outputs", outputs, "--layout", layout, "entries")
+        )
+
+    def _changed(self, version: str, name: str) -> Run:
+        return self._build("changing", name, "--variants", str(self._variants[version]))
+
+    def _new(self) -> None:
+        # With another time in all files nothing that was built before is of use.
+        self._epoch += 1
+
+    def no_op(self, times: int) -> Run:
+        """Call a function that asks the engine for nothing."""
+        self._say("a call that does nothing")
+        self._engine.call("variants")
+        return _median([self._engine.call("variants") for _ in range(times)])
+
+    def warm_up(self, name: str) -> None:
+        """Pull and install all that is pulled and installed once."""
+        self._say("warming up")
+        self._build(FIRST, name)
+        self._build(SECOND, name)
+        for version in VERSIONS:
+            self._changed(version, "four")
+
+    def upstream(self) -> dict[str, Cost]:
+        """Build all six outputs in upstream's way; returns each run's cost."""
+        self._new()
+        self._say("upstream's way, six outputs")
+        plan = self._engine.output("call", "plan", "--variant", FIRST, "--outputs", "upstream", "--format", "json")
+        path = self._scratch / "plan.json"
+        path.write_text(plan)
+        script = str(TOP / "bench" / "upstream_way.py")
+        printed: dict[str, Any] = json.loads(
+            self._engine.output("run", "python", script, str(path), str(self._epoch)).strip().splitlines()[-1]
+        )
+        return {output: Cost(**cost) for output, cost in printed.items()}
+
+    def builds(self, name: str, times: int) -> dict[str, Run]:
+        """Build a set cold, then a second variant, then again with nothing changed, then with an extension changed."""
+        self._new()
+        found = {"cold": self._build(FIRST, name)}
+        found["second"] = self._build(SECOND, name)
+        found["unchanged"] = _median([self._build(FIRST, name) for _ in range(times)])
+        self._changed(VERSIONS[0], name)
+        found["changed"] = self._changed(VERSIONS[1], name)
+        return found
+
+
+def _median(runs: list[Run]) -> Run:
+    middle = statistics.median_low(run.cost.wall for run in runs)
+    return next(run for run in runs if run.cost.wall == middle)
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description="Measures builds.")
+    parser.add_argument("--lab", action="store_true", help="against the lab's stand-ins instead of the real images")
+    parser.add_argument("--only", choices=SETS, action="append", help="only this set of outputs; may be repeated")
+    parser.add_argument("--times", type=int, default=3, help="how often what is fast is measured (the median counts)")
+    parser.add_argument("--dry", action="store_true", help="print the page instead of writing it")
+    parser.add_argument("--raw", type=Path, help="file for the figures as JSON")
+    given = parser.parse_args()
+    names = given.only or list(SETS)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        measure = Measurement(Engine(["--lab"] if given.lab else [], scratch), scratch)
+        measure.warm_up("own" if set(names) - {"four"} else "four")
+        idle = measure.no_op(given.times)
+        upstream = measure.upstream()
+        builds = {name: measure.builds(name, given.times) for name in names}
+    figures = performance.Figures(
+        date=time.strftime("%Y-%m-%d"),
+        cores=os.cpu_count() or 1,
+        lab=given.lab,
+        command=" ".join(["python3", "bench/build.py", *sys.argv[1:]]),
+        idle=idle.cost,
+        upstream=upstream,
+        builds={name: {case: (run.cost, run.steps) for case, run in runs.items()} for name, runs in builds.items()},
+        sets={name: SETS[name][0] for name in names},
+    )
+    if given.raw:
+        given.raw.write_text(json.dumps(figures.to_json(), indent=2) + "\n")
+    if given.dry:
+        print(performance.page(figures))
+        return
+    (TOP / "docs" / "performance.md").write_text(performance.page(figures))
+    (TOP / "docs" / "performance.svg").write_text(performance.plot(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""The page and the plot of measured builds: docs/performance.md and docs/performance.svg."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from dataclasses import dataclass
+from string import Template
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meter import Cost
+
+Steps: TypeAlias = list[tuple[str, float]]
+Measured: TypeAlias = "tuple[Cost, Steps]"
+
+CASES = {
+    "cold": "(b) this graph, nothing cached",
+    "second": "(c) a second variant after the first",
+    "unchanged": "(d) nothing changed",
+    "changed": "(e) one extension changed",
+}
+SET_NAMES = {
+    "four": "four outputs without disk images",
+    "six": "all six in upstream's formats (`.raw.xz`)",
+    "own": "all six in this project's default formats (`.raw.zst`)",
+}
+#: At most so much of upstream's wall time.
+TARGETS = {"four": 0.4, "six": 0.35, "own": 0.2}
+#: At most so much of a call that does nothing.
+UNCHANGED_TARGET = 1.3
+
+#: What may run when an extension changes or another variant is built: extensions, initramfs, and what embeds it.
+_KINDS = (
+    ("imager", "imager runs"),
+    ("ci.normalise", "normalise and pack"),
+    ("ci.verify", "checks"),
+    ("tar ", "extensions packed"),
+)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All that was measured, and where."""
+
+    date: str
+    cores: int
+    lab: bool
+    command: str
+    idle: Cost
+    #: Output → its imager run.
+    upstream: Mapping[str, Cost]
+    #: Set → case → cost and the commands that were run.
+    builds: Mapping[str, Mapping[str, Measured]]
+    #: Set → the outputs as they are asked for.
+    sets: Mapping[str, str]
+
+    def upstreams(self, name: str) -> Cost:
+        """Return what upstream's way costs for a set."""
+        costs = [cost for output, cost in self.upstream.items() if name != "four" or "raw" not in output]
+        total = costs[0]
+        for cost in costs[1:]:
+            total += cost
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain values."""
+        return {
+            **{name: getattr(self, name) for name in ("date", "cores", "lab", "command", "sets")},
+            "idle": self.idle.to_json(),
+            "upstream": {output: cost.to_json() for output, cost in self.upstream.items()},
+            "builds": {
+                name: {case: {**cost.to_json(), "steps": steps} for case, (cost, steps) in cases.items()}
+                for name, cases in self.builds.items()
+            },
+        }
+
+
+def _row(label: str, cost: Cost, ratio: str = "") -> str:
+    memory, written = cost.memory / 1e6, cost.written / 1e6
+    return f"| {label} | {cost.wall:.1f} | {cost.cpu:.1f} | {memory:.0f} | {written:.0f} | {ratio} |"
+
+
+def _table(figures: Figures, name: str) -> list[str]:
+    upstream = figures.upstreams(name)
+    lines = [
+        f"## {SET_NAMES[name][0].upper()}{SET_NAMES[name][1:]}",
+        "",
+        f"`--outputs {figures.sets[name]}`",
+        "",
+        "| | wall s | CPU s | peak memory MB | written MB | wall / upstream's |",
+        "|---|---|---|---|---|---|",
+        _row("(a) upstream's way", upstream, "1"),
+    ]
+    for case, (cost, _) in figures.builds[name].items():
+        lines.append(_row(CASES[case], cost, f"{cost.wall / upstream.wall:.2f}"))
+    return [*lines, ""]
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "**not met**"
+
+
+def _targets(figures: Figures) -> list[str]:
+    lines = ["| target | measured | |", "|---|---|---|"]
+    for name, cases in figures.builds.items():
+        ratio = cases["cold"][0].wall / figures.upstreams(name).wall
+        verdict = _verdict(ratio <= TARGETS[name])
+        lines.append(f"| (b) / (a) ≤ {TARGETS[name]}, {SET_NAMES[name]} | {ratio:.2f} | {verdict} |")
+    for name, cases in figures.builds.items():
+        ratio = cases["unchanged"][0].wall / figures.idle.wall
+        lines.append(
+            f"| (d) ≤ {UNCHANGED_TARGET} times a call that does nothing ({figures.idle.wall:.1f} s), {SET_NAMES[name]} "
+            f"| {ratio:.2f} | {_verdict(ratio <= UNCHANGED_TARGET)} |"
+        )
+    return [*lines, ""]
+
+
+def kinds(steps: Steps) -> Counter[str]:
+    """Count the commands that were run by what they are for; what is none of the known is named whole."""
+    found: Counter[str] = Counter()
+    for command, _ in steps:
+        found[next((name for sign, name in _KINDS if sign in command), command)] += 1
+    return found
+
+
+def _ran(figures: Figures) -> list[str]:
+    names = [name for _, name in _KINDS]
+    lines = ["| | " + " | ".join([*names, "others"]) + " |", "|---|" + "---|" * (len(names) + 1)]
+    for name, cases in figures.builds.items():
+        for case, (_, steps) in cases.items():
+            counted = kinds(steps)
+            others = ", ".join(f"`{command}`" for command in counted if command not in names)
+            cells = [str(counted[one]) for one in names]
+            lines.append(f"| {CASES[case]}, {name} | " + " | ".join([*cells, others or "0"]) + " |")
+    return [*lines, ""]
+
+
+_PAGE = Template("""\
+# How long builds take
+
+Written by `$command` on $date, $cores cores, against
+$inputs. Ratios are of figures taken one after the other in
+the same run; on another machine, and at another time, the seconds differ.
+
+![Wall time](performance.svg)
+
+**(a)** is what CozyStack's Makefile does: one imager run after the other, each with all extensions, disk images packed
+with xz by the imager. Only the runs are measured; images and extensions are there before. **(b)** to **(e)** are whole
+calls of `build` from the command line: loading the module, looking up digests, building, checking, SBOM and report.
+For (b) every step of the graph runs; only images are there before. (c) follows (b); (d) is the first build again; (e)
+replaces one extension by another version of it.
+
+CPU, memory and bytes written are the whole machine's: memory above what was in use before, bytes as written to the
+disks by the end.
+
+$targets
+$tables
+## Upstream's way, run by run
+
+| output | wall s | CPU s | peak memory MB | written MB | |
+|---|---|---|---|---|---|
+$runs
+
+## What ran
+
+Commands that were not in the engine's cache, by what they are for:
+
+$ran
+## Where the time of disk images goes
+
+A raw disk image is nearly all holes, and what is in it (the UKI) is compressed already. xz over all of it is most of
+what upstream's runs for `metal` and `nocloud` take. Here the imager makes raw files, blocks of zeros are packed once,
+and the others on all cores (`ci/normalise/pack.py`). `.raw.zst` is the default, `.raw.xz` what `--layout upstream`
+gives.
+""")
+
+
+def page(figures: Figures) -> str:
+    """Return the page."""
+    stand_ins = "the lab's stand-ins (docs/lab.md), which are smaller than Talos"
+    return _PAGE.substitute(
+        command=figures.command,
+        date=figures.date,
+        cores=figures.cores,
+        inputs=stand_ins if figures.lab else "the published images",
+        targets="\n".join(_targets(figures)),
+        tables="\n".join(line for name in figures.builds for line in _table(figures, name)),
+        runs="\n".join(_row(output, cost) for output, cost in figures.upstream.items()),
+        ran="\n".join(_ran(figures)),
+    )
+
+
+_COLOURS = {"upstream": "#8a8a8a", "cold": "#1f6feb", "second": "#2da44e", "unchanged": "#bf8700", "changed": "#8250df"}
+_WIDTH, _LEFT, _BAR, _GAP = 900, 330, 18, 6
+
+
+def plot(figures: Figures) -> str:
+    """Return the wall times as bars, in SVG."""
+    rows: list[tuple[str, str, float | None]] = []
+    for name, cases in figures.builds.items():
+        rows += [(SET_NAMES[name].replace("`", ""), "", None)]
+        rows += [("(a) upstream's way", "upstream", figures.upstreams(name).wall)]
+        rows += [(CASES[case], case, cost.wall) for case, (cost, _) in cases.items()]
+    most = max(value for _, _, value in rows if value is not None)
+    height = len(rows) * (_BAR + _GAP) + 2 * _GAP
+    shapes: list[str] = []
+    for number, (label, colour, value) in enumerate(rows):
+        top = _GAP + number * (_BAR + _GAP)
+        weight = ' font-weight="bold"' if value is None else ""
+        shapes.append(f'<text x="8" y="{top + 13}"{weight}>{html.escape(label)}</text>')
+        if value is None:
+            continue
+        length = value / most * (_WIDTH - _LEFT - 70)
+        shapes.append(f'<rect x="{_LEFT}" y="{top}" width="{length:.1f}" height="{_BAR}" fill="{_COLOURS[colour]}"/>')
+        shapes.append(f'<text x="{_LEFT + length + 6:.1f}" y="{top + 13}">{value:.1f} s</text>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
+        'font-family="sans-serif" font-size="13" fill="#24292f">\n'
+        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>\n' + "\n".join(shapes) + "\n</svg>\n"
+    )

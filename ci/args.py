@@ -148,3 +148,20 @@ PlannedVariant: TypeAlias = Annotated[
     str | None,
     Doc("Variant that the assets have to be; without it, they only have to agree with themselves"),
 ]
+ImageNames: TypeAlias = Annotated[
+    list[str] | None,
+    Name("images"),
+    Doc("Images to publish, separated by commas: installer, assets, matchbox; default: all three"),
+]
+Address: TypeAlias = Annotated[
+    str, Doc("Registry and folder, for example ghcr.io/example; talos, talos-assets, matchbox are put below it")
+]
+Architectures: TypeAlias = Annotated[
+    list[str] | None, Doc("Architectures of the images, for example arm64,amd64: one index; default: that of --arch")
+]
+Channel: TypeAlias = Annotated[
+    str | None, Doc("Floating tag to move as well, for example stable: <variant>-stable; only after all checks passed")
+]
+Username: TypeAlias = Annotated[str | None, Doc("User name at the registry")]
+Password: TypeAlias = Annotated[dagger.Secret | None, Doc("Password or token at the registry, for example env:TOKEN")]
+PlainHttp: TypeAlias = Annotated[bool, Doc("The registry speaks HTTP without TLS (on 127.0.0.1 that is found out)")]

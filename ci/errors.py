@@ -69,6 +69,14 @@ class ImageError(CozystackTalosError):
     """An image does not exist, or can't be named so."""
 
 
+class RegistryError(CozystackTalosError):
+    """A registry can't be reached, refuses, or gives no answer that can be used."""
+
+
+class StandInError(CozystackTalosError):
+    """Stand-ins are about to leave this machine."""
+
+
 class NotFoundInRegistryError(CozystackTalosError):
     """A registry answered that it has no such image (which is not the same as no answer)."""
 

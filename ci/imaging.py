@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ci.images import ImageKind
     from ci.oci.spec import ImageSpec
     from ci.pipeline import Assets
-    from ci.plan import Plan
+    from ci.plan import Image, Plan
     from ci.upstream import Upstream
 
 _LAYOUT: Final = "/out/layout"
@@ -26,10 +26,12 @@ _LAYOUT: Final = "/out/layout"
 class AssetImage:
     """An image of one platform: what it says of itself, and its files as an OCI layout."""
 
-    def __init__(self, plan: Plan, spec: ImageSpec, layout: dagger.Directory) -> None:
+    def __init__(self, plan: Plan, spec: ImageSpec, layout: dagger.Directory, base: Image | None = None) -> None:
         self.plan = plan
         self.spec = spec
         self.layout = layout
+        #: What it is put on, where the plan does not know that.
+        self.base = base
 
     def container(self) -> dagger.Container:
         """Return the image as a container, of the platform that it is for."""
@@ -66,7 +68,7 @@ async def make_image(kind: ImageKind, assets: Assets, upstream: Upstream) -> Ass
     spec = images.image_spec(plan, kind, found)
     container = await pull(found, plan.arch.platform)
     archive = container.as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
-    return AssetImage(plan, spec, _layout(spec, archive=archive, root=await _matchbox_root(assets, upstream)))
+    return AssetImage(plan, spec, _layout(spec, archive=archive, root=await _matchbox_root(assets, upstream)), found)
 
 
 async def _matchbox_root(assets: Assets, upstream: Upstream) -> dagger.Directory:

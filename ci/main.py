@@ -7,7 +7,7 @@ from dagger import check, object_type
 
 from ci import args, examine, images, tables, tailscale, vendors
 from ci.api import fresh
-from ci.arch import parse_arch
+from ci.arch import Arch, parse_arch, parse_arches
 from ci.configure import check_services, folder
 from ci.errors import BuildError
 from ci.expectation import expectation_anywhere
@@ -19,6 +19,8 @@ from ci.outputs import DEFAULT_OUTPUTS, REPRODUCED_OUTPUTS, parse_layout, parse_
 from ci.pipeline import Assets, Pipeline
 from ci.plan import Plan
 from ci.progress import say
+from ci.publication import publication_as
+from ci.publish import parse_destination, publish
 from ci.registry import Login, parse_login
 from ci.reproduce import reproduce
 from ci.schematic import schematic_as
@@ -182,6 +184,40 @@ class CozystackTalos:
         return await self._image(variant, "matchbox", None, "boot")
 
     @fresh
+    async def publish(
+        self,
+        variant: args.VariantName,
+        address: args.Address,
+        image_names: args.ImageNames = None,
+        arches: args.Architectures = None,
+        outputs: args.AssetOutputs = None,
+        channel: args.Channel = None,
+        username: args.Username = None,
+        password: args.Password = None,
+        plain_http: args.PlainHttp = False,
+        format_: args.Format = "text",
+    ) -> str:
+        """Publish a variant's images with SBOM and provenance, and say by which references nodes get them.
+
+        Everything is pushed by digest first, tags are set at the end: <variant>-<talos>-<cozystack>, and the channel's.
+        What the registry has already is not sent again. Stand-ins are refused but for a registry on this machine.
+        """
+        form = tables.parse_format(format_)
+        kinds = images.parse_kinds(image_names or images.KINDS)
+        wanted = parse_arches(arches or [self.arch])
+        to = await parse_destination(address, channel, username, password, plain_http=plain_http)
+        (await load_variants(self.variant_files)).get(variant)
+        checkout = await load_checkout(self.upstream, self.release)
+        orders: dict[images.ImageKind, list[Plan]] = {}
+        for kind in kinds:
+            check_possible(kind, checkout.upstream)
+            chosen = kind.outputs or outputs or images.NETBOOT
+            orders[kind] = [await self._plan(variant, chosen, "boot", checkout, arch) for arch in wanted]
+        published = await publish(orders, checkout.upstream, to, self._passing)
+        named = await self._plan(variant, ["cmdline"], "boot", checkout, wanted[0])
+        return publication_as(published, named, form)
+
+    @fresh
     async def machine_config(
         self,
         variant: args.VariantName,
@@ -207,7 +243,7 @@ class CozystackTalos:
             has_auth_key=tailscale_auth_key is not None,
         )
         plan = await self._plan(variant, None, "boot")
-        await check_services(plan, chosen, Pipeline(plan, await self._trees()))
+        await check_services(plan, chosen, Pipeline(plan, await self._trees(plan.arch)))
         made = make_machine_config(chosen, plan.talos_version, told)
         for warning in made.warnings:
             say(f"WARNING: {warning}")
@@ -281,7 +317,7 @@ class CozystackTalos:
         """
         form = tables.parse_format(format_)
         plan = await self._plan(variant, outputs or REPRODUCED_OUTPUTS, "boot")
-        return await reproduce(plan, form, await self._trees())
+        return await reproduce(plan, form, await self._trees(plan.arch))
 
     @check
     @fresh
@@ -319,7 +355,12 @@ class CozystackTalos:
         return await examine.subject(assets, image, file, parse_arch(self.arch), flags=flags)
 
     async def _plan(
-        self, variant: str, outputs: Iterable[str] | None, layout: str, checkout: Checkout | None = None
+        self,
+        variant: str,
+        outputs: Iterable[str] | None,
+        layout: str,
+        checkout: Checkout | None = None,
+        arch: Arch | None = None,
     ) -> Plan:
         chosen = parse_layout(layout)
         wanted = parse_outputs(outputs or DEFAULT_OUTPUTS, chosen)
@@ -327,20 +368,19 @@ class CozystackTalos:
         variants.get(variant)  # before anything is fetched
         if login := self._login():
             await login.log_in()
-        files = tuple(image.extension for image in await self._local_images())
+        where = arch or parse_arch(self.arch)
+        files = tuple(image.extension for image in await self._local_images(where))
         checkout = checkout or await load_checkout(self.upstream, self.release)
-        return await load_plan(
-            checkout, variants, variant, parse_arch(self.arch), self.source_date_epoch, wanted, chosen, files
-        )
+        return await load_plan(checkout, variants, variant, where, self.source_date_epoch, wanted, chosen, files)
 
     def _login(self) -> Login | None:
         return parse_login(self.registry, self.registry_username, self.registry_password)
 
-    async def _local_images(self) -> tuple[LocalImage, ...]:
-        return await read_local_images(self.extension_file, self.extension_layout, parse_arch(self.arch))
+    async def _local_images(self, arch: Arch) -> tuple[LocalImage, ...]:
+        return await read_local_images(self.extension_file, self.extension_layout, arch)
 
-    async def _trees(self) -> dict[str, dagger.Directory]:
-        return {image.extension.digest: image.root for image in await self._local_images()}
+    async def _trees(self, arch: Arch) -> dict[str, dagger.Directory]:
+        return {image.extension.digest: image.root for image in await self._local_images(arch)}
 
     async def _output(self, variant: str, output: str) -> dagger.File:
         plan = await self._plan(variant, [output], "boot")
@@ -362,7 +402,7 @@ class CozystackTalos:
 
     async def _assets(self, plan: Plan) -> Assets:
         say(tables.plan_summary(plan))
-        assets = await Pipeline(plan, await self._trees()).sealed()
+        assets = await Pipeline(plan, await self._trees(plan.arch)).sealed()
         say(await assets.report())
         return assets
 

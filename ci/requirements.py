@@ -9,8 +9,8 @@ from typing import Any, Final
 
 PYPROJECT: Final = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
-#: Brings the Dagger client along; nothing that runs in those containers imports it.
-_NOT_IN_CONTAINERS: Final = "dagger-io"
+#: The clients of engine and registries: nothing that runs in those containers imports them.
+_NOT_IN_CONTAINERS: Final = ("certifi", "dagger-io", "httpx")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def requirements(pyproject: str, *, extra: str | None = None) -> Requirements:
     """Return the pip files for the project's dependencies; with an extra, those of the extra too."""
     document: dict[str, Any] = tomllib.loads(pyproject)
     project = document["project"]
-    names = [name for name in project["dependencies"] if name != _NOT_IN_CONTAINERS]
+    names = [name for name in project["dependencies"] if name not in _NOT_IN_CONTAINERS]
     if extra:
         names += project["optional-dependencies"][extra]
     pins = document["tool"]["uv"]["constraint-dependencies"]

@@ -1,4 +1,4 @@
-"""A folder's files as layers: tars that are not packed, since what boots a machine is packed already.
+"""A folder's files as layers.
 
 A file of a certain size has a layer of its own, so that registries and nodes keep once what several images share; the
 small ones share the first.
@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ci.normalise.files import NormaliseError
+from ci.oci.gzip_stored import StoredGzip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,10 +36,14 @@ def layers_of(root: Path) -> list[list[PurePosixPath]]:
     return [small, *large] if small else large
 
 
-def write_layer(root: Path, files: Sequence[PurePosixPath], created: int, out: BinaryIO) -> None:
-    """Write files, and the folders above them, as a tar: owned by root, 0644 and 0755, all of one time."""
+def write_layer(root: Path, files: Sequence[PurePosixPath], created: int, diff_ids: list[str], out: BinaryIO) -> None:
+    """Write files, and the folders above them, as a tar: owned by root, 0644 and 0755, all of one time.
+
+    The digest of the tar itself, which an image's configuration names, is added to `diff_ids`.
+    """
     folders = {folder for file in files for folder in file.parents if folder.name}
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+    stream = StoredGzip(out)
+    with stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name in sorted({*folders, *files}, key=str):
             info = tarfile.TarInfo(str(name))
             info.mtime = created
@@ -50,3 +55,4 @@ def write_layer(root: Path, files: Sequence[PurePosixPath], created: int, out: B
             with Path(root, name).open("rb") as content:
                 info.size = Path(root, name).stat().st_size
                 tar.addfile(info, content)
+    diff_ids.append(f"sha256:{stream.content.hexdigest()}")

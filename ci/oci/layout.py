@@ -66,9 +66,10 @@ def _image(spec: ImageSpec, blobs: _Blobs, base: Base, root: Path | None) -> Des
         diff_ids.append(layer.diff_id)
     if root is not None:
         for files in layers_of(root):
-            write = partial(write_layer, root, files, spec.created)
-            layers.append(blobs.add(LAYER, write))
-            diff_ids.append(layers[-1]["digest"])  # of the tar, which is not packed
+            content: list[str] = []
+            write = partial(write_layer, root, files, spec.created, content)
+            layers.append(blobs.add(f"{LAYER}+gzip", write))
+            diff_ids += content
     config = {
         "created": timestamp(spec.created),
         **platform,

@@ -63,6 +63,18 @@ def test_the_functions_are_these() -> None:
         "installer": {"variant": ...},
         "asset_image": {"variant": ..., "outputs": None, "layout": "boot"},
         "matchbox": {"variant": ...},
+        "publish": {
+            "variant": ...,
+            "address": ...,
+            "images": None,
+            "arches": None,
+            "outputs": None,
+            "channel": None,
+            "username": None,
+            "password": None,
+            "plain_http": False,
+            "format": "text",
+        },
         "machine_config": {
             "variant": ...,
             "tailscale_auth_key": None,

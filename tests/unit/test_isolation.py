@@ -24,6 +24,7 @@ NEEDING_DAGGER = {
     "ci.local",
     "ci.main",
     "ci.pipeline",
+    "ci.publish",
     "ci.registry",
     "ci.reproduce",
     "ci.selftest",

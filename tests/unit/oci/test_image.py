@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
 import os
+import random
 import subprocess
 import sys
 import tarfile
@@ -17,6 +20,7 @@ from ci.arch import Arch
 from ci.inspect import inspect_path
 from ci.inspect.models import ImageFacts
 from ci.oci.__main__ import main
+from ci.oci.gzip_stored import StoredGzip
 from ci.oci.spec import ImageSpec
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File, Image
@@ -118,7 +122,7 @@ def test_a_base_may_be_a_layout_and_gets_files_on_top(spec: Path, root: Path, tm
     make(spec, tmp_path / "out", "--base", base, "--root", root)
     facts = inspect_path(tmp_path / "out").facts
     assert isinstance(facts, ImageFacts)
-    assert [layer.compression for layer in facts.layers] == ["zstd", "zstd", "none", "none", "none"]
+    assert [layer.compression for layer in facts.layers] == ["zstd", "zstd", "gzip", "gzip", "gzip"]
     assert [layer.diff_id for layer in facts.layers] == list(facts.diff_ids)
     files = {entry.path: entry.sha256 for entry in facts.entries if entry.type == "file"}
     assert set(files) == {
@@ -130,9 +134,8 @@ def test_a_base_may_be_a_layout_and_gets_files_on_top(spec: Path, root: Path, tm
 
 def test_large_files_have_layers_of_their_own_and_small_ones_share_one(spec: Path, root: Path, tmp_path: Path) -> None:
     make(spec, tmp_path / "out", "--root", root)
-    _, manifest, config = image(tmp_path / "out")
-    assert {layer["mediaType"] for layer in manifest["layers"]} == {"application/vnd.oci.image.layer.v1.tar"}
-    assert [layer["digest"] for layer in manifest["layers"]] == config["rootfs"]["diff_ids"]
+    _, manifest, _ = image(tmp_path / "out")
+    assert {layer["mediaType"] for layer in manifest["layers"]} == {"application/vnd.oci.image.layer.v1.tar+gzip"}
     found: list[list[tuple[Any, ...]]] = []
     for layer in manifest["layers"]:
         with tarfile.open(tmp_path / "out/blobs" / layer["digest"].replace(":", "/")) as tar:
@@ -165,6 +168,20 @@ def test_the_same_bytes_come_out_everywhere(spec: Path, archive: Path, root: Pat
         )
     assert image(tmp_path / "here") == image(tmp_path / "there")
     assert {path.stat().st_mode for path in (tmp_path / "there").rglob("*") if path.is_file()} == {0o100644}
+
+
+@pytest.mark.parametrize("size", [0, 1, 0xFFFF, 0x10000, 200_000])
+@pytest.mark.parametrize("piece", [1000, 0x20000])
+def test_a_layers_stream_is_gzip_that_depends_on_its_content_alone(size: int, piece: int) -> None:
+    content = random.Random(1).randbytes(size)
+    streams = [io.BytesIO(), io.BytesIO()]
+    for stream, at_once in zip(streams, (piece, max(size, 1)), strict=True):
+        with StoredGzip(stream) as packed:
+            for start in range(0, size, at_once):
+                packed.write(content[start : start + at_once])
+        assert packed.content.hexdigest() == hashlib.sha256(content).hexdigest()
+    assert streams[0].getvalue() == streams[1].getvalue()
+    assert gzip.decompress(streams[0].getvalue()) == content
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

@@ -1,0 +1,182 @@
+"""Pushing images: blobs, manifests by digest, what refers to them, and tags last.
+
+Whatever breaks off in between leaves no tag behind, and what has arrived is found and not sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from ci.distribution.client import Manifest
+from ci.normalise.files import json_bytes
+from ci.oci.spec import INDEX, MANIFEST
+from ci.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from ci.distribution.client import Registry
+
+Descriptor = dict[str, Any]
+
+_EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
+_EMPTY: Final = b"{}"
+_CHUNK: Final = 1 << 20
+
+
+def digest_of(content: bytes) -> str:
+    """Return a digest as registries write it."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of one platform."""
+
+    #: With `platform`.
+    descriptor: Descriptor
+    manifest: bytes
+    #: Gives the folder of the blobs, by their digests in hexadecimal; called only where something is to be sent.
+    fetch: Callable[[], Awaitable[Path]]
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest."""
+        return str(self.descriptor["digest"])
+
+    @property
+    def blobs(self) -> list[Descriptor]:
+        """Configuration and layers."""
+        document = json.loads(self.manifest)
+        return [document["config"], *document["layers"]]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A document that refers to an image: its SBOM, its provenance, its signature."""
+
+    artifact_type: str
+    content: bytes
+    annotations: Mapping[str, str]
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The document as a blob."""
+        return {"mediaType": self.artifact_type, "digest": digest_of(self.content), "size": len(self.content)}
+
+    def manifest(self, subject: Descriptor) -> bytes:
+        """Return the manifest that ties the document to an image."""
+        return json_bytes(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "artifactType": self.artifact_type,
+                "config": {"mediaType": _EMPTY_TYPE, "digest": digest_of(_EMPTY), "size": len(_EMPTY)},
+                "layers": [self.descriptor],
+                "subject": {key: subject[key] for key in ("mediaType", "digest", "size")},
+                "annotations": dict(sorted(self.annotations.items())),
+            }
+        )
+
+
+def make_index(images: Sequence[Image], annotations: Mapping[str, str]) -> bytes:
+    """Return the index of several platforms' images."""
+    return json_bytes(
+        {
+            "schemaVersion": 2,
+            "mediaType": INDEX,
+            "manifests": [image.descriptor for image in images],
+            "annotations": dict(sorted(annotations.items())),
+        }
+    )
+
+
+@dataclass
+class Pusher:
+    """Pushes into one repository, and counts what was sent."""
+
+    registry: Registry
+    repository: str
+    blobs: int = 0
+    size: int = 0
+    manifests: int = 0
+    _referrers: bool | None = field(default=None)
+
+    async def image(self, image: Image) -> None:
+        """Send an image's blobs and its manifest, as far as the registry does not have them."""
+        missing = [blob for blob in image.blobs if not await self.registry.has_blob(self.repository, blob["digest"])]
+        missing = list({blob["digest"]: blob for blob in missing}.values())
+        if missing:
+            size = sum(blob["size"] for blob in missing)
+            say(f"{self.repository}: sending {len(missing)} of {len(image.blobs)} blobs, {size / 1e6:.1f} MB")
+            folder = await image.fetch()
+            for blob in missing:
+                path = folder / str(blob["digest"]).removeprefix("sha256:")
+                await self._blob(blob, lambda path=path: _chunks(path))
+        await self.manifest(Manifest(image.manifest, str(image.descriptor["mediaType"])))
+
+    async def manifest(self, manifest: Manifest) -> Descriptor:
+        """Send a manifest under its digest, if it is not there, and return its descriptor."""
+        digest = digest_of(manifest.content)
+        if await self.registry.digest(self.repository, digest) is None:
+            await self.registry.push_manifest(self.repository, digest, manifest)
+            self.manifests += 1
+        return {"mediaType": manifest.media_type, "digest": digest, "size": len(manifest.content)}
+
+    async def artifact(self, subject: Descriptor, artifact: Artifact) -> str:
+        """Attach a document to an image, and return the digest of what refers to it."""
+        for content in (_EMPTY, artifact.content):
+            digest = digest_of(content)
+            if not await self.registry.has_blob(self.repository, digest):
+                await self._blob({"digest": digest, "size": len(content)}, lambda content=content: content)
+        manifest = artifact.manifest(subject)
+        descriptor = await self.manifest(Manifest(manifest, MANIFEST))
+        if self._referrers is None:
+            self._referrers = await self.registry.knows_referrers(self.repository, str(subject["digest"]))
+        if not self._referrers:
+            listed = {**descriptor, "artifactType": artifact.artifact_type, "annotations": dict(artifact.annotations)}
+            await self._list_referrer(str(subject["digest"]), listed)
+        return str(descriptor["digest"])
+
+    async def referrers(self, digest: str) -> list[Descriptor]:
+        """Return what refers to an image, as far as its index says it (a registry's own list is not asked)."""
+        known = await self.registry.manifest(self.repository, digest.replace(":", "-"))
+        return json.loads(known.content)["manifests"] if known else []
+
+    async def tag(self, tag: str, manifest: Manifest) -> str | None:
+        """Let a tag name a manifest that is there, and return the digest that it named before."""
+        digest = digest_of(manifest.content)
+        before = await self.registry.digest(self.repository, tag)
+        if before != digest:
+            await self.registry.push_manifest(self.repository, tag, manifest)
+            self.manifests += 1
+        return before
+
+    async def _blob(self, blob: Descriptor, content: Callable[[], bytes | AsyncIterator[bytes]]) -> None:
+        await self.registry.push_blob(self.repository, str(blob["digest"]), int(blob["size"]), content)
+        self.blobs += 1
+        self.size += int(blob["size"])
+
+    async def _list_referrer(self, subject: str, listed: Descriptor) -> None:
+        """Do what a registry without the referrers API leaves to its clients: an index under a tag of that name."""
+        others = [one for one in await self.referrers(subject) if one["digest"] != listed["digest"]]
+        document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, listed]}
+        known = await self.registry.manifest(self.repository, subject.replace(":", "-"))
+        if known and listed in json.loads(known.content)["manifests"]:
+            return
+        await self.registry.push_manifest(
+            self.repository, subject.replace(":", "-"), Manifest(json_bytes(document), INDEX)
+        )
+        self.manifests += 1
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    async with await anyio.open_file(path, "rb") as file:
+        while chunk := await file.read(_CHUNK):
+            yield chunk

@@ -1,0 +1,101 @@
+"""What was published, and what to do with it, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ci.model import Value
+from ci.schematic import schematic, schematic_as, schematic_id
+from ci.tables import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ci.plan import Plan
+
+
+class Referrer(Value):
+    """A document that is attached to an image."""
+
+    artifact_type: str
+    digest: str
+
+
+class PublishedPlatform(Value):
+    """An image of one platform."""
+
+    platform: str
+    digest: str
+    plan: str
+    referrers: tuple[Referrer, ...]
+
+
+class PublishedTag(Value):
+    """A tag, and what it named before; the same digest where it did not move."""
+
+    tag: str
+    before: str | None
+
+
+class PublishedImage(Value):
+    """An image in its repository."""
+
+    image: str
+    repository: str
+    #: Of the image, or of the index of all platforms.
+    digest: str
+    tags: tuple[PublishedTag, ...]
+    platforms: tuple[PublishedPlatform, ...]
+    referrers: tuple[Referrer, ...]
+    sent_blobs: int
+    sent_bytes: int
+    sent_manifests: int
+
+    @property
+    def reference(self) -> str:
+        """The reference to pull: release tag and digest."""
+        return f"{self.repository}:{self.tags[0].tag}@{self.digest}"
+
+
+def upgrade_line(image: PublishedImage) -> str:
+    """Return the command by which a node takes an installer."""
+    return f"talosctl upgrade --nodes NODE --image {image.reference}"
+
+
+def publication_as(images: Sequence[PublishedImage], plan: Plan, form: Format) -> str:
+    """Return what was published, in a format; `plan` is that of the schematic."""
+    installers = [image for image in images if image.image == "installer"]
+    if form is not Format.TEXT:
+        named = schematic(plan)
+        document = {
+            "images": [{**image.model_dump(mode="json"), "reference": image.reference} for image in images],
+            "upgrade": [upgrade_line(image) for image in installers],
+            "schematic": {"id": schematic_id(named), **named},
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    lines: list[str] = []
+    for image in images:
+        lines += [*_lines(image), ""]
+    if installers:
+        lines += [f"to upgrade nodes of the role {plan.role!r}, and no others:"]
+        lines += [f"  {upgrade_line(image)}" for image in installers]
+        lines += [""]
+    return "\n".join([*lines, schematic_as(plan, Format.TEXT)])
+
+
+def _lines(image: PublishedImage) -> Iterator[str]:
+    yield f"{image.image}: {image.reference}"
+    for tag in image.tags:
+        moved = "" if tag.before in (None, image.digest) else f", moved from {tag.before}"
+        unmoved = ", as before" if tag.before == image.digest else ""
+        yield f"  tag {tag.tag}{moved}{unmoved}"
+    for platform in image.platforms:
+        yield f"  {platform.platform} {platform.digest}, plan {platform.plan}"
+        yield from (f"    {one.artifact_type} {one.digest}" for one in platform.referrers)
+    yield from (f"  {one.artifact_type} {one.digest}" for one in image.referrers)
+    if image.sent_blobs or image.sent_manifests:
+        sent = f"{image.sent_blobs} blobs ({image.sent_bytes / 1e6:.1f} MB), {image.sent_manifests} manifests and tags"
+        yield f"  sent: {sent}"
+    else:
+        yield "  nothing was sent: the registry had all of it"

@@ -1,0 +1,195 @@
+"""Publishing: images are built and checked, pushed by digest, given their documents, and tagged at the very end."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from ci import statements
+from ci.distribution.address import parse_address
+from ci.distribution.auth import Credentials
+from ci.distribution.client import Manifest, Registry
+from ci.distribution.push import Image, Pusher, make_index
+from ci.errors import RegistryError, StandInError, first
+from ci.images import channel_tag, parse_channel, release_tag
+from ci.imaging import make_image
+from ci.oci.spec import INDEX, MANIFEST
+from ci.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    import dagger
+
+    from ci.distribution.address import Address
+    from ci.images import ImageKind
+    from ci.imaging import AssetImage
+    from ci.pipeline import Assets
+    from ci.plan import Plan
+    from ci.upstream import Upstream
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where to publish, as whom, and under which floating tag."""
+
+    address: Address
+    credentials: Credentials | None = None
+    plain_http: bool = False
+    channel: str | None = None
+
+
+async def parse_destination(
+    address: str, channel: str | None, username: str | None, password: dagger.Secret | None, *, plain_http: bool
+) -> Destination:
+    """Read where to publish; raises for a bad address or channel, and for half of the credentials."""
+    where = parse_address(address)
+    if (username is None) != (password is None):
+        missing = "--password env:NAME" if password is None else "--username"
+        raise RegistryError(f"credentials for {where.host} are half given: add {missing}")
+    credentials = None
+    if username is not None and password is not None:
+        credentials = Credentials(username, await password.plaintext())
+    return Destination(where, credentials, plain_http, parse_channel(channel) if channel else None)
+
+
+def refuse_stand_ins(plans: Sequence[Plan], address: Address) -> None:
+    """Raise `StandInError` where stand-ins would leave this machine."""
+    if any(plan.stand_in for plan in plans) and not address.loopback:
+        raise StandInError(
+            f"these images are stand-ins from the lab, and {address.host} is not on this machine: publish them to a "
+            "registry on 127.0.0.1, or leave out --lab to build the real ones"
+        )
+
+
+@dataclass
+class _Made:
+    """An image of one kind, built for its platforms."""
+
+    kind: ImageKind
+    images: list[tuple[AssetImage, Assets]]
+
+
+async def publish(
+    orders: Mapping[ImageKind, Sequence[Plan]],
+    upstream: Upstream,
+    to: Destination,
+    build: Callable[[Plan], Awaitable[Assets]],
+) -> list[PublishedImage]:
+    """Publish images, each for the platforms of its plans; `build` raises for assets that fail their checks."""
+    refuse_stand_ins([plan for plans in orders.values() for plan in plans], to.address)
+    async with Registry(to.address, to.credentials, plain_http=to.plain_http) as registry:
+        for kind in orders:  # before anything is built
+            await registry.check_push(to.address.repository(kind.repository))
+        made = await _build(orders, upstream, build)
+        with tempfile.TemporaryDirectory(prefix="cozystack-talos-") as folder:
+            pushed = [await _push(registry, to, one, Path(folder)) for one in made]
+        return [await _tag(*one, to) for one in pushed]
+
+
+async def _build(
+    orders: Mapping[ImageKind, Sequence[Plan]], upstream: Upstream, build: Callable[[Plan], Awaitable[Assets]]
+) -> list[_Made]:
+    """Build all assets at the same time, those of equal plans once."""
+    assets: dict[str, Assets] = {}
+
+    async def one(plan: Plan) -> None:
+        assets[plan.id] = await build(plan)
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            for plan in {plan.id: plan for plans in orders.values() for plan in plans}.values():
+                tasks.start_soon(one, plan)
+    except BaseExceptionGroup as group:
+        raise first(group) from None
+    return [
+        _Made(kind, [(await make_image(kind, assets[plan.id], upstream), assets[plan.id]) for plan in plans])
+        for kind, plans in orders.items()
+    ]
+
+
+async def _push(
+    registry: Registry, to: Destination, made: _Made, folder: Path
+) -> tuple[Pusher, Manifest, PublishedImage, Plan]:
+    """Push everything but the tags."""
+    name = to.address.repository(made.kind.repository)
+    pusher = Pusher(registry, name)
+    images: list[Image] = []
+    platforms: list[PublishedPlatform] = []
+    for made_image, assets in made.images:
+        image = await _read(made_image, folder / f"{made.kind.name}-{made_image.plan.arch}")
+        await pusher.image(image)
+        images.append(image)
+        referrers = await _attach(pusher, f"{to.address.host}/{name}", image, made_image, assets)
+        platforms.append(
+            PublishedPlatform(
+                platform=made_image.plan.arch.platform,
+                digest=image.digest,
+                plan=made_image.plan.id,
+                referrers=referrers,
+            )
+        )
+    manifest = Manifest(images[0].manifest, MANIFEST)
+    if len(images) > 1:
+        manifest = Manifest(make_index(images, _common(made)), INDEX)
+        await pusher.manifest(manifest)
+    published = PublishedImage(
+        image=made.kind.name,
+        repository=f"{to.address.host}/{name}",
+        digest=images[0].digest if len(images) == 1 else str((await pusher.manifest(manifest))["digest"]),
+        tags=(),
+        platforms=tuple(platforms),
+        referrers=(),
+        sent_blobs=0,
+        sent_bytes=0,
+        sent_manifests=0,
+    )
+    return pusher, manifest, published, made.images[0][0].plan
+
+
+async def _tag(
+    pusher: Pusher, manifest: Manifest, published: PublishedImage, plan: Plan, to: Destination
+) -> PublishedImage:
+    names = [release_tag(plan), *([channel_tag(plan, to.channel)] if to.channel else [])]
+    tags = tuple([PublishedTag(tag=name, before=await pusher.tag(name, manifest)) for name in names])
+    sent = {"sent_blobs": pusher.blobs, "sent_bytes": pusher.size, "sent_manifests": pusher.manifests}
+    return published.model_copy(update={"tags": tags, **sent})
+
+
+def _common(made: _Made) -> dict[str, str]:
+    """Return what all platforms' images say of themselves alike."""
+    said = [image.spec.labels for image, _ in made.images]
+    return {key: value for key, value in said[0].items() if all(one.get(key) == value for one in said)}
+
+
+async def _read(made: AssetImage, folder: Path) -> Image:
+    index = json.loads(await made.layout.file("index.json").contents())
+    (descriptor,) = index["manifests"]
+    digest = str(descriptor["digest"]).removeprefix("sha256:")
+    manifest = await made.layout.file(f"blobs/sha256/{digest}").contents()
+
+    async def fetch() -> Path:
+        # from the engine into this process's own files: the machine's, or those of the module's container
+        await made.layout.directory("blobs/sha256").export(str(folder))
+        return folder
+
+    return Image(descriptor, manifest.encode(), fetch)
+
+
+async def _attach(pusher: Pusher, name: str, image: Image, made: AssetImage, assets: Assets) -> tuple[Referrer, ...]:
+    validation = assets.folder.directory("validation")
+    sbom = statements.sbom(made.plan, await validation.file("sbom.spdx.json").contents())
+    provenance = statements.provenance(
+        made.plan, await validation.file("provenance.json").contents(), name, image.digest, made.base
+    )
+    return tuple(
+        [
+            Referrer(artifact_type=one.artifact_type, digest=await pusher.artifact(image.descriptor, one))
+            for one in (sbom, provenance)
+        ]
+    )

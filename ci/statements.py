@@ -1,0 +1,46 @@
+"""What is attached to an image: the assets' SBOM, and their provenance as a statement about the image.
+
+Annotations: `org.opencontainers.image.created` is the assets' time, so that the same documents have the same digests.
+Media types: application/spdx+json (IANA), application/vnd.in-toto+json (in-toto attestation framework).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from ci.distribution.push import Artifact
+from ci.normalise.files import json_bytes, timestamp
+
+if TYPE_CHECKING:
+    from ci.plan import Image, Plan
+
+SBOM: Final = "application/spdx+json"
+STATEMENT: Final = "application/vnd.in-toto+json"
+
+
+def _annotations(plan: Plan, title: str) -> dict[str, str]:
+    return {
+        "org.opencontainers.image.created": timestamp(plan.source_date.epoch),
+        "org.opencontainers.image.title": title,
+    }
+
+
+def sbom(plan: Plan, document: str) -> Artifact:
+    """Return the assets' SBOM, as it is."""
+    return Artifact(SBOM, document.encode(), _annotations(plan, "sbom.spdx.json"))
+
+
+def provenance(plan: Plan, document: str, name: str, digest: str, base: Image | None) -> Artifact:
+    """Return the assets' provenance with the image as its first subject.
+
+    A base that the plan does not know (the netboot server's) is added to the inputs.
+    """
+    statement: dict[str, Any] = json.loads(document)
+    subject = {"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}
+    statement["subject"] = [subject, *statement["subject"]]
+    if base is not None:
+        inputs = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+        inputs.append({"name": "base", "uri": base.pinned, "digest": {"sha256": base.digest.removeprefix("sha256:")}})
+    kind = {"in-toto.io/predicate-type": statement["predicateType"]}
+    return Artifact(STATEMENT, json_bytes(statement), _annotations(plan, "provenance.json") | kind)

@@ -1,0 +1,115 @@
+"""A registry in memory, as far as the distribution specification asks, with the faults that registries have."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass, field
+
+import httpx
+
+PATH = re.compile(r"/v2/(?P<name>.+)/(?P<what>blobs|manifests|referrers)/(?P<rest>.+|uploads/)$")
+
+
+@dataclass
+class FakeRegistry:
+    """Answers requests; `asked` are those that came through."""
+
+    password: str | None = None
+    #: Whether passwords are exchanged for tokens.
+    token_server: bool = False
+    read_only: bool = False
+    referrers: bool = False
+    #: How many uploads break off in the middle, from the first on.
+    dies: int = 0
+    #: How many answers are 503, from the first on.
+    busy: int = 0
+    blobs: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict[str, "tuple[str, bytes]"])
+    asked: list[str] = field(default_factory=list[str])
+    #: What `Authorization` was sent with requests to somewhere else.
+    leaked: list[str] = field(default_factory=list[str])
+
+    @property
+    def transport(self) -> httpx.MockTransport:
+        return httpx.MockTransport(self._answer)
+
+    @property
+    def tags(self) -> set[str]:
+        return {name for name in self.manifests if not name.startswith("sha256")}
+
+    @property
+    def sent(self) -> list[str]:
+        return [line for line in self.asked if line.startswith("PUT")]
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host == "elsewhere.example":
+            self.leaked += request.headers.get_list("Authorization")
+        if request.url.path == "/token":
+            return self._token(request)
+        if self.password and not self._known(request):
+            challenge = (
+                'Bearer realm="https://registry.example/token",service="x"' if self.token_server else 'Basic realm="x"'
+            )
+            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+        if self.busy:
+            self.busy -= 1
+            return httpx.Response(503)
+        match = PATH.fullmatch(request.url.path)
+        assert match, request.url
+        if request.method in ("POST", "PUT") and self.read_only:
+            return httpx.Response(405, json={"errors": [{"code": "UNSUPPORTED", "message": "read-only"}]})
+        answer = await {"blobs": self._blob, "manifests": self._manifest, "referrers": self._referrers}[match["what"]](
+            request, match["rest"]
+        )
+        self.asked.append(f"{request.method} {match['what']}/{match['rest']}")
+        return answer
+
+    def _token(self, request: httpx.Request) -> httpx.Response:
+        wanted = "Basic " + base64.b64encode(f"me:{self.password}".encode()).decode()
+        if request.headers.get("Authorization") != wanted:
+            return httpx.Response(401)
+        return httpx.Response(200, json={"token": request.url.params["scope"]})
+
+    def _known(self, request: httpx.Request) -> bool:
+        given = request.headers.get("Authorization", "")
+        if self.token_server:
+            return given == "Bearer repository:lab/talos:pull,push"
+        return given == "Basic " + base64.b64encode(f"me:{self.password}".encode()).decode()
+
+    async def _blob(self, request: httpx.Request, rest: str) -> httpx.Response:
+        if request.method == "HEAD":
+            return httpx.Response(200 if rest in self.blobs else 404)
+        if request.method == "POST":
+            return httpx.Response(202, headers={"Location": "/v2/lab/talos/blobs/uploads/1?state=x"})
+        if request.method == "DELETE":
+            return httpx.Response(204)
+        assert request.url.params["state"] == "x"
+        content = await request.aread()
+        if self.dies:
+            self.dies -= 1
+            raise httpx.WriteError("Connection reset by peer", request=request)
+        digest = request.url.params["digest"]
+        if digest != f"sha256:{hashlib.sha256(content).hexdigest()}" or len(content) != int(
+            request.headers["Content-Length"]
+        ):
+            return httpx.Response(400, json={"errors": [{"code": "DIGEST_INVALID", "message": "no"}]})
+        self.blobs[digest] = content
+        return httpx.Response(201)
+
+    async def _manifest(self, request: httpx.Request, rest: str) -> httpx.Response:
+        if request.method == "PUT":
+            content = await request.aread()
+            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            self.manifests[digest] = self.manifests[rest] = (request.headers["Content-Type"], content)
+            headers = {"OCI-Subject": "x"} if self.referrers and b'"subject"' in content else {}
+            return httpx.Response(201, headers=headers)
+        if rest not in self.manifests:
+            return httpx.Response(404)
+        kind, content = self.manifests[rest]
+        headers = {"Content-Type": kind, "Docker-Content-Digest": f"sha256:{hashlib.sha256(content).hexdigest()}"}
+        return httpx.Response(200, headers=headers, content=content if request.method == "GET" else b"")
+
+    async def _referrers(self, request: httpx.Request, rest: str) -> httpx.Response:
+        return httpx.Response(200 if self.referrers else 404, json={"manifests": []})

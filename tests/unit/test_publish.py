@@ -1,0 +1,180 @@
+"""What is refused before anything is built for publishing, what is attached, and what is printed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from ci import statements
+from ci.arch import Arch, UnknownArchError, parse_arches
+from ci.distribution.address import parse_address
+from ci.distribution.auth import Credentials
+from ci.errors import ImageError, RegistryError, StandInError
+from ci.main import CozystackTalos
+from ci.plan import Image
+from ci.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer, publication_as, upgrade_line
+from ci.publish import parse_destination, refuse_stand_ins
+from ci.tables import Format
+from tests.unit.catalogs import digest
+from tests.unit.planning import plan_of, request
+
+if TYPE_CHECKING:
+    import dagger
+
+
+class Secret:
+    async def plaintext(self) -> str:
+        return "s3cret"
+
+
+SECRET = cast("dagger.Secret", Secret())
+
+
+async def test_a_destination_is_read() -> None:
+    to = await parse_destination("ghcr.io/me", "stable", "me", SECRET, plain_http=False)
+    assert (str(to.address), to.channel, to.credentials) == ("ghcr.io/me", "stable", Credentials("me", "s3cret"))
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "missing"), [("me", None, "--password env:NAME"), (None, SECRET, "--username")]
+)
+async def test_half_of_the_credentials_are_refused(username: str | None, password: Any, missing: str) -> None:
+    with pytest.raises(RegistryError, match=f"^credentials for ghcr.io are half given: add {missing}$"):
+        await parse_destination("ghcr.io/me", None, username, password, plain_http=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"address": "https://ghcr.io/me"}, RegistryError),
+        ({"address": "ghcr.io/me", "channel": "v1.13"}, ImageError),
+        ({"address": "ghcr.io/me", "image_names": ["iso"]}, ImageError),
+        ({"address": "ghcr.io/me", "arches": ["arm64,x86_64"]}, UnknownArchError),
+        ({"address": "ghcr.io/me", "username": "me"}, RegistryError),
+    ],
+)
+async def test_a_wrong_word_is_refused_before_anything_is_fetched(
+    arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await (await CozystackTalos.create()).publish("spin-only", **arguments)
+
+
+def test_architectures_are_asked_for_once_each() -> None:
+    assert parse_arches(["amd64,arm64", "amd64"]) == (Arch.AMD64, Arch.ARM64)
+    with pytest.raises(UnknownArchError, match=r"^no architecture is asked for: choose from arm64, amd64$"):
+        parse_arches([])
+
+
+@pytest.mark.parametrize("address", ["ghcr.io/me", "10.0.0.1:5000", "localhost.example.com"])
+async def test_stand_ins_stay_on_this_machine(address: str) -> None:
+    plan = await plan_of(request())
+    refuse_stand_ins([plan], parse_address(address))
+    with pytest.raises(StandInError, match="these images are stand-ins from the lab"):
+        refuse_stand_ins([plan, plan.model_copy(update={"stand_in": True})], parse_address(address))
+
+
+async def test_stand_ins_may_go_to_a_registry_here() -> None:
+    stand_in = (await plan_of(request())).model_copy(update={"stand_in": True})
+    for address in ("127.0.0.1:5000/lab", "localhost:5000", "[::1]:5000"):
+        refuse_stand_ins([stand_in], parse_address(address))
+
+
+# What is attached
+
+STATEMENT = {
+    "_type": "https://in-toto.io/Statement/v1",
+    "subject": [{"name": "installer/installer-arm64.tar", "digest": {"sha256": "1" * 64}}],
+    "predicateType": "https://slsa.dev/provenance/v1",
+    "predicate": {"buildDefinition": {"resolvedDependencies": [{"name": "imager"}]}},
+}
+
+
+async def test_provenance_is_of_the_image_and_of_the_files_in_it() -> None:
+    plan = await plan_of(request())
+    made = statements.provenance(plan, json.dumps(STATEMENT), "ghcr.io/me/talos", digest("a"), None)
+    document = json.loads(made.content)
+    image = {"name": "ghcr.io/me/talos", "digest": {"sha256": "a" * 64}}
+    assert document == {**STATEMENT, "subject": [image, *STATEMENT["subject"]]}
+    assert made.artifact_type == "application/vnd.in-toto+json"
+    assert made.annotations["in-toto.io/predicate-type"] == "https://slsa.dev/provenance/v1"
+    assert made.annotations["org.opencontainers.image.created"] == "2023-11-14T22:13:20Z"
+
+
+async def test_a_base_is_among_the_inputs() -> None:
+    base = Image(reference="quay.io/poseidon/matchbox:v0.11.0", digest=digest("7"))
+    made = statements.provenance(await plan_of(request()), json.dumps(STATEMENT), "x", digest("a"), base)
+    inputs = json.loads(made.content)["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert inputs == [{"name": "imager"}, {"name": "base", "uri": base.pinned, "digest": {"sha256": "7" * 64}}]
+
+
+async def test_an_sbom_is_attached_as_it_is() -> None:
+    made = statements.sbom(await plan_of(request()), '{"é": 1}\n')
+    assert (made.artifact_type, made.content) == ("application/spdx+json", '{"é": 1}\n'.encode())
+
+
+# What is printed
+
+
+def published(name: str = "installer", **changes: Any) -> PublishedImage:
+    platform = PublishedPlatform(
+        platform="linux/arm64",
+        digest=digest("b"),
+        plan="c" * 64,
+        referrers=(Referrer(artifact_type="application/spdx+json", digest=digest("d")),),
+    )
+    image = PublishedImage(
+        image=name,
+        repository="ghcr.io/me/talos",
+        digest=digest("a"),
+        tags=(
+            PublishedTag(tag="spin-only-v1.13.6-v1.6.2", before=None),
+            PublishedTag(tag="spin-only-stable", before=digest("0")),
+        ),
+        platforms=(platform,),
+        referrers=(),
+        sent_blobs=2,
+        sent_bytes=3_000_000,
+        sent_manifests=4,
+    )
+    return image.model_copy(update=changes)
+
+
+UPGRADE = f"talosctl upgrade --nodes NODE --image ghcr.io/me/talos:spin-only-v1.13.6-v1.6.2@{digest('a')}"
+
+
+async def test_the_text_tells_references_and_the_upgrade() -> None:
+    text = publication_as([published()], await plan_of(request(outputs=("cmdline",))), Format.TEXT)
+    assert text.startswith(
+        f"installer: ghcr.io/me/talos:spin-only-v1.13.6-v1.6.2@{digest('a')}\n"
+        "  tag spin-only-v1.13.6-v1.6.2\n"
+        f"  tag spin-only-stable, moved from {digest('0')}\n"
+        f"  linux/arm64 {digest('b')}, plan {'c' * 64}\n"
+        f"    application/spdx+json {digest('d')}\n"
+        "  sent: 2 blobs (3.0 MB), 4 manifests and tags\n"
+        "\n"
+        "to upgrade nodes of the role 'worker', and no others:\n"
+        f"  {UPGRADE}\n"
+        "\n"
+        "# schematic "
+    )
+
+
+async def test_the_text_tells_where_nothing_changed() -> None:
+    tag = PublishedTag(tag="spin-only-v1.13.6-v1.6.2", before=digest("a"))
+    image = published("matchbox", tags=(tag,), sent_blobs=0, sent_manifests=0)
+    text = publication_as([image], await plan_of(request(outputs=("cmdline",))), Format.TEXT)
+    assert "  tag spin-only-v1.13.6-v1.6.2, as before\n" in text
+    assert "  nothing was sent: the registry had all of it\n" in text
+    assert "talosctl" not in text
+
+
+async def test_the_json_tells_the_same() -> None:
+    plan = await plan_of(request(outputs=("cmdline",)))
+    found = json.loads(publication_as([published(), published("assets")], plan, Format.JSON))
+    assert [one["image"] for one in found["images"]] == ["installer", "assets"]
+    assert found["images"][0]["reference"] == upgrade_line(published()).rpartition(" ")[2]
+    assert found["upgrade"] == [UPGRADE]
+    assert len(found["schematic"]["id"]) == 64

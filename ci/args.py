@@ -27,6 +27,7 @@ TEST_IGNORE = [
 #: All of this project but its CI files.
 CI_FILES_IGNORE = ["*", *(f"!{path}" for path in vendors.PATHS)]
 
+#: To be used without a default, though it is optional: Dagger applies the patterns to a default of null, and fails.
 Upstream: TypeAlias = Annotated[
     dagger.Directory | None,
     Doc("CozyStack checkout: a folder, or a git URL with a ref (https://…/cozystack.git#v1.6.2). Instead of --release"),

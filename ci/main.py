@@ -46,7 +46,7 @@ class CozystackTalos:
     @classmethod
     async def create(
         cls,
-        upstream: args.Upstream = None,
+        upstream: args.Upstream,
         release: args.Release = None,
         variants: args.VariantFiles = None,
         arch: args.Architecture = "arm64",

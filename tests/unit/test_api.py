@@ -25,7 +25,7 @@ def signature(function: Any) -> dict[str, object]:
 
 def test_the_constructor_takes_what_all_functions_need() -> None:
     assert signature(OBJECT.get_constructor(MODULE._converter)) == {
-        "upstream": None,
+        "upstream": ...,  # optional all the same: see the next test
         "release": None,
         "variants": None,
         "arch": "arm64",
@@ -36,6 +36,15 @@ def test_the_constructor_takes_what_all_functions_need() -> None:
         "registry_username": None,
         "registry_password": None,
     }
+
+
+def test_an_optional_folder_of_which_files_are_ignored_has_no_default() -> None:
+    """Dagger 0.21 applies the patterns to a default of null too, and fails there: so nullable, and no default."""
+    functions = [OBJECT.get_constructor(MODULE._converter), *(f for name, f in OBJECT.functions.items() if name)]
+    ignoring = {p.name: p for function in functions for p in function.parameters.values() if p.ignore}
+    assert {name: p.default_value for name, p in ignoring.items()} == {"upstream": None, "source": None}
+    assert ignoring["upstream"].is_nullable
+    assert ignoring["upstream"].is_optional
 
 
 def test_the_functions_are_these() -> None:
@@ -126,8 +135,8 @@ async def refused(call: Any) -> str:
 
 
 async def test_an_unknown_architecture_is_refused() -> None:
-    assert await refused(CozystackTalos.create(arch="x86_64")) == "unknown architecture 'x86_64': write amd64"
-    assert await refused(CozystackTalos.create(arch="riscv64")) == (
+    assert await refused(CozystackTalos.create(None, arch="x86_64")) == "unknown architecture 'x86_64': write amd64"
+    assert await refused(CozystackTalos.create(None, arch="riscv64")) == (
         "unknown architecture 'riscv64': choose one of arm64, amd64"
     )
 
@@ -148,18 +157,18 @@ async def test_an_unknown_architecture_is_refused() -> None:
 async def test_a_wrong_word_is_refused_before_anything_is_fetched(
     function: str, arguments: dict[str, Any], message: str
 ) -> None:
-    module = await CozystackTalos.create()
+    module = await CozystackTalos.create(None)
     assert await refused(getattr(module, function)(**arguments)) == message
 
 
 async def test_reproduce_refuses_a_wrong_word_too() -> None:
-    module = await CozystackTalos.create()
+    module = await CozystackTalos.create(None)
     assert await refused(module.reproduce("spin-only", ["kernal"])) == "unknown output 'kernal': did you mean kernel?"
 
 
 @pytest.mark.parametrize("function", ["plan", "schematic"])
 async def test_a_wrong_format_is_refused_before_anything_is_fetched(function: str) -> None:
-    module = await CozystackTalos.create()
+    module = await CozystackTalos.create(None)
     assert await refused(getattr(module, function)("spin-only", format_="toml")) == (
         "unknown format 'toml': choose one of text, json, yaml"
     )
@@ -167,14 +176,14 @@ async def test_a_wrong_format_is_refused_before_anything_is_fetched(function: st
 
 @pytest.mark.parametrize("function", ["metal", "nocloud"])
 async def test_a_disk_image_in_an_unknown_format_is_refused(function: str) -> None:
-    module = await CozystackTalos.create()
+    module = await CozystackTalos.create(None)
     assert await refused(getattr(module, function)("spin-only", format_="qcow2")) == (
         f"unknown format in output '{function}.qcow2': choose one of raw, raw.xz, raw.zst"
     )
 
 
 async def test_variants_are_listed_without_an_engine() -> None:
-    table = await (await CozystackTalos.create()).variants()
+    table = await (await CozystackTalos.create(None)).variants()
     assert "spin-tailscale" in table
     assert "(also tailscale+spin)" in table
 

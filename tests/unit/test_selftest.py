@@ -76,7 +76,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
 
 
 async def run() -> str:
-    module: Any = await CozystackTalos.create()
+    module: Any = await CozystackTalos.create(None)
     return await module.test(cast("dagger.Directory", None))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 import dagger
 from dagger import DefaultPath, Doc, Ignore, Name
 
-from ci import vendors
+from ci import pins, vendors
 from ci.upstream import LAYOUTS
 
 #: All of a checkout but what is read of it: the profiles, the matchbox files, and what tells the commit and its date.
@@ -20,10 +20,15 @@ UPSTREAM_IGNORE = [
 #: All of this project but what its unit tests read.
 TEST_IGNORE = [
     "*",
-    *(f"!{name}" for name in ("ci", "variants", "tests", "docs", "README.md", "dagger.json", "pyproject.toml")),
+    *(
+        f"!{name}"
+        for name in ("ci", "variants", "tests", "deploy", "docs", "README.md", "dagger.json", "pyproject.toml")
+    ),
     *(f"!{path}" for path in vendors.PATHS),
     "**/__pycache__",
 ]
+#: All of this project but what names versions of CozyStack and of extensions.
+UPDATE_IGNORE = ["*", "!ci/pins/__init__.py", "!variants/*.yaml"]
 #: All of this project but its CI files.
 CI_FILES_IGNORE = ["*", *(f"!{path}" for path in vendors.PATHS)]
 
@@ -34,7 +39,8 @@ Upstream: TypeAlias = Annotated[
     Ignore(UPSTREAM_IGNORE),
 ]
 Release: TypeAlias = Annotated[
-    str | None, Doc("CozyStack release to build for, by its git tag, for example v1.6.2 (the default)")
+    str | None,
+    Doc(f"CozyStack release to build for, by its git tag, for example {pins.DEFAULT_RELEASE.tag} (the default)"),
 ]
 VariantFiles: TypeAlias = Annotated[
     dagger.Directory | None, Doc("Folder with variant files (*.yaml) of your own, beside the built-in ones")
@@ -166,3 +172,13 @@ Channel: TypeAlias = Annotated[
 Username: TypeAlias = Annotated[str | None, Doc("User name at the registry")]
 Password: TypeAlias = Annotated[dagger.Secret | None, Doc("Password or token at the registry, for example env:TOKEN")]
 PlainHttp: TypeAlias = Annotated[bool, Doc("The registry speaks HTTP without TLS (on 127.0.0.1 that is found out)")]
+UpdateSource: TypeAlias = Annotated[
+    dagger.Directory, DefaultPath("/"), Ignore(UPDATE_IGNORE), Doc("This project's own checkout")
+]
+Repository: TypeAlias = Annotated[
+    str | None, Doc("Git repository with CozyStack's releases as tags; default: CozyStack's own")
+]
+WantedRelease: TypeAlias = Annotated[str | None, Doc("CozyStack release to go to; default: the newest")]
+ImagesFormat: TypeAlias = Annotated[
+    str, Name("format"), Doc("text (a reference a line) or json (with what each is for)")
+]

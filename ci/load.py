@@ -13,10 +13,13 @@ from dagger import dag
 from ci import commands, pins, variant
 from ci.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
 from ci.errors import NotFoundInRegistryError, UpstreamError, VariantError
-from ci.plan import Origin, Plan, Request, catalog_need, choose_source_date, image_needs, make_plan
+from ci.plan import Need, Origin, Plan, Request, catalog_need, catalog_of, choose_source_date, image_needs, make_plan
+from ci.pulled import Pulled
+from ci.references import parse_reference
 from ci.resolve import resolve_all
 from ci.tools import tools
 from ci.upstream import PATTERNS, Upstream, load_upstream
+from ci.vendors.description import DESCRIPTION, parse_description
 
 if TYPE_CHECKING:
     from ci.arch import Arch
@@ -54,7 +57,9 @@ async def read_texts(folder: dagger.Directory, patterns: tuple[str, ...]) -> dic
     return dict(sorted(texts.items()))
 
 
-async def load_checkout(folder: dagger.Directory | None, release: str | None) -> Checkout:
+async def load_checkout(
+    folder: dagger.Directory | None, release: str | None, repository: str = pins.COZYSTACK_GIT
+) -> Checkout:
     """Read a checkout: the one given, or CozyStack's release from its git repository.
 
     Raises `UpstreamError` where both are given, or the checkout can't be understood.
@@ -65,9 +70,9 @@ async def load_checkout(folder: dagger.Directory | None, release: str | None) ->
         )
     if folder is None:
         tag = release or pins.DEFAULT_RELEASE.tag
-        ref = dag.git(pins.COZYSTACK_GIT).tag(tag)
+        ref = dag.git(repository).tag(tag)
         commit = await ref.commit()
-        folder, origin = ref.tree(), Origin(where=pins.COZYSTACK_GIT, release=tag, commit=commit)
+        folder, origin = ref.tree(), Origin(where=repository, release=tag, commit=commit)
     else:
         origin = Origin(where="given as --upstream")
     texts = await read_texts(folder, PATTERNS)
@@ -106,8 +111,8 @@ class EngineResolver:
 
     async def resolve(self, reference: str) -> str:
         """Return the digest that a tag points to."""
-        # the imager runs on the engine's own platform, all else is for the nodes'
-        own = reference.startswith(f"{pins.IMAGER}:")
+        # the imager and the tools run on the engine's own platform, all else is for the nodes'
+        own = reference.startswith((f"{pins.IMAGER}:", pins.PYTHON))
         container = dag.container() if own else dag.container(platform=self._platform)
         try:
             found = await container.from_(reference).image_ref()
@@ -146,6 +151,27 @@ async def load_plan(
     found |= await resolve_all(image_needs(request, catalog), resolver)
     imager = await dag.container().from_(found["imager"].pinned).label(pins.STAND_IN_LABEL)
     return make_plan(request, catalog, found, stand_in=imager == "true")
+
+
+async def load_catalog(upstream: Upstream, resolver: EngineResolver) -> Catalog:
+    """Return the extension catalog of a checkout's Talos version."""
+    need = catalog_of(upstream)
+    return await _read_catalog((await resolve_all([need], resolver))[need.use].pinned)
+
+
+async def tool_images(checkout: Checkout, arch: Arch) -> tuple[Pulled, ...]:
+    """Return the images that are pulled whatever is planned."""
+    described = parse_description(DESCRIPTION.read_text()).dagger
+    matchbox = checkout.upstream.matchbox
+    netboot = matchbox.base if matchbox and matchbox.base else parse_reference(pins.MATCHBOX)
+    needs = (Need("tools", (parse_reference(pins.PYTHON),)), Need("netboot", (netboot,)))
+    found = await resolve_all(needs, EngineResolver(arch))
+    return (
+        Pulled(described.engine, "Dagger's engine and command line"),
+        Pulled(described.sdk, "base of Dagger's Python SDK"),
+        Pulled(found["tools"].pinned, "reads and checks files, runs the tests"),
+        Pulled(found["netboot"].pinned, "netboot server"),
+    )
 
 
 async def _read_catalog(reference: str) -> Catalog:

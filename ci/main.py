@@ -5,14 +5,14 @@ from collections.abc import Iterable
 import dagger
 from dagger import check, object_type
 
-from ci import args, examine, images, tables, tailscale, vendors
+from ci import args, examine, images, pulled, tables, tailscale, vendors
 from ci.api import fresh
 from ci.arch import Arch, parse_arch, parse_arches
 from ci.configure import check_services, folder
 from ci.errors import BuildError
 from ci.expectation import expectation_anywhere
 from ci.imaging import check_possible, make_image
-from ci.load import Checkout, load_checkout, load_plan, load_variants
+from ci.load import Checkout, load_checkout, load_plan, load_variants, tool_images
 from ci.local import LocalImage, read_local_images
 from ci.machine_config import make_machine_config
 from ci.outputs import DEFAULT_OUTPUTS, REPRODUCED_OUTPUTS, parse_layout, parse_outputs
@@ -26,6 +26,7 @@ from ci.reproduce import reproduce
 from ci.schematic import schematic_as
 from ci.selftest import requirement_lines, unit_tests
 from ci.signatures import Signers
+from ci.updating import Update, apply_update, find_update
 
 
 @object_type
@@ -338,6 +339,40 @@ class CozystackTalos:
         return "\n".join([printed, *lines, ""])
 
     @fresh
+    async def images(self, variant: args.VariantName, format_: args.ImagesFormat = "text") -> str:
+        """List every image that a build of a variant pulls, by tag and digest, for mirrors.
+
+        A reference a line, ready for `crane copy` or `skopeo copy`: those of the plan, those in which files are read
+        and tests run, Dagger's engine and the base image of its Python SDK, and upstream's netboot server.
+        """
+        form = pulled.check_format(format_)
+        (await load_variants(self.variant_files)).get(variant)  # before anything is fetched
+        checkout = await load_checkout(self.upstream, self.release)
+        plan = await self._plan(variant, None, "boot", checkout)
+        found = pulled.pulled(plan, await tool_images(checkout, parse_arch(self.arch)))
+        return pulled.as_json(found) if form == "json" else pulled.as_text(found)
+
+    @fresh
+    async def outdated(self, repository: args.Repository = None, to: args.WantedRelease = None) -> str:
+        """Show newer versions than those in use, of CozyStack and of extensions, and what they would change.
+
+        The plans of both releases are compared variant by variant: Talos, extensions with version and digest, drops.
+        """
+        return (await self._update(repository, to)).report
+
+    @fresh
+    async def update(
+        self, source: args.UpdateSource, repository: args.Repository = None, to: args.WantedRelease = None
+    ) -> dagger.Changeset:
+        """Propose newer versions, of CozyStack and of extensions in variants, as changes to the checkout.
+
+        What they would change in the plans is printed; `outdated` shows it without the changes.
+        """
+        found = await self._update(repository, to)
+        say(found.report)
+        return await apply_update(source, found)
+
+    @fresh
     async def ci_files(self, source: args.CiFilesSource) -> dagger.Changeset:
         """Make the CI files of all vendors from one description (ci/vendors/), as changes to the checkout."""
         made = source
@@ -381,6 +416,11 @@ class CozystackTalos:
 
     async def _trees(self, arch: Arch) -> dict[str, dagger.Directory]:
         return {image.extension.digest: image.root for image in await self._local_images(arch)}
+
+    async def _update(self, repository: str | None, to: str | None) -> Update:
+        variants = await load_variants(self.variant_files)
+        checkout = await load_checkout(self.upstream, self.release)
+        return await find_update(checkout, variants, parse_arch(self.arch), repository, to)
 
     async def _output(self, variant: str, output: str) -> dagger.File:
         plan = await self._plan(variant, [output], "boot")

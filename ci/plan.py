@@ -203,7 +203,12 @@ def catalog_need(request: Request) -> Need | None:
     given = {file.name for file in request.files}
     if all(added.reference or added.name in given for added in request.variant.spec.extensions.add):
         return None
-    return Need(ImageUse.CATALOG, (Reference(pins.EXTENSION_CATALOG, request.upstream.talos_version),))
+    return catalog_of(request.upstream)
+
+
+def catalog_of(upstream: Upstream) -> Need:
+    """Return the catalog image of a Talos version."""
+    return Need(ImageUse.CATALOG, (Reference(pins.EXTENSION_CATALOG, upstream.talos_version),))
 
 
 def image_needs(request: Request, catalog: Catalog | None) -> tuple[Need, ...]:

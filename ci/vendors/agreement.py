@@ -55,11 +55,11 @@ def rules(description: Description) -> tuple[Rule, ...]:
     return (
         Rule("Dagger's engine", r"registry\.dagger\.io/engine:(?P<version>[^\s\"'`]+)", engine),
         Rule("Dagger's command line", rf"dagger_{_VERSION}_linux", dagger),
+        Rule("Dagger's chart", rf"dagger-helm --version {_VERSION}", dagger),
         Rule("Dagger (engineVersion)", rf'"engineVersion": "{_VERSION}"', dagger),
         Rule("Dagger's Python SDK", rf"dagger-io=={_VERSION}", dagger),
         Rule("Dagger (the embedded engine's)", rf'DAGGER_VERSION = "{_VERSION}"', dagger),
         Rule("the oldest Dagger", rf"(?:at_least \"\$version\" |Dagger \(){_VERSION}", dagger),
-        Rule("CozyStack's release", rf"{_VERSION} \(the default\)", Pin(pins.DEFAULT_RELEASE.tag[1:], _OF_PINS)),
         *(_image(image, _OF_DESCRIPTION) for image in description.images.values()),
         *(_image(image, _OF_PINS) for image in (pins.PYTHON,)),
         *(

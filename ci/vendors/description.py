@@ -51,6 +51,8 @@ class Dagger(Value):
     #: SHA-256 of the command line's archive, by the machine's architecture.
     cli: dict[Arch, Sha256]
     engine: PinnedImage
+    #: The base image of the engine's Python SDK, which it pulls when it loads a module.
+    sdk: PinnedImage
 
 
 class Action(Value):

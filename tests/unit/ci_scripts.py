@@ -19,6 +19,7 @@ EXPRESSIONS = {
     "${{ matrix.variant }}": "spin-only",
     "${{ github.token }}": "ghs_0",
     "${{ github.repository }}": "example/cozystack-talos",
+    "${{ steps.outdated.outputs.output }}": "Talos is newer",
     "<< parameters.variant >>": "spin-only",
     "{{matrix}}": "spin-only",
     "${VARIANT}": "spin-only",
@@ -46,6 +47,7 @@ name=${0##*/}
 case $name:${1:-} in
     sha256sum:-c) read -r said && printf '%s\n' "$said" >>"$CHECKED" ;;
     tar:-xzf) cp "$STUBS/dagger" dagger ;;
+    git:diff) exit 1 ;;
     git:clone) mkdir source && cp "$STUBS/dagger" source ;;
 esac
 """
@@ -152,6 +154,7 @@ def _teamcity(text: str) -> Iterator[Iterator[Script]]:
 _READERS: dict[str, Callable[[str], Iterator[Iterator[Script]]]] = {
     ".github/workflows/test.yml": _github,
     ".github/workflows/release.yml": _github,
+    ".github/workflows/update.yml": _github,
     ".gitlab-ci.yml": _gitlab,
     ".circleci/config.yml": _circleci,
     "Jenkinsfile": _jenkins,

@@ -101,9 +101,12 @@ def test_the_functions_are_these() -> None:
         },
         "reproduce": {"variant": ..., "outputs": None, "format": "text"},
         "test": {"source": ...},
+        "images": {"variant": ..., "format": "text"},
+        "outdated": {"repository": None, "to": None},
+        "update": {"source": ..., "repository": None, "to": None},
         "ci_files": {"source": ...},
     }
-    for name in ("test", "ci_files"):
+    for name in ("test", "ci_files", "update"):
         assert OBJECT.functions[name].parameters["source"].default_path == "/"
 
 

@@ -29,6 +29,9 @@ CALLS = {
     ],
     ".github/workflows/release.yml": [["--progress plain " + BUILD.format("spin-only", "out")], []],
     ".github/workflows/test.yml": [["--progress plain " + TEST]],
+    ".github/workflows/update.yml": [
+        ["--progress plain call outdated", "--progress plain --auto-apply call update"],
+    ],
     ".gitlab-ci.yml": [[TEST], [BUILD.format("spin-only", "out")]],
     ".teamcity/settings.kts": [[TEST], [BUILD.format("spin-only", "out")]],
     ".woodpecker/build.yaml": [[BUILD.format("spin-only", "out")]],
@@ -76,7 +79,7 @@ def test_a_files_jobs_make_the_two_calls(path: str, tmp_path: Path) -> None:
     assert called == CALLS[path]
 
 
-@pytest.mark.parametrize("path", [path for path, jobs in CALLS.items() if any("build" in str(job) for job in jobs)])
+@pytest.mark.parametrize("path", [path for path, jobs in CALLS.items() if "build" in str(jobs)])
 def test_a_file_that_builds_builds_every_variant(path: str) -> None:
     text = files()[path]
     assert [name for name in variant.read_variants(variant.BUILTIN).names if not re.search(rf"\b{name}\b", text)] == []
@@ -94,6 +97,20 @@ def test_the_release_on_github_has_checksums_of_all(tmp_path: Path) -> None:
         [*("gh", "release", "create", "v1.0.0", "--verify-tag", "--generate-notes", "--"),
          *("release.tar", "checksums.sha256")],
     ]  # fmt: skip
+
+
+def test_the_update_on_github_says_what_changes(tmp_path: Path) -> None:
+    path = ".github/workflows/update.yml"
+    calls = run(scripts(path, files()[path])[0], tmp_path).calls
+    assert [
+        "git",
+        "push",
+        "--force",
+        "https://x-access-token:ghs_0@github.com/example/cozystack-talos.git",
+        "HEAD:refs/heads/update",
+    ] in calls
+    assert calls[-1] == ["gh", "pr", "create", "--head", "update", "--title", "Update CozyStack and extensions",
+                         "--body", "Talos is newer"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", PATHS)

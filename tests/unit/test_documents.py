@@ -47,7 +47,7 @@ def commands() -> Iterator[list[str]]:
     """The words of every call in README and docs."""
     for text in (README, *(path.read_text() for path in sorted((TOP / "docs").glob("*.md")))):
         for line in re.findall(r"^ *((?:\./daggerw|dagger) .*)$", text, re.MULTILINE):
-            words = shlex.split(line, comments=True)
+            words = shlex.split(re.split(r" [>|] ", line)[0], comments=True)
             if "call" in words:
                 yield words
 

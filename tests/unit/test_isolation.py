@@ -30,6 +30,7 @@ NEEDING_DAGGER = {
     "ci.selftest",
     "ci.signatures",
     "ci.tools",
+    "ci.updating",
 }
 
 PURE = sorted(

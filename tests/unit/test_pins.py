@@ -49,7 +49,6 @@ def test_a_rule_that_finds_nothing_is_told() -> None:
         ('"engineVersion": "v0.20.0"', "Dagger (engineVersion) is 0.20.0 here"),
         ("dagger-io==0.21.9", "Dagger's Python SDK is 0.21.9 here"),
         ('at_least "$version" 0.21.7', "the oldest Dagger is 0.21.7 here"),
-        ("for example v1.6.1 (the default)", "CozyStack's release is 1.6.1 here"),
         ("docker.io/library/docker:29.8.0-cli", "the image docker.io/library/docker is 29.8.0-cli here"),
         ("docker.io/library/docker:29.7.0-dind@sha256:12 ", "the image docker.io/library/docker is 29.7.0-dind"),
         ('"docker.io/library/python:3.14-slim-trixie"', "the image docker.io/library/python is 3.14-slim-trixie here"),

@@ -27,6 +27,7 @@ LINTERS: dict[str, dict[str, Linter]] = {
     ".drone.yml": {"drone-ci": schema("drone-ci")},
     ".github/workflows/release.yml": {**GITHUB},
     ".github/workflows/test.yml": {**GITHUB},
+    ".github/workflows/update.yml": {**GITHUB},
     ".gitlab-ci.yml": {
         "gitlab-ci": schema("gitlab-ci", "--data-transform=gitlab-ci", "--regex-variant=nonunicode"),
     },
@@ -50,6 +51,12 @@ def test_no_file_goes_without() -> None:
 @pytest.mark.parametrize(("path", "name"), [(path, name) for path, found in LINTERS.items() for name in found])
 def test_a_file_passes(path: str, name: str, tmp_path: Path) -> None:
     assert LINTERS[path][name]((TOP / path).read_text(), tmp_path) == []
+
+
+def test_the_preset_for_renovate_passes(tmp_path: Path) -> None:
+    text = (TOP / "deploy/renovate.json").read_text()
+    assert schema("renovate")(text, tmp_path) == []
+    assert schema("renovate")(text.replace('"labels": ["talos"]', '"labels": "talos"'), tmp_path) != []
 
 
 @pytest.mark.parametrize(

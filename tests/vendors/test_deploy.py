@@ -17,6 +17,8 @@ from ci.vendors.description import DESCRIPTION, parse_description
 TOP = Path(__file__).parents[2]
 DESCRIBED = parse_description(DESCRIPTION.read_text())
 VALUES: dict[str, Any] = yaml.safe_load((TOP / "deploy/dagger/values.yaml").read_text())
+#: What goes on top of them where there are mirrors.
+MIRRORS: dict[str, Any] = yaml.safe_load((TOP / "deploy/dagger/mirrors.yaml").read_text())
 OBJECTS: list[dict[str, Any]] = [
     document
     for name in ("deploy/dagger/job.yaml", "deploy/buildkit/buildkit.yaml")
@@ -79,6 +81,7 @@ def unknown(given: Any, known: Any, place: str = "") -> list[str]:
 
 def test_the_chart_knows_all_values() -> None:
     assert unknown(VALUES, CHART) == []
+    assert unknown(MIRRORS, CHART) == []
     assert unknown({"engine": {"resource": {}, "image": {"tag": "x"}}}, CHART) == [
         ".engine.resource", ".engine.image.tag"
     ]  # fmt: skip
@@ -86,7 +89,7 @@ def test_the_chart_knows_all_values() -> None:
 
 def test_the_pods_of_the_values_are_what_kubernetes_takes() -> None:
     """What the chart makes of them: a DaemonSet with these parts."""
-    engine = VALUES["engine"]
+    engine = VALUES["engine"] | MIRRORS["engine"]
     pod = {
         "nodeSelector": engine["nodeSelector"],
         "tolerations": engine["tolerations"],
@@ -102,16 +105,30 @@ def test_the_pods_of_the_values_are_what_kubernetes_takes() -> None:
     kubernetes_validate.validate(document, "1.37", strict=True)
 
 
-def test_the_engines_configuration_is_one() -> None:
-    config = json.loads(VALUES["engine"]["configJson"])
+@pytest.mark.parametrize("values", [VALUES, MIRRORS])
+def test_the_engines_configuration_is_one(values: dict[str, Any]) -> None:
+    config = json.loads(values["engine"]["configJson"])
     assert set(config) <= ENGINE_KEYS
     assert set(config["gc"]) <= GC_KEYS
     assert all(re.fullmatch(r"\d+(GB|%)", size) for size in config["gc"].values())
-    assert all(set(registry) <= REGISTRY_KEYS for registry in config["registries"].values())
+    assert all(set(registry) <= REGISTRY_KEYS for registry in config.get("registries", {}).values())
+
+
+def test_mirrors_change_nothing_else() -> None:
+    plain, mirrored = (json.loads(values["engine"]["configJson"]) for values in (VALUES, MIRRORS))
+    assert {key: value for key, value in mirrored.items() if key != "registries"} == plain
+    own, copied = VALUES["engine"]["image"]["ref"], MIRRORS["engine"]["image"]["ref"]
+    assert copied == f"registry.example.com/{own}"  # as docs/kubernetes.md names copies
+
+
+def buildkit() -> dict[str, Any]:
+    """The configuration with the lines that are commented out."""
+    return tomllib.loads(re.sub(r"^#(?=\[|  )", "", BY_KIND["ConfigMap"]["data"]["buildkitd.toml"], flags=re.MULTILINE))
 
 
 def test_buildkits_configuration_is_one() -> None:
-    config = tomllib.loads(BY_KIND["ConfigMap"]["data"]["buildkitd.toml"])
+    assert "registry" not in tomllib.loads(BY_KIND["ConfigMap"]["data"]["buildkitd.toml"])
+    config = buildkit()
     assert config["insecure-entitlements"] == ["security.insecure"]
     assert all(set(registry) <= {"mirrors", "http", "insecure", "ca"} for registry in config["registry"].values())
 
@@ -132,12 +149,12 @@ def test_all_use_the_same_engine_on_the_same_nodes() -> None:
 
 
 def test_certificates_are_where_the_configuration_says() -> None:
-    mount = VALUES["engine"]["volumeMounts"][0]["mountPath"]
-    for registry in json.loads(VALUES["engine"]["configJson"])["registries"].values():
+    mount = MIRRORS["engine"]["volumeMounts"][0]["mountPath"]
+    for registry in json.loads(MIRRORS["engine"]["configJson"])["registries"].values():
         assert all(path.startswith(f"{mount}/") for path in registry.get("ca", []))
     (container,) = BY_KIND["StatefulSet"]["spec"]["template"]["spec"]["containers"]
     mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
-    config = tomllib.loads(BY_KIND["ConfigMap"]["data"]["buildkitd.toml"])
+    config = buildkit()
     assert config["registry"]["registry.example.com"]["ca"] == [f"{mounts['certificates']}/ca.crt"]
     assert f"--config={mounts['config']}/buildkitd.toml" in container["args"]
 

@@ -41,13 +41,19 @@ def _kept(path: Path, make: Any) -> bytes:
     return data
 
 
-def load_schema(cache: Path, module_sdl: str = "") -> GraphQLSchema:
-    """The schema, with a module's types if there are any. `cache` is a folder to keep parsed documents in."""
-    text = SCHEMA_FILE.read_text()
-    document = _parsed(cache, text)
-    schema = build_ast_schema(document, assume_valid=True, assume_valid_sdl=True)
-    if module_sdl:
-        schema = extend_schema(schema, _parsed(cache, module_sdl), assume_valid=True, assume_valid_sdl=True)
+def load_schema(cache: Path) -> GraphQLSchema:
+    """Dagger's schema. `cache` is a folder to keep parsed documents in."""
+    document = _parsed(cache, SCHEMA_FILE.read_text())
+    return _with_type_names(build_ast_schema(document, assume_valid=True, assume_valid_sdl=True))
+
+
+def with_types(core: GraphQLSchema, cache: Path, module_sdl: str) -> GraphQLSchema:
+    """The schema with a module's types."""
+    extended = extend_schema(core, _parsed(cache, module_sdl), assume_valid=True, assume_valid_sdl=True)
+    return _with_type_names(extended)
+
+
+def _with_type_names(schema: GraphQLSchema) -> GraphQLSchema:
     for kind in schema.type_map.values():
         if isinstance(kind, GraphQLInterfaceType):
             kind.resolve_type = _type_name

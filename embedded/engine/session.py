@@ -40,7 +40,7 @@ from embedded.engine.module.environment import environment
 from embedded.engine.module.loading import load
 from embedded.engine.module.processes import Launcher
 from embedded.engine.module.source import ModuleSource, copy_module, find_module
-from embedded.engine.schema import introspection, load_schema
+from embedded.engine.schema import introspection, load_schema, with_types
 from embedded.engine.scratch import scratch_folder
 from embedded.setup.paths import Paths, paths, tool
 
@@ -160,7 +160,7 @@ class Session:
         if not self._constructor:
             loaded = await load(self._engine, self._source, self._copy, self._runner)
             self._sdl = loaded.sdl
-            self.schema = load_schema(self._kept, loaded.sdl)
+            self.schema = with_types(self._core, self._kept, loaded.sdl)
             self._engine.module = loaded.bound
             self._constructor = self._source.constructor
         return self._constructor

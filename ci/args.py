@@ -172,6 +172,10 @@ Channel: TypeAlias = Annotated[
 Username: TypeAlias = Annotated[str | None, Doc("User name at the registry")]
 Password: TypeAlias = Annotated[dagger.Secret | None, Doc("Password or token at the registry, for example env:TOKEN")]
 PlainHttp: TypeAlias = Annotated[bool, Doc("The registry speaks HTTP without TLS (on 127.0.0.1 that is found out)")]
+SignKey: TypeAlias = Annotated[
+    dagger.Secret | None, Doc("Sign the images with this private key of cosign's, for example file:cosign.key")
+]
+SignPassword: TypeAlias = Annotated[dagger.Secret | None, Doc("Password of --sign-key; left out: it has none")]
 UpdateSource: TypeAlias = Annotated[
     dagger.Directory, DefaultPath("/"), Ignore(UPDATE_IGNORE), Doc("This project's own checkout")
 ]

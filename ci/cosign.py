@@ -7,6 +7,7 @@ the engine's mirrors and credentials are not its own. Environment variables that
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,10 @@ PUBLIC_KEY: Final = "/in/cosign.pub"
 #: Variables of a private key (PEM, as `cosign generate-key-pair` writes it) and of its password, which may be empty.
 PRIVATE_KEY: Final = "COSIGN_PRIVATE_KEY"
 PASSWORD: Final = "COSIGN_PASSWORD"  # noqa: S105 (the name of a variable)
+
+#: What cosign's signatures are: media type of the bundle, type of the statement in it.
+BUNDLE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
+SIGNED: Final = "https://sigstore.dev/cosign/sign/v1"
 
 #: Whose images Sidero Labs signs, and as whom: docs.siderolabs.com, "Verifying images".
 SIDERO_IMAGES: Final = "ghcr.io/siderolabs/"
@@ -85,11 +90,19 @@ def verify_sidero(reference: str) -> list[str]:
     ]
 
 
-def sign_by_key(reference: str) -> list[str]:
-    """Sign an image, and each of its platforms', with the key in `PRIVATE_KEY`; nothing goes to a transparency log."""
+def signature_statement(digest: str) -> str:
+    """Return what cosign's signature of an image says: an in-toto statement about its digest."""
+    subject = {"digest": {"sha256": digest.removeprefix("sha256:")}, "annotations": {}}
+    return json.dumps(
+        {"_type": "https://in-toto.io/Statement/v1", "subject": [subject], "predicateType": SIGNED, "predicate": {}}
+    )
+
+
+def sign_statement(statement: str, bundle: str) -> list[str]:
+    """Sign a statement with the key in `PRIVATE_KEY` into a bundle. No registry and no transparency log is asked."""
     return [
-        *("sign", "--yes", "--recursive", "--key", f"env://{PRIVATE_KEY}"),
-        *("--use-signing-config=false", "--tlog-upload=false", reference),
+        *("attest-blob", "--yes", "--statement", statement, "--key", f"env://{PRIVATE_KEY}", "--bundle", bundle),
+        *("--use-signing-config=false", "--tlog-upload=false"),
     ]
 
 

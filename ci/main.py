@@ -26,6 +26,7 @@ from ci.reproduce import reproduce
 from ci.schematic import schematic_as
 from ci.selftest import requirement_lines, unit_tests
 from ci.signatures import Signers
+from ci.signing import Signer
 from ci.updating import Update, apply_update, find_update
 
 
@@ -196,6 +197,8 @@ class CozystackTalos:
         username: args.Username = None,
         password: args.Password = None,
         plain_http: args.PlainHttp = False,
+        sign_key: args.SignKey = None,
+        sign_password: args.SignPassword = None,
         format_: args.Format = "text",
     ) -> str:
         """Publish a variant's images with SBOM and provenance, and say by which references nodes get them.
@@ -206,6 +209,7 @@ class CozystackTalos:
         form = tables.parse_format(format_)
         kinds = images.parse_kinds(image_names or images.KINDS)
         wanted = parse_arches(arches or [self.arch])
+        signer = Signer.of(sign_key, sign_password)
         to = await parse_destination(address, channel, username, password, plain_http=plain_http)
         (await load_variants(self.variant_files)).get(variant)
         checkout = await load_checkout(self.upstream, self.release)
@@ -214,7 +218,7 @@ class CozystackTalos:
             check_possible(kind, checkout.upstream)
             chosen = kind.outputs or outputs or images.NETBOOT
             orders[kind] = [await self._plan(variant, chosen, "boot", checkout, arch) for arch in wanted]
-        published = await publish(orders, checkout.upstream, to, self._passing)
+        published = await publish(orders, checkout.upstream, to, self._passing, signer)
         named = await self._plan(variant, ["cmdline"], "boot", checkout, wanted[0])
         return publication_as(published, named, form)
 

@@ -45,12 +45,13 @@ class PublishedImage(Value):
     repository: str
     #: Of the image, or of the index of all platforms.
     digest: str
-    tags: tuple[PublishedTag, ...]
+    tags: tuple[PublishedTag, ...] = ()
     platforms: tuple[PublishedPlatform, ...]
-    referrers: tuple[Referrer, ...]
-    sent_blobs: int
-    sent_bytes: int
-    sent_manifests: int
+    #: Of the index.
+    referrers: tuple[Referrer, ...] = ()
+    sent_blobs: int = 0
+    sent_bytes: int = 0
+    sent_manifests: int = 0
 
     @property
     def reference(self) -> str:

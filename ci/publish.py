@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -14,7 +14,7 @@ from ci import statements
 from ci.distribution.address import parse_address
 from ci.distribution.auth import Credentials
 from ci.distribution.client import Manifest, Registry
-from ci.distribution.push import Image, Pusher, make_index
+from ci.distribution.push import Image, Pusher, digest_of, make_index
 from ci.errors import RegistryError, StandInError, first
 from ci.images import channel_tag, parse_channel, release_tag
 from ci.imaging import make_image
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     import dagger
 
     from ci.distribution.address import Address
+    from ci.distribution.push import Artifact
     from ci.images import ImageKind
     from ci.imaging import AssetImage
     from ci.pipeline import Assets
     from ci.plan import Plan
+    from ci.signing import Signer
     from ci.upstream import Upstream
 
 
@@ -80,16 +82,21 @@ async def publish(
     upstream: Upstream,
     to: Destination,
     build: Callable[[Plan], Awaitable[Assets]],
+    signer: Signer | None = None,
 ) -> list[PublishedImage]:
     """Publish images, each for the platforms of its plans; `build` raises for assets that fail their checks."""
     refuse_stand_ins([plan for plans in orders.values() for plan in plans], to.address)
     async with Registry(to.address, to.credentials, plain_http=to.plain_http) as registry:
         for kind in orders:  # before anything is built
             await registry.check_push(to.address.repository(kind.repository))
+        if signer is not None:
+            await signer.check()
         made = await _build(orders, upstream, build)
         with tempfile.TemporaryDirectory(prefix="cozystack-talos-") as folder:
             pushed = [await _push(registry, to, one, Path(folder)) for one in made]
-        return [await _tag(*one, to) for one in pushed]
+        if signer is not None:
+            pushed = [await sign(one, signer) for one in pushed]
+        return [await _tag(one, to) for one in pushed]
 
 
 async def _build(
@@ -113,10 +120,19 @@ async def _build(
     ]
 
 
-async def _push(
-    registry: Registry, to: Destination, made: _Made, folder: Path
-) -> tuple[Pusher, Manifest, PublishedImage, Plan]:
-    """Push everything but the tags."""
+@dataclass(frozen=True)
+class Pushed:
+    """An image that is in its repository, without a tag."""
+
+    pusher: Pusher
+    plan: Plan
+    #: What tags are to name: the image's manifest, or the index of several.
+    manifest: Manifest
+    published: PublishedImage
+
+
+async def _push(registry: Registry, to: Destination, made: _Made, folder: Path) -> Pushed:
+    """Push everything but signatures and tags."""
     name = to.address.repository(made.kind.repository)
     pusher = Pusher(registry, name)
     images: list[Image] = []
@@ -141,24 +157,47 @@ async def _push(
     published = PublishedImage(
         image=made.kind.name,
         repository=f"{to.address.host}/{name}",
-        digest=images[0].digest if len(images) == 1 else str((await pusher.manifest(manifest))["digest"]),
-        tags=(),
+        digest=digest_of(manifest.content),
         platforms=tuple(platforms),
-        referrers=(),
-        sent_blobs=0,
-        sent_bytes=0,
-        sent_manifests=0,
     )
-    return pusher, manifest, published, made.images[0][0].plan
+    return Pushed(pusher, made.images[0][0].plan, manifest, published)
 
 
-async def _tag(
-    pusher: Pusher, manifest: Manifest, published: PublishedImage, plan: Plan, to: Destination
-) -> PublishedImage:
-    names = [release_tag(plan), *([channel_tag(plan, to.channel)] if to.channel else [])]
-    tags = tuple([PublishedTag(tag=name, before=await pusher.tag(name, manifest)) for name in names])
+async def sign(pushed: Pushed, signer: Signer) -> Pushed:
+    """Sign the index and every platform's image, unless the same key did so before."""
+    published, pusher = pushed.published, pushed.pusher
+    index = {
+        "mediaType": pushed.manifest.media_type,
+        "digest": published.digest,
+        "size": len(pushed.manifest.content),
+    }
+    subjects = {published.digest: index}
+    if pushed.manifest.media_type == INDEX:
+        subjects |= {one["digest"]: one for one in json.loads(pushed.manifest.content)["manifests"]}
+    found: dict[str, Referrer] = {}
+    for digest, artifact in (await signer.sign(pushed.plan, subjects)).items():
+        there = [one for one in await pusher.referrers(digest) if _same_signer(one, artifact)]
+        signed = str(there[0]["digest"]) if there else await pusher.artifact(subjects[digest], artifact)
+        found[digest] = Referrer(artifact_type=artifact.artifact_type, digest=signed)
+    platforms = tuple(
+        one.model_copy(update={"referrers": (*one.referrers, found[one.digest])}) for one in published.platforms
+    )
+    own = (found[published.digest],) if pushed.manifest.media_type == INDEX else ()
+    signed_image = published.model_copy(update={"platforms": platforms, "referrers": own})
+    return replace(pushed, published=signed_image)
+
+
+def _same_signer(listed: Mapping[str, Any], artifact: Artifact) -> bool:
+    annotations: Mapping[str, str] = listed.get("annotations") or {}
+    return annotations.get(statements.KEY_HINT) == artifact.annotations[statements.KEY_HINT]
+
+
+async def _tag(pushed: Pushed, to: Destination) -> PublishedImage:
+    pusher = pushed.pusher
+    names = [release_tag(pushed.plan), *([channel_tag(pushed.plan, to.channel)] if to.channel else [])]
+    tags = tuple([PublishedTag(tag=name, before=await pusher.tag(name, pushed.manifest)) for name in names])
     sent = {"sent_blobs": pusher.blobs, "sent_bytes": pusher.size, "sent_manifests": pusher.manifests}
-    return published.model_copy(update={"tags": tags, **sent})
+    return pushed.published.model_copy(update={"tags": tags, **sent})
 
 
 def _common(made: _Made) -> dict[str, str]:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from ci import cosign
 from ci.distribution.push import Artifact
 from ci.normalise.files import json_bytes, timestamp
 
 if TYPE_CHECKING:
     from ci.plan import Image, Plan
+
+#: Annotation of a signature: base64 of the SHA-256 of the key that it can be checked with.
+KEY_HINT: Final = "io.cozystack.talos.key"
 
 SBOM: Final = "application/spdx+json"
 STATEMENT: Final = "application/vnd.in-toto+json"
@@ -44,3 +48,15 @@ def provenance(plan: Plan, document: str, name: str, digest: str, base: Image | 
         inputs.append({"name": "base", "uri": base.pinned, "digest": {"sha256": base.digest.removeprefix("sha256:")}})
     kind = {"in-toto.io/predicate-type": statement["predicateType"]}
     return Artifact(STATEMENT, json_bytes(statement), _annotations(plan, "provenance.json") | kind)
+
+
+def signature(plan: Plan, bundle: str) -> Artifact:
+    """Return a signature, as cosign 3 keeps it; its key is named, so that the same key need not sign twice."""
+    hint = json.loads(bundle)["verificationMaterial"]["publicKey"]["hint"]
+    annotations = {
+        "org.opencontainers.image.created": timestamp(plan.source_date.epoch),
+        "dev.sigstore.bundle.content": "dsse-envelope",
+        "dev.sigstore.bundle.predicateType": cosign.SIGNED,
+        KEY_HINT: hint,
+    }
+    return Artifact(cosign.BUNDLE, bundle.encode(), annotations)

@@ -124,9 +124,9 @@ class Registry:
             return None
         return Manifest(answer.content, answer.headers.get("Content-Type", MANIFEST))
 
-    async def push_manifest(self, repository: str, reference: str, manifest: Manifest) -> bool:
-        """Send a manifest under a tag or its digest; says whether the registry lists it with its subject."""
-        answer = await self._send(
+    async def push_manifest(self, repository: str, reference: str, manifest: Manifest) -> None:
+        """Send a manifest under a tag or its digest."""
+        await self._send(
             repository,
             "PUT",
             f"manifests/{reference}",
@@ -134,12 +134,11 @@ class Registry:
             headers={"Content-Type": manifest.media_type},
             content=manifest.content,
         )
-        return "OCI-Subject" in answer.headers
 
-    async def knows_referrers(self, repository: str, digest: str) -> bool:
-        """Say whether the registry has the referrers API."""
+    async def referrers(self, repository: str, digest: str) -> list[dict[str, Any]] | None:
+        """Return the descriptors of what refers to a manifest, `None` where the registry has no referrers API."""
         answer = await self._send(repository, "GET", f"referrers/{digest}", (200, 404))
-        return answer.status_code == HTTPStatus.OK
+        return answer.json()["manifests"] if answer.status_code == HTTPStatus.OK else None
 
     # --- how --------------------------------------------------------------------------------------------------
 

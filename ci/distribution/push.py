@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -106,7 +106,6 @@ class Pusher:
     blobs: int = 0
     size: int = 0
     manifests: int = 0
-    _referrers: bool | None = field(default=None)
 
     async def image(self, image: Image) -> None:
         """Send an image's blobs and its manifest, as far as the registry does not have them."""
@@ -137,17 +136,15 @@ class Pusher:
                 await self._blob({"digest": digest, "size": len(content)}, lambda content=content: content)
         manifest = artifact.manifest(subject)
         descriptor = await self.manifest(Manifest(manifest, MANIFEST))
-        if self._referrers is None:
-            self._referrers = await self.registry.knows_referrers(self.repository, str(subject["digest"]))
-        if not self._referrers:
+        if await self.registry.referrers(self.repository, str(subject["digest"])) is None:
             listed = {**descriptor, "artifactType": artifact.artifact_type, "annotations": dict(artifact.annotations)}
             await self._list_referrer(str(subject["digest"]), listed)
         return str(descriptor["digest"])
 
     async def referrers(self, digest: str) -> list[Descriptor]:
-        """Return what refers to an image, as far as its index says it (a registry's own list is not asked)."""
-        known = await self.registry.manifest(self.repository, digest.replace(":", "-"))
-        return json.loads(known.content)["manifests"] if known else []
+        """Return the descriptors of what refers to an image."""
+        listed = await self.registry.referrers(self.repository, digest)
+        return await self._index(digest) if listed is None else listed
 
     async def tag(self, tag: str, manifest: Manifest) -> str | None:
         """Let a tag name a manifest that is there, and return the digest that it named before."""
@@ -163,16 +160,19 @@ class Pusher:
         self.blobs += 1
         self.size += int(blob["size"])
 
-    async def _list_referrer(self, subject: str, listed: Descriptor) -> None:
-        """Do what a registry without the referrers API leaves to its clients: an index under a tag of that name."""
-        others = [one for one in await self.referrers(subject) if one["digest"] != listed["digest"]]
-        document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, listed]}
+    async def _index(self, subject: str) -> list[Descriptor]:
+        """Return what clients noted for a registry without the referrers API: an index tagged by the digest."""
         known = await self.registry.manifest(self.repository, subject.replace(":", "-"))
-        if known and listed in json.loads(known.content)["manifests"]:
+        return json.loads(known.content)["manifests"] if known else []
+
+    async def _list_referrer(self, subject: str, listed: Descriptor) -> None:
+        known = await self._index(subject)
+        if listed in known:
             return
-        await self.registry.push_manifest(
-            self.repository, subject.replace(":", "-"), Manifest(json_bytes(document), INDEX)
-        )
+        others = [one for one in known if one["digest"] != listed["digest"]]
+        document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, listed]}
+        index = Manifest(json_bytes(document), INDEX)
+        await self.registry.push_manifest(self.repository, subject.replace(":", "-"), index)
         self.manifests += 1
 
 

@@ -82,6 +82,8 @@ def test_the_functions_are_these() -> None:
             "username": None,
             "password": None,
             "plain_http": False,
+            "sign_key": None,
+            "sign_password": None,
             "format": "text",
         },
         "machine_config": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -46,8 +47,18 @@ def test_sideros_identity_is_no_one_elses(identity: str, *, accepted: bool) -> N
     assert bool(re.search(cosign.SIDERO_IDENTITY, identity)) is accepted
 
 
-def test_an_image_is_signed_with_all_its_platforms() -> None:
-    assert cosign.sign_by_key(IMAGE) == [
-        "sign", "--yes", "--recursive", "--key", "env://COSIGN_PRIVATE_KEY",
-        "--use-signing-config=false", "--tlog-upload=false", IMAGE,
+def test_a_signature_is_made_without_registry_and_log() -> None:
+    assert cosign.sign_statement("/in/statement.json", "/out/bundle.json") == [
+        "attest-blob", "--yes", "--statement", "/in/statement.json",
+        "--key", "env://COSIGN_PRIVATE_KEY", "--bundle", "/out/bundle.json",
+        "--use-signing-config=false", "--tlog-upload=false",
     ]  # fmt: skip
+
+
+def test_a_signature_is_of_a_digest() -> None:
+    assert json.loads(cosign.signature_statement(DIGEST)) == {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"digest": {"sha256": "ab" * 32}, "annotations": {}}],
+        "predicateType": "https://sigstore.dev/cosign/sign/v1",
+        "predicate": {},
+    }

@@ -29,6 +29,7 @@ NEEDING_DAGGER = {
     "ci.reproduce",
     "ci.selftest",
     "ci.signatures",
+    "ci.signing",
     "ci.tools",
     "ci.updating",
 }

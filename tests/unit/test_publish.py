@@ -7,21 +7,28 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci import statements
+from ci import cosign, publish, statements
 from ci.arch import Arch, UnknownArchError, parse_arches
 from ci.distribution.address import parse_address
 from ci.distribution.auth import Credentials
-from ci.errors import ImageError, RegistryError, StandInError
+from ci.distribution.client import Manifest, Registry
+from ci.distribution.push import Pusher, digest_of
+from ci.errors import ImageError, RegistryError, SignatureError, StandInError
 from ci.main import CozystackTalos
+from ci.oci.spec import INDEX, MANIFEST
 from ci.plan import Image
 from ci.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer, publication_as, upgrade_line
 from ci.publish import parse_destination, refuse_stand_ins
+from ci.signing import Signer
 from ci.tables import Format
 from tests.unit.catalogs import digest
+from tests.unit.distribution.fake import FakeRegistry
 from tests.unit.planning import plan_of, request
 
 if TYPE_CHECKING:
     import dagger
+
+    from ci.plan import Plan
 
 
 class Secret:
@@ -58,8 +65,9 @@ async def test_half_of_the_credentials_are_refused(username: str | None, passwor
 async def test_a_wrong_word_is_refused_before_anything_is_fetched(
     arguments: dict[str, Any], error: type[Exception]
 ) -> None:
+    module: Any = await CozystackTalos.create(None)
     with pytest.raises(error):
-        await (await CozystackTalos.create()).publish("spin-only", **arguments)
+        await module.publish("spin-only", **arguments)
 
 
 def test_architectures_are_asked_for_once_each() -> None:
@@ -113,6 +121,54 @@ async def test_a_base_is_among_the_inputs() -> None:
 async def test_an_sbom_is_attached_as_it_is() -> None:
     made = statements.sbom(await plan_of(request()), '{"é": 1}\n')
     assert (made.artifact_type, made.content) == ("application/spdx+json", '{"é": 1}\n'.encode())
+
+
+# Signatures
+
+
+def bundle(hint: str, number: int) -> str:
+    """A bundle as cosign writes it: the same key's are never equal."""
+    return json.dumps({"verificationMaterial": {"publicKey": {"hint": hint}}, "number": number})
+
+
+class FakeSigner:
+    def __init__(self, hint: str) -> None:
+        self.hint = hint
+        self.made = 0
+
+    async def sign(self, plan: Plan, digests: Any) -> dict[str, Any]:
+        self.made += 1
+        return {one: statements.signature(plan, bundle(self.hint, self.made)) for one in digests}
+
+
+@pytest.mark.parametrize("referrers", [False, True])
+async def test_a_key_signs_the_index_and_each_platform_once(*, referrers: bool) -> None:
+    fake = FakeRegistry(referrers=referrers)
+    plan = await plan_of(request())
+    platform = {"mediaType": MANIFEST, "digest": digest("b"), "size": 9, "platform": {"os": "linux"}}
+    index = Manifest(json.dumps({"manifests": [platform]}).encode(), INDEX)
+    image = published(digest=digest_of(index.content), tags=())
+    address = parse_address("registry.example/lab")
+    async with Registry(address, transport=fake.transport, pauses=()) as registry:
+        for hint, expected in (("one", 2), ("one", 2), ("two", 4)):
+            pushed = publish.Pushed(Pusher(registry, "lab/talos"), plan, index, image)
+            signed = await publish.sign(pushed, cast("Any", FakeSigner(hint)))
+            signatures = [
+                text for _, text in fake.manifests.values() if b"dsse-envelope" in text and b"subject" in text
+            ]
+            assert len(set(signatures)) == expected
+            assert [one.artifact_type for one in signed.published.referrers] == [cosign.BUNDLE]
+            assert [one.artifact_type for one in signed.published.platforms[0].referrers] == [
+                "application/spdx+json", cosign.BUNDLE,
+            ]  # fmt: skip
+    subjects = {json.loads(text)["subject"]["digest"] for text in set(signatures)}
+    assert subjects == {digest("b"), image.digest}
+
+
+async def test_a_password_without_a_key_is_refused() -> None:
+    assert Signer.of(None, None) is None
+    with pytest.raises(SignatureError, match="--sign-password is that of a key: add --sign-key"):
+        Signer.of(None, SECRET)
 
 
 # What is printed

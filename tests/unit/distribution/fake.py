@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from dataclasses import dataclass, field
 
@@ -112,4 +113,10 @@ class FakeRegistry:
         return httpx.Response(200, headers=headers, content=content if request.method == "GET" else b"")
 
     async def _referrers(self, request: httpx.Request, rest: str) -> httpx.Response:
-        return httpx.Response(200 if self.referrers else 404, json={"manifests": []})
+        found: list[dict[str, object]] = []
+        for name, (kind, content) in self.manifests.items():
+            document = json.loads(content)
+            if name.startswith("sha256:") and document.get("subject", {}).get("digest") == rest:
+                listed = {key: document[key] for key in ("artifactType", "annotations") if key in document}
+                found.append({"mediaType": kind, "digest": name, "size": len(content), **listed})
+        return httpx.Response(200 if self.referrers else 404, json={"manifests": found})

@@ -1,0 +1,71 @@
+"""Signing images with a key, in a container that needs no network: what is signed is pushed like any other document."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Final
+
+import dagger
+from dagger import dag
+
+from ci import cosign, statements, tools
+from ci.errors import SignatureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ci.distribution.push import Artifact
+    from ci.plan import Plan
+
+_BUNDLE: Final = "/out/bundle.json"
+_STATEMENT: Final = "/in/statement.json"
+
+
+class Signer:
+    """Signs digests with a private key, as `cosign generate-key-pair` makes it."""
+
+    def __init__(self, key: dagger.Secret, password: dagger.Secret | None) -> None:
+        self._key = key
+        self._password = password
+
+    @classmethod
+    def of(cls, key: dagger.Secret | None, password: dagger.Secret | None) -> Signer | None:
+        """Return who signs, `None` where nobody is to; raises `SignatureError` for a password without a key."""
+        if key is None and password is not None:
+            raise SignatureError("--sign-password is that of a key: add --sign-key")
+        return cls(key, password) if key is not None else None
+
+    async def check(self) -> None:
+        """Raise `SignatureError` where the key can't sign, before anything is built."""
+        await self._bundles(["sha256:" + "0" * 64])
+
+    async def sign(self, plan: Plan, digests: Iterable[str]) -> dict[str, Artifact]:
+        """Return a signature of each digest."""
+        found = await self._bundles(list(dict.fromkeys(digests)))
+        return {digest: statements.signature(plan, bundle) for digest, bundle in found.items()}
+
+    async def _bundles(self, digests: list[str]) -> dict[str, str]:
+        container = (
+            tools.cosign()
+            .with_directory("/out", dag.directory())
+            # An engine may know a secret by its name only: another key of that name must not find this one's result.
+            .with_env_variable("SIGNING", str(time.time_ns()))
+            .with_secret_variable(cosign.PRIVATE_KEY, self._key)
+        )
+        if self._password is not None:
+            container = container.with_secret_variable(cosign.PASSWORD, self._password)
+        else:
+            container = container.with_env_variable(cosign.PASSWORD, "")
+        found: dict[str, str] = {}
+        for digest in digests:
+            signed = container.with_new_file(_STATEMENT, cosign.signature_statement(digest)).with_exec(
+                cosign.sign_statement(_STATEMENT, _BUNDLE), use_entrypoint=True
+            )
+            try:
+                found[digest] = await signed.file(_BUNDLE).contents()
+            except dagger.ExecError as error:
+                reason = cosign.reason(error.stderr)
+                raise SignatureError(f"cosign can't sign: {reason}. Look at --sign-key and --sign-password") from None
+            json.loads(found[digest])
+        return found

@@ -90,6 +90,19 @@ ExtensionLayout: TypeAlias = Annotated[
     list[dagger.Directory] | None,
     Doc("Folders of the OCI image layout with system extensions to add, separated by commas"),
 ]
+SecureBootKey: TypeAlias = Annotated[
+    dagger.Secret | None,
+    Doc("Key that signs boot images for secure boot (RSA, PKCS#1, PEM), for example file:uki-signing-key.pem"),
+]
+SecureBootCert: TypeAlias = Annotated[dagger.File | None, Doc("Certificate of --secureboot-key (PEM)")]
+SecureBootPcrKey: TypeAlias = Annotated[
+    dagger.Secret | None,
+    Doc("Key that signs PCR measurements (RSA, PKCS#1, PEM), for example file:pcr-signing-key.pem"),
+]
+SecureBootEnrolment: TypeAlias = Annotated[
+    dagger.Directory | None,
+    Doc("Folder with PK.auth, KEK.auth and db.auth to enrol; default: made from the certificate"),
+]
 AuthKey: TypeAlias = Annotated[
     dagger.Secret | None,
     Doc(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ci.arch import Arch
     from ci.extensions import FileExtension
     from ci.outputs import Layout, Output
+    from ci.plan import SecureBoot
     from ci.variant import Variants
 
 #: What registries say when they have no such image; anything else is no answer.
@@ -132,6 +133,7 @@ async def load_plan(
     outputs: tuple[Output, ...],
     layout: Layout,
     files: tuple[FileExtension, ...] = (),
+    secure_boot: SecureBoot | None = None,
 ) -> Plan:
     """Plan a build: everything looked up that has to be."""
     request = Request(
@@ -143,7 +145,10 @@ async def load_plan(
         outputs=outputs,
         layout=layout,
         files=files,
+        secure_boot=secure_boot,
     )
+    if request.variant.spec.overlay:
+        request = replace(request, host_platform=str(await dag.default_platform()))
     resolver = EngineResolver(arch)
     need = catalog_need(request)
     found = await resolve_all([need] if need else [], resolver)

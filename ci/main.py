@@ -24,6 +24,7 @@ from ci.publish import parse_destination, publish
 from ci.registry import Login, parse_login
 from ci.reproduce import reproduce
 from ci.schematic import schematic_as
+from ci.secureboot import Keys, parse_keys
 from ci.selftest import requirement_lines, unit_tests
 from ci.signatures import Signers
 from ci.signing import Signer
@@ -44,6 +45,10 @@ class CozystackTalos:
     registry: str | None
     registry_username: str | None
     registry_password: dagger.Secret | None
+    secureboot_key: dagger.Secret | None
+    secureboot_cert: dagger.File | None
+    secureboot_pcr_key: dagger.Secret | None
+    secureboot_enrolment: dagger.Directory | None
 
     @classmethod
     async def create(
@@ -58,9 +63,15 @@ class CozystackTalos:
         registry: args.Registry = None,
         registry_username: args.RegistryUsername = None,
         registry_password: args.RegistryPassword = None,
+        secureboot_key: args.SecureBootKey = None,
+        secureboot_cert: args.SecureBootCert = None,
+        secureboot_pcr_key: args.SecureBootPcrKey = None,
+        secureboot_enrolment: args.SecureBootEnrolment = None,
     ) -> "CozystackTalos":
         """CozyStack's Talos boot assets, for an upstream release or checkout and an architecture."""
-        parse_login(registry, registry_username, registry_password)  # a mistake is told before anything is done
+        # A mistake is told before anything is done.
+        parse_login(registry, registry_username, registry_password)
+        parse_keys(secureboot_key, secureboot_cert, secureboot_pcr_key, secureboot_enrolment)
         return cls(
             upstream=upstream,
             release=release,
@@ -72,6 +83,10 @@ class CozystackTalos:
             registry=registry,
             registry_username=registry_username,
             registry_password=registry_password,
+            secureboot_key=secureboot_key,
+            secureboot_cert=secureboot_cert,
+            secureboot_pcr_key=secureboot_pcr_key,
+            secureboot_enrolment=secureboot_enrolment,
         )
 
     @fresh
@@ -322,7 +337,7 @@ class CozystackTalos:
         """
         form = tables.parse_format(format_)
         plan = await self._plan(variant, outputs or REPRODUCED_OUTPUTS, "boot")
-        return await reproduce(plan, form, await self._trees(plan.arch))
+        return await reproduce(plan, form, await self._trees(plan.arch), self._keys())
 
     @check
     @fresh
@@ -410,7 +425,20 @@ class CozystackTalos:
         where = arch or parse_arch(self.arch)
         files = tuple(image.extension for image in await self._local_images(where))
         checkout = checkout or await load_checkout(self.upstream, self.release)
-        return await load_plan(checkout, variants, variant, where, self.source_date_epoch, wanted, chosen, files)
+        return await load_plan(
+            checkout,
+            variants,
+            variant,
+            where,
+            self.source_date_epoch,
+            wanted,
+            chosen,
+            files,
+            await keys.planned() if (keys := self._keys()) else None,
+        )
+
+    def _keys(self) -> Keys | None:
+        return parse_keys(self.secureboot_key, self.secureboot_cert, self.secureboot_pcr_key, self.secureboot_enrolment)
 
     def _login(self) -> Login | None:
         return parse_login(self.registry, self.registry_username, self.registry_password)
@@ -446,7 +474,7 @@ class CozystackTalos:
 
     async def _assets(self, plan: Plan) -> Assets:
         say(tables.plan_summary(plan))
-        assets = await Pipeline(plan, await self._trees(plan.arch)).sealed()
+        assets = await Pipeline(plan, await self._trees(plan.arch), self._keys()).sealed()
         say(await assets.report())
         return assets
 

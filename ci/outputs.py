@@ -72,6 +72,14 @@ class Kind:
     #: First Talos version, as (major, minor), whose imager makes it without privileges; `None`: all.
     unprivileged_since: tuple[int, int] | None = None
 
+    @property
+    def is_boot_image(self) -> bool:
+        """Whether it starts by itself, and so takes a board's overlay and signatures for secure boot.
+
+        The imager refuses both kernel arguments and secure boot for a bare kernel and a bare initramfs.
+        """
+        return self.takes_kernel_args
+
 
 _DISK_PRIVILEGE = (1, 13)
 
@@ -182,14 +190,17 @@ class Output:
         """The media type of the file as delivered."""
         return _PACKED.get(self.compression, self.kind.media_type)
 
-    def imager_file(self, arch: Arch) -> str:
-        """Return the name of the file that the imager writes."""
-        return self.kind.imager_file.format(arch=arch.value)
+    def imager_file(self, arch: Arch, *, signed: bool = False) -> str:
+        """Return the name of the file that the imager writes; `signed` for secure boot, where the kind takes it."""
+        return self.kind.imager_file.format(arch=self._arch(arch, signed))
 
-    def path(self, arch: Arch, layout: Layout) -> str:
+    def path(self, arch: Arch, layout: Layout, *, signed: bool = False) -> str:
         """Return where the file goes, below `assets/talos/<arch>/` or below `_out/assets/`."""
         name = self.kind.boot_path if layout is Layout.BOOT else self.kind.imager_file
-        return name.format(arch=arch.value) + self.compression.value
+        return name.format(arch=self._arch(arch, signed)) + self.compression.value
+
+    def _arch(self, arch: Arch, signed: bool) -> str:
+        return f"{arch.value}-secureboot" if signed and self.kind.is_boot_image else arch.value
 
     def privilege(self, talos_version: str) -> str | None:
         """Return why the imager of that Talos version needs a privileged exec for this output, else `None`."""

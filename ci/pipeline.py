@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ci.extensions import PlannedExtension
     from ci.plan import Image, Plan, PlannedOutput
+    from ci.secureboot import Keys
 
 #: Architecture folders of Talos assets stand below it.
 ASSETS: Final = "assets/talos"
@@ -82,14 +83,20 @@ class Pipeline:
     """The graph of one plan. Equal parts of two plans are equal graphs, and run once.
 
     With an `attempt`, a text that was never used before, no imager run is taken from the cache. `trees` are the file
-    trees of those of the plan's extensions that are in files, by digest (`ci.local`).
+    trees of those of the plan's extensions that are in files, by digest (`ci.local`); `keys` sign for secure boot.
     """
 
     def __init__(
-        self, plan: Plan, trees: Mapping[str, dagger.Directory] | None = None, *, attempt: str | None = None
+        self,
+        plan: Plan,
+        trees: Mapping[str, dagger.Directory] | None = None,
+        keys: Keys | None = None,
+        *,
+        attempt: str | None = None,
     ) -> None:
         self._plan = plan
         self._trees = trees or {}
+        self._keys = keys
         self._attempt = attempt
         self._epoch = plan.source_date.epoch
         self._profiles = profile.profiles(plan)
@@ -103,8 +110,10 @@ class Pipeline:
         return (await pull(extension, self._plan.arch.platform)).rootfs()
 
     async def _extension_tar(self, extension: PlannedExtension) -> dagger.File:
-        root = await self.root(extension)
-        out = f"/out/{extension.name}.tar"
+        return self._tar(await self.root(extension), extension.name)
+
+    def _tar(self, root: dagger.Directory, name: str) -> dagger.File:
+        out = f"/out/{name}.tar"
         return (
             base()
             .with_directory("/out", dag.directory())
@@ -150,6 +159,17 @@ class Pipeline:
         command = commands.unpack_base_installer("/in/base.tar", "/out/base", self._plan.arch)
         return self._run({"/in/base.tar": archive}, command).directory("/out/base")
 
+    async def _overlay(self) -> dagger.Directory:
+        """Return the folder of the overlay's tars: for where the imager runs, and for the nodes."""
+        overlay = self._plan.overlay
+        assert overlay is not None
+        folder = dag.directory()
+        for platform in dict.fromkeys((overlay.host_platform, overlay.platform)):
+            path = profile.overlay_path(platform).rpartition("/")[2]
+            root = (await pull(overlay, platform)).rootfs()
+            folder = folder.with_file(path, self._tar(root, path.removesuffix(".tar")))
+        return folder
+
     # --- runs -------------------------------------------------------------------------------------------------
 
     def _run(self, files: dict[str, dagger.File], command: list[str]) -> dagger.Container:
@@ -192,6 +212,11 @@ class Pipeline:
             imager = imager.with_mounted_directory(
                 profile.INSTALLER_BASE_DIR, await self._installer_base(), read_only=True
             )
+        if output.overlay:
+            imager = imager.with_mounted_directory(profile.OVERLAY_DIR, await self._overlay(), read_only=True)
+        if output.signed:
+            assert self._keys is not None
+            imager = await self._keys.mounted(imager)
         made = imager.with_exec(
             ["-"],
             use_entrypoint=True,

@@ -69,6 +69,27 @@ class SourceDate(Value):
     source: str
 
 
+class PlannedOverlay(Image):
+    """A board's overlay: one image by digest, of which two platforms are needed."""
+
+    #: Of the installer in the image.
+    name: str
+    #: Where the imager runs it.
+    host_platform: str
+    #: What goes into the installer.
+    platform: str
+    options: dict[str, Any]
+
+
+class SecureBoot(Value):
+    """Signatures for secure boot; the keys themselves are secrets, and in no plan."""
+
+    #: SHA-256 of the certificate that the boot images are signed for, in hexadecimal.
+    certificate: str
+    #: Whether keys of one's own are enrolled, instead of those that the imager makes of the certificate.
+    own_enrolment: bool = False
+
+
 class PlannedOutput(Value):
     """One imager run, and where its result goes."""
 
@@ -88,6 +109,10 @@ class PlannedOutput(Value):
     disk_size: int | None = None
     extra_kernel_args: tuple[str, ...] = ()
     meta: tuple[Meta, ...] = ()
+    #: Whether the board's overlay goes in.
+    overlay: bool = False
+    #: Whether it is signed for secure boot.
+    signed: bool = False
     #: Why the exec has to be privileged; `None` where it does not.
     privileged: str | None = None
     #: What a reader should know of this output.
@@ -116,6 +141,8 @@ class Plan(Value):
     dropped: tuple[Dropped, ...]
     #: Words that no name in the initramfs may have in it.
     absent: tuple[str, ...]
+    overlay: PlannedOverlay | None = None
+    secure_boot: SecureBoot | None = None
     layout: Layout
     outputs: tuple[PlannedOutput, ...]
     #: Whether upstream's images are stand-ins from the lab.
@@ -166,6 +193,9 @@ class Request:
     layout: Layout = Layout.BOOT
     #: Extensions that the user gave as files.
     files: tuple[FileExtension, ...] = ()
+    secure_boot: SecureBoot | None = None
+    #: The platform that the imager runs on; it matters where an overlay has to run there too.
+    host_platform: str = "linux/amd64"
 
 
 class ImageUse(StrEnum):
@@ -257,6 +287,8 @@ def make_plan(request: Request, catalog: Catalog | None, found: Mapping[str, Ima
         extensions=tuple(_pin(entry, found) for entry in chosen.kept),
         dropped=chosen.dropped,
         absent=spec.absent,
+        overlay=_overlay(request),
+        secure_boot=request.secure_boot,
         layout=request.layout,
         outputs=_outputs(request),
         stand_in=stand_in,
@@ -288,6 +320,21 @@ def _pin(entry: extensions.Chosen, found: Mapping[str, Image]) -> PlannedExtensi
     )
 
 
+def _overlay(request: Request) -> PlannedOverlay | None:
+    wanted = request.variant.spec.overlay
+    if wanted is None:
+        return None
+    image = as_image(parse_reference(wanted.image))
+    return PlannedOverlay(
+        name=wanted.name,
+        reference=image.reference,
+        digest=image.digest,
+        host_platform=request.host_platform,
+        platform=request.arch.platform,
+        options=wanted.options,
+    )
+
+
 def _outputs(request: Request) -> tuple[PlannedOutput, ...]:
     planned = tuple(_output(output, request) for output in request.outputs)
     spec, asked = request.variant.spec, ", ".join(output.name for output in request.outputs)
@@ -303,11 +350,24 @@ def _outputs(request: Request) -> tuple[PlannedOutput, ...]:
             f"none of the outputs can carry META values ({asked}): an installer or a bare kernel has no META "
             "partition. Add one of cmdline, uki, iso, metal, nocloud",
         )
+    boot_images = [output for output in request.outputs if output.kind.is_boot_image]
+    if spec.overlay and not boot_images:
+        raise request.variant.error(
+            ("overlay",),
+            f"none of the outputs can carry an overlay ({asked}): it goes beside kernel and initramfs. Add one of "
+            "cmdline, uki, installer, iso, metal, nocloud",
+        )
+    if request.secure_boot and not boot_images:
+        raise PlanError(
+            f"none of the outputs can be signed for secure boot ({asked}): the imager signs whole boot images. Add one "
+            "of uki, installer, iso, metal, nocloud, or leave the keys out"
+        )
     return planned
 
 
 def _output(output: Output, request: Request) -> PlannedOutput:
     kind, spec, upstream = output.kind, request.variant.spec, request.upstream
+    signed = request.secure_boot is not None
     facts = upstream.profiles.get(kind.name, upstream.profiles["metal"])
     notes: list[str] = []
     args = tuple(dict.fromkeys((*facts.extra_kernel_args, *spec.extra_kernel_args)))
@@ -321,8 +381,8 @@ def _output(output: Output, request: Request) -> PlannedOutput:
         name=output.name,
         imager_kind=kind.imager_kind,
         platform=kind.platform,
-        imager_file=output.imager_file(request.arch),
-        path=output.path(request.arch, request.layout),
+        imager_file=output.imager_file(request.arch, signed=signed),
+        path=output.path(request.arch, request.layout, signed=signed),
         media_type=output.media_type,
         initramfs=kind.initramfs,
         compression=output.compression,
@@ -330,6 +390,8 @@ def _output(output: Output, request: Request) -> PlannedOutput:
         disk_size=facts.disk_size if kind.disk else None,
         extra_kernel_args=args if kind.takes_kernel_args else (),
         meta=spec.meta if kind.takes_meta else (),
+        overlay=kind.is_boot_image and spec.overlay is not None,
+        signed=kind.is_boot_image and signed,
         privileged=output.privilege(upstream.talos_version),
         notes=tuple(notes),
     )

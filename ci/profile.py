@@ -26,6 +26,13 @@ EXTENSIONS_DIR = "/in/extensions"
 INITRAMFS_PATH = "/in/initramfs.xz"
 #: OCI layout of the installer base; the descriptor in its index.json needs a platform.
 INSTALLER_BASE_DIR = "/in/installer-base"
+#: Folder of a board's overlay, one uncompressed tar `<arch>.tar` for each architecture.
+OVERLAY_DIR = "/in/overlay"
+#: Folder of the keys for secure boot.
+KEYS_DIR = "/in/secureboot"
+SIGNING_KEY, SIGNING_CERT, PCR_KEY = (f"{KEYS_DIR}/{name}" for name in ("key.pem", "cert.pem", "pcr-key.pem"))
+#: Signed variables that firmware enrols: platform key, key exchange key, signature database.
+ENROLMENT = {"platformKeyPath": "PK.auth", "keyExchangeKeyPath": "KEK.auth", "signatureKeyPath": "db.auth"}
 #: Where the imager writes.
 OUT_DIR = "/out"
 
@@ -80,6 +87,10 @@ def output_profile(plan: Plan, output: PlannedOutput) -> Document:
             "imageRef": plan.installer_base.reference,
             "ociPath": INSTALLER_BASE_DIR,
         }
+    if output.overlay:
+        _add_overlay(profile, plan, output)
+    if output.signed:
+        _add_keys(profile, plan)
     customization: Document = {}
     if output.extra_kernel_args:
         customization["extraKernelArgs"] = list(output.extra_kernel_args)
@@ -93,6 +104,35 @@ def output_profile(plan: Plan, output: PlannedOutput) -> Document:
     # Always raw: packing a disk image is a step of its own, so that all its formats share one imager run.
     profile["output"] = {"kind": output.imager_kind, **options, "outFormat": "raw"}
     return profile
+
+
+def overlay_path(platform: str) -> str:
+    """Return where the pipeline mounts the overlay's tar of a platform."""
+    return f"{OVERLAY_DIR}/{platform.rpartition('/')[2]}.tar"
+
+
+def _add_overlay(profile: Document, plan: Plan, output: PlannedOutput) -> None:
+    overlay = plan.overlay
+    assert overlay is not None
+    if output.base_installer:
+        profile["input"]["overlayInstaller"] = {"tarballPath": overlay_path(overlay.platform)}
+    options = {"options": overlay.options} if overlay.options else {}
+    profile["overlay"] = {
+        "name": overlay.name,
+        "image": {"tarballPath": overlay_path(overlay.host_platform)},
+        **options,
+    }
+
+
+def _add_keys(profile: Document, plan: Plan) -> None:
+    assert plan.secure_boot is not None
+    enrolment = {key: f"{KEYS_DIR}/{name}" for key, name in ENROLMENT.items()} if plan.secure_boot.own_enrolment else {}
+    profile["secureboot"] = True
+    profile["input"]["secureboot"] = {
+        "secureBootSigner": {"keyPath": SIGNING_KEY, "certPath": SIGNING_CERT},
+        "pcrSigner": {"keyPath": PCR_KEY},
+        **enrolment,
+    }
 
 
 def _profile(plan: Plan, *, platform: str) -> Document:

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ci.plan import Plan
+    from ci.secureboot import Keys
     from ci.tables import Format
 
 
-async def reproduce(plan: Plan, form: Format, trees: Mapping[str, dagger.Directory]) -> str:
+async def reproduce(plan: Plan, form: Format, trees: Mapping[str, dagger.Directory], keys: Keys | None = None) -> str:
     """Build twice, without the cache where the imager runs, and return every output with its checksum.
 
-    `trees` are the file trees of extensions in files, by digest.
+    `trees` are the file trees of extensions in files, by digest; `keys` sign for secure boot.
 
     Raises `AssetsError` with the first difference of every output that is not the same byte for byte.
     """
@@ -31,7 +32,7 @@ async def reproduce(plan: Plan, form: Format, trees: Mapping[str, dagger.Directo
     # One after the other: at the same time, both might find the same second on the clock.
     for number, name in enumerate(("one", "other"), 1):
         say(f"build {number} of 2")
-        files = await Pipeline(plan, trees, attempt=uuid.uuid4().hex).files()
+        files = await Pipeline(plan, trees, keys, attempt=uuid.uuid4().hex).files()
         container = container.with_mounted_directory(f"/{name}", files, read_only=True)
     run = container.with_exec(commands.compare("/one", "/other", form.value), expect=dagger.ReturnType.ANY)
     if await run.exit_code() != 0:

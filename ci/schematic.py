@@ -18,7 +18,7 @@ from ci.tables import Format
 
 if TYPE_CHECKING:
     from ci.extensions import PlannedExtension
-    from ci.plan import Plan
+    from ci.plan import Plan, PlannedOverlay
 
 FACTORY: Final = "factory.talos.dev"
 
@@ -49,14 +49,18 @@ def schematic(plan: Plan) -> dict[str, Any]:
         customization["meta"] = [{"key": one.key, "value": one.value} for one in meta]
     if names := [name for entry in plan.extensions if (name := official_name(entry))]:
         customization["systemExtensions"] = {"officialExtensions": names}
-    return {"customization": customization}
+    overlay = plan.overlay and official_name(plan.overlay)
+    if not plan.overlay or not overlay:
+        return {"customization": customization}
+    options = {"options": plan.overlay.options} if plan.overlay.options else {}
+    return {"overlay": {"image": overlay, "name": plan.overlay.name, **options}, "customization": customization}
 
 
 def _of_outputs(plan: Plan, field: str) -> list[Any]:
     return list(dict.fromkeys(one for output in plan.outputs for one in getattr(output, field)))
 
 
-def official_name(entry: PlannedExtension) -> str | None:
+def official_name(entry: PlannedExtension | PlannedOverlay) -> str | None:
     """Return an extension's name at the factory, such as `siderolabs/spin`, `None` for another's image."""
     name = entry.reference.removeprefix(_OFFICIAL).split(":", 1)[0]
     return name if entry.reference.startswith(_OFFICIAL + _OFFICIAL_OWNER) else None
@@ -78,7 +82,8 @@ def schematic_as(plan: Plan, form: Format) -> str:
     document = schematic(plan)
     if form is Format.YAML:
         return canonical(document)
-    own = [entry.pinned for entry in plan.extensions if official_name(entry) is None]
+    carried = [*plan.extensions, *([plan.overlay] if plan.overlay else [])]
+    own = [entry.pinned for entry in carried if official_name(entry) is None]
     number = schematic_id(document)
     if form is Format.JSON:
         return json.dumps({"id": number, "schematic": document, "leftOut": own}, indent=2, ensure_ascii=False) + "\n"

@@ -76,6 +76,7 @@ def _images(plan: Plan) -> list[Image | PlannedExtension]:
     return [
         *(plan.imager, plan.installer_base, *catalog),
         *(entry for entry in plan.extensions if not _is_file(entry)),
+        *([plan.overlay] if plan.overlay else []),
     ]
 
 

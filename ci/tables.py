@@ -19,7 +19,7 @@ from ci.errors import OutputError, suggest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ci.plan import Plan, PlannedOutput
+    from ci.plan import Plan, PlannedOutput, PlannedOverlay
     from ci.variant import Configuration, Variants
 
 #: Columns of text where nobody says how wide the reader's window is.
@@ -140,6 +140,7 @@ def _head(plan: Plan) -> str:
             ("architecture", plan.arch.value),
             ("Talos", plan.talos_version),
             ("CozyStack", " ".join(part for part in (origin.where, origin.release, commit) if part)),
+            *([("secure boot", f"certificate sha256:{plan.secure_boot.certificate}")] if plan.secure_boot else []),
             ("timestamps", f"{plan.source_date.epoch} ({plan.source_date.source})"),
             ("plan", plan.id),
         )
@@ -154,8 +155,14 @@ def _images(plan: Plan) -> str:
             ("installer base", plan.installer_base.pinned),
             ("catalog", catalog),
             *((entry.name, entry.pinned) for entry in plan.extensions),
+            *([("overlay", _overlay_text(plan.overlay))] if plan.overlay else []),
         )
     )
+
+
+def _overlay_text(overlay: PlannedOverlay) -> str:
+    platforms = dict.fromkeys((overlay.host_platform, overlay.platform))
+    return f"{overlay.pinned} ({overlay.name}; {' and '.join(platforms)})"
 
 
 def _listed(rows: Sequence[tuple[str, str]]) -> str:

@@ -125,6 +125,22 @@ class Meta(Value):
     value: str
 
 
+class Overlay(Value):
+    """What a single-board computer needs beside Talos: boot loader, firmware, device trees."""
+
+    #: With its digest, of an index: the imager runs it on its own platform and puts the nodes' into the installer.
+    image: str
+    #: Name of the installer in the image, which is often the board's.
+    name: ExtensionName
+    #: What that installer understands.
+    options: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+    @field_validator("image")
+    @classmethod
+    def _pinned(cls, text: str) -> str:
+        return str(_own(text))
+
+
 class VariantSpec(Value):
     """The contents of a variant file."""
 
@@ -133,6 +149,7 @@ class VariantSpec(Value):
     aliases: tuple[str, ...] = ()
     architectures: tuple[Arch, ...] = tuple(Arch)
     extensions: Extensions = Extensions()
+    overlay: Overlay | None = None
     extra_kernel_args: tuple[Text, ...] = ()
     meta: tuple[Meta, ...] = ()
     #: Words that no name in the initramfs may have in it: what must never get into this node type by mistake.

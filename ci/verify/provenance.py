@@ -63,6 +63,7 @@ class _Plan(_Value):
     installer_base: _Image
     catalog: _Image | None
     extensions: tuple[_Extension, ...]
+    overlay: _Image | None = None
     outputs: tuple[_Named, ...]
     stand_in: bool = False
 
@@ -76,6 +77,7 @@ def make_provenance(digests: Mapping[str, str], plan: Any) -> _Object | None:
     images = [("imager", read.imager), ("installer base", read.installer_base)]
     images += [("catalog", read.catalog)] if read.catalog else []
     images += [(f"extension {extension.name}", extension) for extension in read.extensions]
+    images += [("overlay", read.overlay)] if read.overlay else []
     canonical = json.dumps(plan, sort_keys=True, separators=(",", ":"))
     dependencies: list[_Object] = [{"name": "plan", "digest": {"sha256": _sha256(canonical)}}]
     if read.origin.commit:

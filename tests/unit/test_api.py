@@ -35,6 +35,10 @@ def test_the_constructor_takes_what_all_functions_need() -> None:
         "registry": None,
         "registry_username": None,
         "registry_password": None,
+        "secureboot_key": None,
+        "secureboot_cert": None,
+        "secureboot_pcr_key": None,
+        "secureboot_enrolment": None,
     }
 
 

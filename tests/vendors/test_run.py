@@ -1,0 +1,116 @@
+"""What the vendors' files call, run for real: each distinct call once, through `daggerw`, against the lab."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ci.vendors import PATHS, files
+from tests.unit.ci_scripts import dagger_calls, run, scripts
+from tests.unit.cozystack import checkout
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+TOP = Path(__file__).parents[2]
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+
+def daggerw(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Call this checkout's module from another folder."""
+    at = words.index("call") + 1
+    command = [str(TOP / "daggerw"), "--lab", *words[:at], "-m", str(TOP), *words[at:]]
+    env = os.environ | {"DAGGERW_ENGINE": "embedded"}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+def calls(folder: Path) -> dict[str, list[str]]:
+    """All that the files call, by what is called: where the result goes, and how progress is shown, do not count."""
+    found: dict[str, list[str]] = {}
+    for path in PATHS:
+        for number, job in enumerate(scripts(path, files()[path])):
+            (place := folder / f"{path.replace('/', '_')}-{number}").mkdir()
+            for words in dagger_calls(run(job, place)):
+                found.setdefault(" ".join(words[words.index("call") :]).split(" export ")[0], words)
+    return found
+
+
+def test_every_call_of_every_file_succeeds(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    found = calls(tmp_path / "jobs")
+    # these two ask CozyStack's repository; below, they ask one of the test's own
+    asking = {name for name in found if name.split()[1] in {"outdated", "update"}}
+    assert {name.split()[1] for name in found} == {"test", "build", "outdated", "update"}
+    for number, (name, words) in enumerate(found.items()):
+        if name in asking:
+            continue
+        (work := tmp_path / str(number)).mkdir()
+        done = daggerw(words, work)
+        assert done.returncode == 0, f"{' '.join(words)}\n{done.stderr[-4000:]}"
+        if "export" in words:
+            (assets,) = work.glob(f"{words[-1]}/assets/talos/*")
+            assert (assets / "iso/metal-arm64.iso").stat().st_size > 0
+            subprocess.run(["sha256sum", "--check", "--quiet", "checksums.sha256"], cwd=assets, check=True)
+
+
+@contextmanager
+def served(folder: Path) -> Generator[str]:
+    """Serve git repositories; gives the address of the folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["git", "daemon", f"--base-path={folder}", "--export-all", "--listen=127.0.0.1", f"--port={port}"]
+    with subprocess.Popen(command) as server:
+        try:
+            for _ in range(100):
+                time.sleep(0.1)
+                with socket.socket() as asked:
+                    if asked.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+            yield f"git://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def cozystack(folder: Path) -> None:
+    """Make a repository with two releases, of which the newer one has an extension less; the older is checked out."""
+    git = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    for path, text in checkout("v1.6.2").items():
+        (file := folder / path).parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "a"], ["tag", "v1.6.2"]):
+        subprocess.run([*git, *words], check=True)
+    for profile in folder.glob("packages/core/talos/images/talos/profiles/*.yaml"):
+        kept = [line for line in profile.read_text().splitlines() if "siderolabs/qlogic-firmware" not in line]
+        profile.write_text("\n".join(kept) + "\n")
+    for words in (["commit", "--quiet", "-a", "-m", "b"], ["tag", "v1.7.0"], ["tag", "v1.8.0-rc.1"]):
+        subprocess.run([*git, *words], check=True)
+    subprocess.run([*git, "checkout", "--quiet", "v1.6.2"], check=True)
+
+
+def test_an_update_is_proposed_with_what_it_changes(tmp_path: Path) -> None:
+    cozystack(tmp_path / "cozystack")
+    (work := tmp_path / "work").mkdir()
+    current = ["--upstream", str(tmp_path / "cozystack")]
+    with served(tmp_path) as address:
+        repository = ["--repository", f"{address}/cozystack"]
+        outdated = daggerw(["call", *current, "outdated", *repository], work)
+        updated = daggerw(["call", "-y", *current, "update", *repository], work)
+        unknown = daggerw(["call", *current, "outdated", *repository, "--to", "v1.7.9"], work)
+    assert outdated.returncode == 0, outdated.stderr
+    assert outdated.stdout.startswith("spin-only\n  CozyStack: v1.6.2 → v1.7.0\n  - qlogic-firmware 20260622 (")
+    assert updated.returncode == 0, updated.stderr
+    (release,) = (
+        line for line in (work / "ci/pins/__init__.py").read_text().splitlines() if line.startswith("DEFAULT_RELEASE")
+    )
+    assert release.startswith('DEFAULT_RELEASE: Final = Release("v1.7.0", "')
+    assert unknown.returncode == 1
+    assert "the repository has no release v1.7.9: did you mean v1.7.0?" in unknown.stderr

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: What the vendors put in place of their own expressions, in a job for one variant.
 EXPRESSIONS = {
     "${{ matrix.variant }}": "spin-only",
+    "${{ github.actor }}": "someone",
     "${{ github.token }}": "ghs_0",
     "${{ github.repository }}": "example/cozystack-talos",
     "${{ steps.outdated.outputs.output }}": "Talos is newer",
@@ -32,6 +33,9 @@ EXPRESSIONS = {
 
 #: What the vendors set by themselves.
 VENDOR_VARIABLES = {
+    "CI_REGISTRY_IMAGE": "registry.example.com/cozystack-talos",
+    "CI_REGISTRY_USER": "someone",
+    "CI_REGISTRY_PASSWORD": "12345678",
     "CODEBUILD_WEBHOOK_TRIGGER": "tag/v1.0.0",
     "GITHUB_REF_NAME": "v1.0.0",
     "VARIANT": "spin-only",

@@ -17,6 +17,7 @@ from tests.unit.ci_scripts import dagger_calls, run, scripts
 TOP = Path(__file__).parents[2]
 TEXT = DESCRIPTION.read_text()
 TEST = "call test"
+PUBLISH = "call publish --variant spin-only --address {} --username someone --password env:{}"
 BUILD = "call build --outputs kernel,initramfs,cmdline,installer,iso,metal --variant {} export --path {}"
 
 #: What each file's jobs call, in their order.
@@ -27,12 +28,24 @@ CALLS = {
         [TEST],
         [BUILD.format("spin-only", "out/spin-only"), BUILD.format("spin-tailscale", "out/spin-tailscale")],
     ],
-    ".github/workflows/release.yml": [["--progress plain " + BUILD.format("spin-only", "out")], []],
+    ".github/workflows/release.yml": [
+        [
+            "--progress plain " + BUILD.format("spin-only", "out"),
+            "--progress plain " + PUBLISH.format("ghcr.io/example/cozystack-talos", "REGISTRY_PASSWORD"),
+        ],
+        [],
+    ],
     ".github/workflows/test.yml": [["--progress plain " + TEST]],
     ".github/workflows/update.yml": [
         ["--progress plain call outdated", "--progress plain --auto-apply call update"],
     ],
-    ".gitlab-ci.yml": [[TEST], [BUILD.format("spin-only", "out")]],
+    ".gitlab-ci.yml": [
+        [TEST],
+        [
+            BUILD.format("spin-only", "out"),
+            PUBLISH.format("registry.example.com/cozystack-talos", "CI_REGISTRY_PASSWORD"),
+        ],
+    ],
     ".teamcity/settings.kts": [[TEST], [BUILD.format("spin-only", "out")]],
     ".woodpecker/build.yaml": [[BUILD.format("spin-only", "out")]],
     ".woodpecker/test.yaml": [[TEST]],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+import zstandard
 
 from ci.expectation import expectation
 from ci.inspect.compression import Frame, compression_of
@@ -125,6 +126,11 @@ def _frames(data: bytes) -> list[bytes]:
         found.append(data[offset : frame.end])
         offset = frame.end
     return found
+
+
+def expanded_frames(data: bytes) -> list[bytes]:
+    """Return what the frames of an initramfs expand to: by the library's own call, not by the readers' steps."""
+    return [zstandard.ZstdDecompressor().decompressobj().decompress(frame) for frame in _frames(data)]
 
 
 def files_of(frame: bytes) -> list[File]:

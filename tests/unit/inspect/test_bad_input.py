@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import struct
@@ -56,6 +57,8 @@ GOOD: dict[str, bytes] = {
     "oci-layout": samples.tar(INSTALLER.layout()),
     "iso": sample_media.iso([File("EFI/BOOT/BOOTAA64.EFI", samples.boot_loader())]),
     "disk": sample_media.gpt([(sample_media.ESP, "EFI", ESP)]),
+    "disk-zstd": samples.zstd(sample_media.gpt([(sample_media.ESP, "EFI", ESP)])),
+    "kernel-gzip": samples.gz(samples.kernel()),
     "extension": samples.tar([File("manifest.yaml", samples.manifest()), File("rootfs/usr/local/x", samples.elf())]),
 }
 
@@ -430,7 +433,10 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (512 << 20, 512 << 20))
 
 
-@pytest.mark.parametrize("kind", ["zstd", "gzip", "many-names", "big-initramfs", "big-module"])
+@pytest.mark.parametrize(
+    "kind",
+    ["zstd", "gzip", "xz", "many-names", "big-initramfs", "big-module", "big-layer", "big-disk", "big-section"],
+)
 def test_no_reader_needs_more_than_512_mib(tmp_path: Path, kind: str) -> None:
     if kind == "many-names":
         data = samples.zstd(samples.cpio([File(f"usr/lib/firmware/{number}") for number in range(20_000)]))
@@ -439,6 +445,20 @@ def test_no_reader_needs_more_than_512_mib(tmp_path: Path, kind: str) -> None:
         data = samples.zstd(samples.cpio([File("init", os.urandom(30_000_000)), File("rootfs.sqsh", image)]))
     elif kind == "big-module":
         data = samples.squashfs([File("a.ko.zst", bomb("zstd"))], block_size=1 << 17)
+    elif kind == "xz":
+        data = samples.xz(bytes(1 << 28))
+    elif kind == "big-layer":
+        layer = samples.gz(samples.tar([File("usr/big", bytes(1 << 28))]))
+        config = json.dumps({"os": "linux", "architecture": "arm64", "rootfs": {"diff_ids": []}}).encode()
+        manifest = json.dumps([{"Config": "config.json", "Layers": ["layer.tar.gz"]}]).encode()
+        members = [File("config.json", config), File("layer.tar.gz", layer), File("manifest.json", manifest)]
+        data = samples.tar(members)
+    elif kind == "big-disk":
+        data = samples.zstd(
+            sample_media.gpt([(sample_media.ESP, "EFI", ESP), (sample_media.LINUX, "X", bytes(1 << 28))])
+        )
+    elif kind == "big-section":
+        data = samples.uki(samples.kernel(payload=os.urandom(1 << 27)), bomb("zstd", 1 << 28))
     else:
         data = bomb(kind, 1 << 28)
     (tmp_path / "file").write_bytes(data)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from embedded.engine.children import ended_with_parent
 from embedded.lab.errors import LabError
 from embedded.lab.oci import EPOCH, Blobs, Descriptor, Image, Layer
 
@@ -97,6 +99,7 @@ class Programs:
                     stderr=subprocess.STDOUT,
                     env=dict(env),
                     cwd=cwd,
+                    preexec_fn=ended_with_parent(signal.SIGKILL),  # noqa: PLW1509 - a single call into libc, no lock
                 )
                 self._running.add(program)
         try:

@@ -155,6 +155,31 @@ def test_a_client_that_ends_takes_everything_with_it(
     assert not list((calls.cache / "sessions").iterdir())
 
 
+@pytest.mark.parametrize(("end", "code"), [(interrupt, 130), (kill, -signal.SIGKILL)])
+def test_a_client_that_ends_takes_the_labs_build_with_it(
+    calls: Calls, end: Callable[[subprocess.Popen[str]], None], code: int, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cozystack-talos"
+    place = Place(cache, "lab")
+    cache.mkdir()
+    (cache / "setup").symlink_to(calls.cache / "setup")
+    process = calls.start(
+        "--lab", "core", "container", "from", "--address", IMAGE, "platform", XDG_CACHE_HOME=str(tmp_path)
+    )
+    try:
+        until(lambda: processes(f"{cache}/lab/tmp"), WARM_SECONDS)
+        engine = {int(json.loads(place.state.read_text())["supervisor"])}
+        own = children(process.pid) - engine - children(*engine)
+        begin = time.monotonic()
+        end(process)
+        assert process.wait(2) == code
+        until(lambda: not alive(own), 2 - (time.monotonic() - begin))
+        until(lambda: not processes(f"{cache}/lab/tmp"), 2 - (time.monotonic() - begin))
+        assert "Traceback" not in process.communicate()[1]
+    finally:
+        stop(place)
+
+
 def test_a_killed_buildkitd_is_one_clear_error_and_its_cache_stays(calls: Calls) -> None:
     kept = ["--lab", "core", "container", "from", "--address", IMAGE]
     kept += ["with-exec", "--args=sh,-c,cat /proc/sys/kernel/random/uuid", "stdout"]

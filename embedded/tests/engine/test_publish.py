@@ -1,0 +1,280 @@
+"""Publishing stand-ins to a registry on this machine, through the whole stack, and what its faults give."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded.setup.paths import EMBEDDED, tool
+
+pytestmark = pytest.mark.engine
+
+DAGGERW = EMBEDDED.parent / "daggerw"
+SECONDS = 540
+TAG = "spin-only-v1.13.6-local"
+OK, NO_AUTH, READ_ONLY = 200, 401, 405
+
+
+def call(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [DAGGERW, "--lab", "-s", "call", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+        env=os.environ | {"DAGGERW_ENGINE": "embedded"} | env,
+    )
+
+
+def publish(address: str, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
+    chosen = ("--images", "installer", "--format", "json")
+    return call("publish", "--variant", "spin-only", "--address", address, *chosen, *more, **env)
+
+
+def published(address: str, *more: str, **env: str) -> dict[str, Any]:
+    done = publish(address, *more, **env)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(address: str, *more: str, **env: str) -> str:
+    """Return the one line that says why nothing was published."""
+    done = publish(address, *more, **env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    return done.stderr[done.stderr.index("Error: ") :].strip()
+
+
+def crane(*arguments: object) -> str:
+    return subprocess.run(
+        [tool("crane"), *map(str, arguments)], capture_output=True, text=True, check=True, timeout=120
+    ).stdout.strip()
+
+
+@dataclass
+class Registry:
+    """A registry of the tests' own."""
+
+    host: str
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    folder = tmp_path_factory.mktemp("registry")
+    command = [tool("crane"), "registry", "serve", "--address", "127.0.0.1:0", "--disk", str(folder)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            port = next(found[1] for line in process.stderr if (found := re.search(r"serving on port (\d+)", line)))
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            yield Registry(f"127.0.0.1:{port}")
+        finally:
+            process.terminate()
+
+
+@dataclass
+class Faulty:
+    """A registry behind a door: wants a password, takes nothing, or dies in the middle of an upload."""
+
+    behind: str
+    password: str = ""
+    read_only: bool = False
+    #: Bytes of uploads after which it breaks off; 0: never.
+    dies_after: int = 0
+    host: str = ""
+    puts: list[str] = field(default_factory=list[str])
+
+    def serve(self, handler: BaseHTTPRequestHandler) -> None:
+        wanted = "Basic " + base64.b64encode(f"me:{self.password}".encode()).decode()
+        if self.password and handler.headers.get("Authorization") != wanted:
+            handler.send_response(NO_AUTH)
+            handler.send_header("WWW-Authenticate", 'Basic realm="test"')
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
+        if self.read_only and handler.command in ("POST", "PUT", "PATCH"):
+            handler.send_response(READ_ONLY)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
+        size = int(handler.headers.get("Content-Length") or 0)
+        if self.dies_after and size > self.dies_after:
+            handler.rfile.read(self.dies_after)
+            handler.connection.close()
+            raise ConnectionAbortedError
+        self.forward(handler, handler.rfile.read(size))
+
+    def forward(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        if handler.command == "PUT":  # of an upload the digest, of a manifest the path
+            self.puts.append(handler.path.rpartition("digest=")[2])
+        connection = http.client.HTTPConnection(self.behind, timeout=60)
+        headers = {key: value for key, value in handler.headers.items() if key.lower() != "host"}
+        connection.request(handler.command, handler.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        handler.send_response(answer.status)
+        for key, value in answer.getheaders():
+            if key.lower() not in ("transfer-encoding", "connection", "content-length", "date"):
+                handler.send_header(key, value)
+        length = answer.getheader("Content-Length") if handler.command == "HEAD" else str(len(content))
+        handler.send_header("Content-Length", length or "0")
+        handler.end_headers()
+        handler.wfile.write(content)
+        connection.close()
+
+
+@pytest.fixture
+def faulty(registry: Registry) -> Iterator[Faulty]:
+    door = Faulty(registry.host)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_one_request(self) -> None:
+            try:
+                super().handle_one_request()
+            except OSError:
+                self.close_connection = True
+
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            pass
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        door.serve(handler)
+
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+        setattr(Handler, f"do_{method}", answer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    door.host = f"127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield door
+    server.shutdown()
+    server.server_close()
+
+
+def tags(registry: Registry, repository: str) -> set[str]:
+    try:
+        listed = set(crane("ls", f"{registry.host}/{repository}").splitlines())
+    except subprocess.CalledProcessError:
+        return set()
+    return {tag for tag in listed if not tag.startswith("sha256-")}
+
+
+def test_what_is_published_is_pulled_back_and_publishing_it_again_sends_nothing(registry: Registry) -> None:
+    address = f"{registry.host}/lab"
+    first = published(address, "--arches", "arm64,amd64", "--channel", "stable")
+    (image,) = first["images"]
+    assert image["repository"] == f"{address}/talos"
+    assert tags(registry, "lab/talos") == {TAG, "spin-only-stable"}
+    for tag in (TAG, "spin-only-stable"):
+        assert crane("digest", f"{address}/talos:{tag}") == image["digest"]
+    crane("validate", "--remote", image["reference"])
+    # the line for nodes names what is there
+    (line,) = first["upgrade"]
+    assert line.startswith("talosctl upgrade --nodes NODE --image ")
+    assert crane("digest", line.rpartition(" ")[2]) == image["digest"]
+    for platform in image["platforms"]:
+        assert crane("digest", "--platform", platform["platform"], image["reference"]) == platform["digest"]
+        config = json.loads(crane("config", f"{address}/talos@{platform['digest']}"))
+        assert f"linux/{config['architecture']}" == platform["platform"]
+        labels = config["config"]["Labels"]
+        assert labels["io.cozystack.talos.plan"] == platform["plan"]
+        assert labels["io.cozystack.talos.stand-in"] == "true"
+        listed = json.loads(crane("manifest", f"{address}/talos:{platform['digest'].replace(':', '-')}"))
+        assert [one["artifactType"] for one in listed["manifests"]] == [
+            "application/spdx+json",
+            "application/vnd.in-toto+json",
+        ]
+        assert [one["digest"] for one in listed["manifests"]] == [one["digest"] for one in platform["referrers"]]
+        statement = document(address, listed["manifests"][1]["digest"])
+        assert statement["subject"][0]["digest"] == {"sha256": platform["digest"].removeprefix("sha256:")}
+    (again,) = published(address, "--arches", "arm64,amd64", "--channel", "stable")["images"]
+    assert again["digest"] == image["digest"]
+    assert (again["sentBlobs"], again["sentBytes"], again["sentManifests"]) == (0, 0, 0)
+
+
+def document(address: str, digest: str) -> dict[str, Any]:
+    """What refers to an image: the document that its manifest names."""
+    (layer,) = json.loads(crane("manifest", f"{address}/talos@{digest}"))["layers"]
+    return json.loads(crane("blob", f"{address}/talos@{layer['digest']}"))
+
+
+def test_a_wrong_password_is_told_and_the_right_one_opens(registry: Registry, faulty: Faulty) -> None:
+    faulty.password = "right"
+    address = f"{faulty.host}/door"
+    assert refused(address) == (
+        f"Error: FunctionError: {faulty.host} wants to know who you are: give --username and --password env:NAME"
+    )
+    assert refused(address, "--username", "me", "--password", "env:PW", PW="wrong-one") == (
+        f"Error: FunctionError: {faulty.host} does not take the password of 'me': look at --username and --password"
+    )
+    assert tags(registry, "door/talos") == set()
+    published(address, "--username", "me", "--password", "env:PW", PW="right")
+    assert tags(registry, "door/talos") == {TAG}
+
+
+def test_a_read_only_registry_is_told_before_anything_is_built(faulty: Faulty) -> None:
+    faulty.read_only = True
+    assert refused(f"{faulty.host}/sealed") == (
+        f"Error: FunctionError: {faulty.host} takes no images: it, or sealed/talos, is read-only"
+    )
+
+
+def test_a_registry_that_dies_in_the_middle_has_no_tag_and_the_next_call_goes_on(
+    registry: Registry, faulty: Faulty
+) -> None:
+    faulty.dies_after = 1 << 20
+    address = f"{faulty.host}/dying"
+    said = refused(address)
+    assert f"the registry {faulty.host} broke off at sha256:" in said
+    assert "No tag was set by this; call again" in said
+    assert tags(registry, "dying/talos") == set()
+    arrived = len(faulty.puts)
+    assert arrived > 0
+    faulty.dies_after = 0
+    (image,) = published(address)["images"]
+    assert tags(registry, "dying/talos") == {TAG}
+    assert crane("digest", f"{registry.host}/dying/talos:{TAG}") == image["digest"]
+    assert len(set(faulty.puts)) == len(faulty.puts)  # nothing twice
+
+
+@pytest.mark.parametrize("address", ["ghcr.io/example", "no-such-registry.invalid/x"])
+def test_stand_ins_do_not_leave_this_machine(address: str) -> None:
+    assert refused(address) == (
+        "Error: FunctionError: these images are stand-ins from the lab, and "
+        f"{address.partition('/')[0]} is not on this machine: publish them to a registry on 127.0.0.1, or leave out "
+        "--lab to build the real ones"
+    )
+
+
+def test_upstreams_own_steps_take_the_upstream_layout(registry: Registry, tmp_path: Path) -> None:
+    """CozyStack's `image-talos` copies the installer's archive; `image-matchbox` copies kernel and initramfs."""
+    outputs = ("--outputs", "kernel,initramfs,installer", "--layout", "upstream")
+    arguments = ("--arch", "amd64", "build", "--variant", "spin-only", *outputs, "export", "--path", tmp_path)
+    done = call(*arguments)
+    assert done.returncode == 0, done.stderr
+    assets = tmp_path / "_out/assets"
+    assert {"kernel-amd64", "initramfs-metal-amd64.xz", "installer-amd64.tar"} <= {one.name for one in assets.iterdir()}
+    target = f"{registry.host}/upstream/talos:v1.13.6"
+    crane("push", assets / "installer-amd64.tar", target)
+    assert json.loads(crane("config", target))["architecture"] == "amd64"
+
+
+def test_the_netboot_image_has_upstreams_files_at_their_places() -> None:
+    folder = ("matchbox", "--variant", "spin-only", "directory", "--path", "/var/lib/matchbox")
+    done = call(*folder, "glob", "--pattern", "**/*.*")
+    assert done.returncode == 0, done.stderr
+    assert {"assets/initramfs.xz", "groups/default.json", "profiles/default.json"} <= set(done.stdout.split())

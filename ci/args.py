@@ -199,3 +199,17 @@ WantedRelease: TypeAlias = Annotated[str | None, Doc("CozyStack release to go to
 ImagesFormat: TypeAlias = Annotated[
     str, Name("format"), Doc("text (a reference a line) or json (with what each is for)")
 ]
+BootFrom: TypeAlias = Annotated[str, Name("from"), Doc("What to boot from: kernel, uki, iso or metal")]
+BootWays: TypeAlias = Annotated[
+    list[str] | None,
+    Doc("Boot the assets before they are returned, from each of these: kernel, uki, iso, metal; default: none"),
+]
+BootedAssets: TypeAlias = Annotated[
+    dagger.Directory | None, Doc("Folder that `build` exported, to boot that; without it, what is booted is built")
+]
+Deadline: TypeAlias = Annotated[int, Doc("Seconds after which a machine that is not up is given up")]
+KernelArguments: TypeAlias = Annotated[
+    str | None, Doc("Further kernel arguments, separated by spaces, for example talos.config=http://10.0.2.2/node.yaml")
+]
+Kvm: TypeAlias = Annotated[bool, Doc("Let the host's processor run the machine where it can: a privileged step")]
+Boot: TypeAlias = Annotated[bool, Doc("Boot every variant in QEMU too, from kernel, UKI, ISO and disk image")]

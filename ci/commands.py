@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: Module with a command line → what it needs of `ci/`. A container holds nothing more, so that editing another module
 #: does not run it again.
 NEEDED: Final = {
+    "ci.boot": ("__init__.py", "arch.py", "boot", "errors.py", "inspect", "model.py", "pins", "verify"),
     "ci.commit": ("__init__.py", "commit.py"),
     "ci.fill": ("__init__.py", "fill.py"),
     "ci.compare": ("__init__.py", "compare", "errors.py", "inspect"),
@@ -124,3 +125,25 @@ def make_image(spec: str, out: str, *, base: str | None = None, root: str | None
     """Make an image's OCI layout of a base's layers and a folder's files."""
     layers = [*(("--base", base) if base else ()), *(("--root", root) if root else ())]
     return ["python", "-m", "ci.oci", spec, out, *layers]
+
+
+def apt_install(packages: Sequence[str]) -> list[str]:
+    """Install Debian packages.
+
+    Without the images of flash chips with firmware, 64 MB each: QEMU gets the firmware as a plain file.
+    """
+    script = (
+        "apt-get -qq update\n"
+        "apt-get -qq install --yes --no-install-recommends "
+        '-o "Dpkg::Options::=--path-exclude=/usr/share/AAVMF/*" "$@"\n'
+        "rm -rf /var/lib/apt/lists/*"
+    )
+    return ["sh", "-ec", script, "apt-install", *packages]
+
+
+def boot(request: str, assets: str, out: str, *, kvm: bool = False) -> list[str]:
+    """Boot assets, and write log, verdict and timeline."""
+    return [
+        *("python", "-m", "ci.boot", "run", "--request", request, "--assets", assets, "--out", out),
+        *(("--kvm",) if kvm else ()),
+    ]

@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 
 import dagger
-from dagger import check, object_type
+from dagger import check, dag, object_type
 
 from ci import args, examine, images, pulled, tables, tailscale, vendors
 from ci.api import fresh
 from ci.arch import Arch, parse_arch, parse_arches
+from ci.boot.model import DEADLINE, OUTPUTS, WAYS, Way, parse_way, parse_ways
+from ci.bootable import Options, parse_options
+from ci.boots import Boot, boot_assets, boot_lines, boot_network, boot_plan, came_up
 from ci.configure import check_services, folder
 from ci.errors import BuildError
 from ci.expectation import expectation_anywhere
@@ -118,17 +121,23 @@ class CozystackTalos:
         verify_signatures: args.VerifySignatures = False,
         cosign_key: args.CosignKey = None,
         cosign_mirrors: args.CosignMirrors = None,
+        boot_from: args.BootWays = None,
     ) -> dagger.Directory:
         """Build a variant's boot assets, check them, and return them with checksums and a report.
 
         Layout: assets/talos/<arch>/boot/{vmlinuz,initramfs.xz}, further outputs each in a folder of its kind,
-        checksums.sha256, and validation/build-report.{txt,json}. Assets that fail a check are an error.
+        checksums.sha256, and validation/build-report.{txt,json}. Assets that fail a check are an error. Where they are
+        booted, validation/boot-<from>.{log,txt,json,svg} have the console, the verdict and its picture.
         """
+        ways = parse_ways(boot_from or [])
         signers = Signers.of(verify_signatures, cosign_key, cosign_mirrors)
         plan = await self._plan(variant, outputs, layout)
         if signers:
             await signers.verify(plan)
-        return (await self._passing(plan)).laid_out()
+        assets = await self._passing(plan)
+        if ways:
+            assets = await self._assets(plan, await self._records(plan.variant, ways))
+        return assets.laid_out()
 
     @fresh
     async def schematic(self, variant: args.VariantName, format_: args.Format = "text") -> str:
@@ -339,9 +348,71 @@ class CozystackTalos:
         plan = await self._plan(variant, outputs or REPRODUCED_OUTPUTS, "boot")
         return await reproduce(plan, form, await self._trees(plan.arch), self._keys())
 
+    @fresh
+    async def boot(
+        self,
+        variant: args.VariantName,
+        from_: args.BootFrom = "kernel",
+        assets: args.BootedAssets = None,
+        kernel_args: args.KernelArguments = None,
+        deadline: args.Deadline = DEADLINE,
+        kvm: args.Kvm = False,
+    ) -> str:
+        """Boot a variant in QEMU, show its console, and say how it went; one that does not come up is an error.
+
+        It comes up when Talos enters its maintenance mode, or runs as configured. The verdict has the time to each
+        stage, the extensions that were enabled, and checks with the console's lines as evidence.
+        """
+        options = parse_options(deadline, kernel_args, kvm=kvm)
+        return came_up(await self._boot(variant, parse_way(from_), assets, options)).text
+
+    @fresh
+    async def boot_record(
+        self,
+        variant: args.VariantName,
+        from_: args.BootFrom = "kernel",
+        assets: args.BootedAssets = None,
+        kernel_args: args.KernelArguments = None,
+        deadline: args.Deadline = DEADLINE,
+        kvm: args.Kvm = False,
+    ) -> dagger.Directory:
+        """Boot as `boot` does, and return what there is to keep of it, however it went.
+
+        Layout: boot-<from>.log, the console with times; .txt and .json, the verdict; .svg, the stages as a picture.
+        """
+        options = parse_options(deadline, kernel_args, kvm=kvm)
+        return (await self._boot(variant, parse_way(from_), assets, options)).record
+
+    @fresh
+    async def netboot(
+        self,
+        variant: args.VariantName,
+        kernel_args: args.KernelArguments = None,
+        deadline: args.Deadline = DEADLINE,
+        kvm: args.Kvm = False,
+    ) -> str:
+        """Boot a variant over the network, as a node without a disk does, from the image that `matchbox` builds.
+
+        The machine's firmware gets an address by DHCP and iPXE by TFTP, and iPXE asks Matchbox for all else by HTTP.
+        """
+        options = parse_options(deadline, kernel_args, kvm=kvm)
+        image = await self._image(variant, "matchbox", None, "boot")
+        checkout = await load_checkout(self.upstream, self.release)
+        plan = await self._plan(variant, images.NETBOOT, "boot", checkout)
+        return came_up(await boot_network(plan, image, checkout.upstream, options)).text
+
     @check
     @fresh
-    async def test(self, source: args.TestSource) -> str:
+    async def boots(self) -> str:
+        """Boot the first variant from its kernel and the last through UEFI: what every change should pass."""
+        names = [variant.name for variant in await load_variants(self.variant_files)]
+        options = parse_options(DEADLINE, None, kvm=False)
+        trials = ((names[0], Way.KERNEL), (names[-1], Way.UKI))
+        return "\n".join([came_up(await self._boot(name, way, None, options)).text for name, way in trials])
+
+    @check
+    @fresh
+    async def test(self, source: args.TestSource, boot: args.Boot = False) -> str:
         """Run the unit tests, build every variant, and check each requirement on what came out.
 
         Prints a line for each requirement and variant; one that is not met, or a unit test that fails, is an error.
@@ -353,6 +424,10 @@ class CozystackTalos:
             assets = await self._assets(await self._plan(variant.name, None, "boot"))
             lines += await requirement_lines(assets)
             failed = failed or not assets.passed
+            for way in WAYS if boot else ():
+                booted = await self._boot(variant.name, way, None, parse_options(DEADLINE, None, kvm=False))
+                lines += boot_lines(booted)
+                failed = failed or not booted.up
         if failed:
             raise BuildError("\n".join(["a requirement is not met:", *lines]))
         return "\n".join([printed, *lines, ""])
@@ -454,6 +529,13 @@ class CozystackTalos:
         checkout = await load_checkout(self.upstream, self.release)
         return await find_update(checkout, variants, parse_arch(self.arch), repository, to)
 
+    async def _boot(self, variant: str, way: Way, assets: dagger.Directory | None, options: Options) -> Boot:
+        name = (await load_variants(self.variant_files)).get(variant).name
+        if assets is not None:
+            return await boot_assets(assets, way, name, parse_arch(self.arch), options)
+        plan = await self._plan(name, OUTPUTS[way], "boot")
+        return await boot_plan(plan, await (await self._pipeline(plan)).made(), way, options)
+
     async def _output(self, variant: str, output: str) -> dagger.File:
         plan = await self._plan(variant, [output], "boot")
         return (await self._passing(plan)).folder.file(plan.outputs[0].path)
@@ -472,9 +554,19 @@ class CozystackTalos:
             raise BuildError("the assets were built but do not pass their checks:\n" + await assets.report())
         return assets
 
-    async def _assets(self, plan: Plan) -> Assets:
+    async def _pipeline(self, plan: Plan) -> Pipeline:
+        return Pipeline(plan, await self._trees(plan.arch), self._keys())
+
+    async def _records(self, variant: str, ways: Iterable[Way]) -> dagger.Directory:
+        records = dag.directory()
+        for way in ways:
+            boot = came_up(await self._boot(variant, way, None, parse_options(DEADLINE, None, kvm=False)))
+            records = records.with_directory(".", boot.record)
+        return records
+
+    async def _assets(self, plan: Plan, records: dagger.Directory | None = None) -> Assets:
         say(tables.plan_summary(plan))
-        assets = await Pipeline(plan, await self._trees(plan.arch), self._keys()).sealed()
+        assets = await (await self._pipeline(plan)).sealed(records)
         say(await assets.report())
         return assets
 

@@ -7,6 +7,7 @@ first and goes ready-made into what embeds it; the imager gets files only, and n
 from __future__ import annotations
 
 import json
+import posixpath
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -237,8 +238,8 @@ class Pipeline:
 
     # --- what comes out ---------------------------------------------------------------------------------------
 
-    async def files(self) -> dagger.Directory:
-        """Return the outputs at their paths; independent ones are made at the same time."""
+    async def made(self) -> dict[str, dagger.File]:
+        """Return the outputs by path; independent ones are made at the same time."""
         initramfs = await self.initramfs() if self._plan.builds_initramfs else None
         made: dict[str, dagger.File] = {}
 
@@ -252,21 +253,31 @@ class Pipeline:
         async with anyio.create_task_group() as tasks:
             for output in self._plan.outputs:
                 tasks.start_soon(make, output)
+        return dict(sorted(made.items()))
+
+    async def files(self) -> dagger.Directory:
+        """Return the outputs at their paths."""
         folder = dag.directory()
-        for path, file in sorted(made.items()):
+        for path, file in (await self.made()).items():
             folder = folder.with_file(path, file, permissions=0o644)
         if self._plan.stand_in:
             folder = folder.with_new_file(STAND_IN_FILE, STAND_IN_TEXT)
         return folder
 
-    async def sealed(self) -> Assets:
-        """Return the outputs with their checksums and report; the checks may have failed."""
+    async def sealed(self, records: dagger.Directory | None = None) -> Assets:
+        """Return the outputs with their checksums and report; the checks may have failed.
+
+        `records` are files of boots of these outputs, which go to the report's side and are named in it.
+        """
         plan = self._plan
         expected = json.dumps(expectation(plan).model_dump(mode="json"), sort_keys=True)
         root = f"/{assets_path(plan)}"
+        files = await self.files()
+        if records is not None:
+            files = files.with_directory(posixpath.dirname(_REPORT), records)
         seal = (
             tools("ci.verify")
-            .with_mounted_directory(root, await self.files())
+            .with_mounted_directory(root, files)
             .with_new_file("/in/expected.json", expected)
             .with_new_file("/in/plan.json", plan.to_json())
             .with_exec(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dagger
 from dagger import dag
 
 from ci import commands, pins
 from ci.requirements import PYPROJECT, requirements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Where the modules lie in the container.
 SOURCE: Final = "/src"
@@ -35,11 +38,17 @@ def python(*, extra: str | None = None) -> dagger.Container:
     )
 
 
-def tools(module: str) -> dagger.Container:
-    """Return Python with one of this project's modules that have a command line, and what it needs of the others."""
+def tools(module: str, *, packages: Sequence[str] = ()) -> dagger.Container:
+    """Return Python with one of this project's modules that have a command line, and what it needs of the others.
+
+    Debian packages are taken from the mirrors that the image knows.
+    """
     source = dag.current_module().source().directory("ci")
     needed = list(commands.NEEDED[module])
-    return python().with_directory(f"{SOURCE}/ci", source, include=needed).with_workdir(SOURCE)
+    container = python()
+    if packages:
+        container = container.with_exec(commands.apt_install(packages))
+    return container.with_directory(f"{SOURCE}/ci", source, include=needed).with_workdir(SOURCE)
 
 
 def cosign() -> dagger.Container:

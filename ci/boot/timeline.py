@@ -55,8 +55,11 @@ def bars(verdict: Verdict) -> list[Bar]:
         if one.seconds is None:
             continue
         style = "kernel" if one.stage in _KERNEL else "talos" if one.stage in _TALOS else "bar"
-        found.append(Bar(STAGE_TITLES[one.stage], min(last, one.seconds), one.seconds, style))
-        last = max(last, one.seconds)
+        # The stage is reached with the first extension, and its bar ends with the last.
+        extensions = [each.seconds for each in verdict.extensions] if one.stage is Stage.EXTENSIONS else []
+        end = max([one.seconds, *extensions])
+        found.append(Bar(STAGE_TITLES[one.stage], min(last, one.seconds), end, style))
+        last = max(last, end)
     if not verdict.ok:
         found.append(Bar(verdict.outcome.value, last, max(last, verdict.seconds), "end"))
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,13 +14,14 @@ from ci.verify.checksums import UNLISTED
 from ci.verify.model import Check, Expectation, Result, VerifyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ci.inspect.render import Format
     from ci.verify.assets import Assets
 
 STAND_IN_LINE = "STAND-IN: made from the lab's stand-in images. Not for real machines, not to be published."
 
+_BOOT = re.compile(r"validation/boot-[a-z]+\.json")
 _MARKS = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}
 
 
@@ -43,6 +46,23 @@ class ReportedExtension(_Value):
     image: str
 
 
+class ReportedBoot(BaseModel):
+    """One boot that was tried of these assets; its verdict says more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    #: What was booted from: kernel, uki, iso, metal.
+    way: str
+    outcome: str
+    #: Until the machine was up, or the boot was given up.
+    seconds: float
+
+    @property
+    def picture(self) -> str:
+        """Path of the stages over time."""
+        return f"validation/boot-{self.way}.svg"
+
+
 class Report(_Value):
     """The report's JSON document; the text says the same."""
 
@@ -58,6 +78,7 @@ class Report(_Value):
     cmdlines: dict[str, str]
     files: tuple[ReportedFile, ...]
     checks: tuple[Check, ...]
+    boots: tuple[ReportedBoot, ...] = ()
     #: The plan as it was given: every input with its digest and reason.
     plan: Any = None
 
@@ -83,8 +104,16 @@ def make_report(assets: Assets, expectation: Expectation, result: Result, plan: 
             if node.name not in UNLISTED
         ),
         checks=result.checks,
+        boots=tuple(_boots(assets)),
         plan=plan,
     )
+
+
+def _boots(assets: Assets) -> Iterator[ReportedBoot]:
+    for name in sorted(assets.files):
+        if _BOOT.fullmatch(name):
+            with suppress(ValidationError):
+                yield ReportedBoot.model_validate_json(assets.text(name) or "")
 
 
 def parse_report(text: str, name: str) -> Report:
@@ -103,6 +132,10 @@ def render_report(report: Report) -> str:
     lines += [title, "", f"Talos       {report.talos or 'unknown'}", f"kernel      {report.kernel or 'unknown'}"]
     lines += [f"extension   {extension.name} {extension.version}" for extension in report.extensions]
     lines += [f"command line of {path}: {line}" for path, line in report.cmdlines.items()]
+    lines += [
+        f"boot from {boot.way}: {boot.outcome}, {boot.seconds:.1f} s, timeline in {boot.picture}"
+        for boot in report.boots
+    ]
     lines += ["", *(f"{file.sha256}  {file.size:>12}  {file.kind:<10}  {file.path}" for file in report.files)]
     return "\n".join([*lines, "", render_checks(report.checks)]) + "\n"
 

@@ -51,6 +51,9 @@ def test_an_optional_folder_of_which_files_are_ignored_has_no_default() -> None:
     assert ignoring["upstream"].is_optional
 
 
+BOOT = {"variant": ..., "from": "kernel", "assets": None, "kernel_args": None, "deadline": 300, "kvm": False}
+
+
 def test_the_functions_are_these() -> None:
     functions = {name: signature(function) for name, function in OBJECT.functions.items() if name}
     assert functions == {
@@ -64,6 +67,7 @@ def test_the_functions_are_these() -> None:
             "verify_signatures": False,
             "cosign_key": None,
             "cosign_mirrors": None,
+            "boot_from": None,
         },
         "kernel": {"variant": ...},
         "initramfs": {"variant": ...},
@@ -106,18 +110,22 @@ def test_the_functions_are_these() -> None:
             "fail_on_change": False,
         },
         "reproduce": {"variant": ..., "outputs": None, "format": "text"},
-        "test": {"source": ...},
         "images": {"variant": ..., "format": "text"},
         "outdated": {"repository": None, "to": None},
         "update": {"source": ..., "repository": None, "to": None},
+        "boot": BOOT,
+        "boot_record": BOOT,
+        "netboot": {"variant": ..., "kernel_args": None, "deadline": 300, "kvm": False},
+        "boots": {},
+        "test": {"source": ..., "boot": False},
         "ci_files": {"source": ...},
     }
     for name in ("test", "ci_files", "update"):
         assert OBJECT.functions[name].parameters["source"].default_path == "/"
 
 
-def test_the_check_is_test() -> None:
-    assert [name for name, function in OBJECT.functions.items() if function.check] == ["test"]
+def test_the_checks_are_test_and_the_quick_boots() -> None:
+    assert [name for name, function in OBJECT.functions.items() if function.check] == ["boots", "test"]
 
 
 def test_no_result_is_cached_over_calls() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from ci import commands
 from ci.arch import Arch
+from ci.boot import __main__ as boot
 from ci.compare import __main__ as compare
 from ci.inspect import __main__ as inspect
 from ci.normalise import __main__ as normalise
@@ -132,7 +133,35 @@ def test_an_image_is_made_of_a_base_and_a_folder() -> None:
     ]  # fmt: skip
 
 
+def test_debian_packages_are_installed_without_what_only_flash_chips_need(tmp_path: Path) -> None:
+    command = commands.apt_install(["qemu-system-arm", "ipxe"])
+    assert (command[:2], command[3:]) == (["sh", "-ec"], ["apt-install", "qemu-system-arm", "ipxe"])
+    # What the shell makes of it, with an apt that only says what it was told.
+    (tmp_path / "apt-get").write_text('#!/bin/sh\nprintf "%s|" "$@"\necho\n')
+    (tmp_path / "rm").write_text("#!/bin/sh\n")
+    for program in tmp_path.iterdir():
+        program.chmod(0o755)
+    told = subprocess.run(
+        command, env={"PATH": f"{tmp_path}:/bin:/usr/bin"}, capture_output=True, text=True, check=True
+    )
+    update, install = told.stdout.splitlines()
+    assert update == "-qq|update|"
+    assert install.split("|") == [
+        *("-qq", "install", "--yes", "--no-install-recommends", "-o"),
+        *("Dpkg::Options::=--path-exclude=/usr/share/AAVMF/*", "qemu-system-arm", "ipxe", ""),
+    ]
+
+
+@pytest.mark.parametrize("kvm", [False, True])
+def test_assets_are_booted(kvm: bool) -> None:
+    assert commands.boot("/in/boot.json", "/assets", "/out", kvm=kvm) == [
+        "python", "-m", "ci.boot", "run", "--request", "/in/boot.json", "--assets", "/assets", "--out", "/out",
+        *(["--kvm"] if kvm else []),
+    ]  # fmt: skip
+
+
 MAINS = {
+    "ci.boot": boot.main,
     "ci.compare": compare.main,
     "ci.inspect": inspect.main,
     "ci.normalise": normalise.main,
@@ -140,6 +169,7 @@ MAINS = {
     "ci.verify": verify.main,
 }
 OF_OURS = (
+    commands.boot("/no/boot.json", "/no/assets", "/no/out", kvm=True),
     commands.check_extensions(["/no/a.tar"], "v1.13.6", Arch.ARM64),
     commands.seal("/no/assets", "/no/expected.json", "/no/plan.json"),
     commands.verify("/no/assets", None, "yaml"),

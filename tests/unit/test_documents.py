@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import dagger
 import pytest
 
+from ci.boot.checks import REQUIREMENTS as BOOT_REQUIREMENTS
+from ci.boot.model import OUTCOME_SENTENCES, Outcome
 from ci.errors import VariantError
 from ci.main import CozystackTalos
 from ci.variant import VariantSpec, load_variants, parse_variant
@@ -169,3 +171,12 @@ def test_the_page_of_variants_is_linked_from_the_readme() -> None:
 def test_the_readmes_outputs_are_in_the_layout() -> None:
     shown = re.findall(r"^out/assets/talos/arm64/(\S+)", README, re.MULTILINE)
     assert {"boot/vmlinuz", "boot/initramfs.xz", "checksums.sha256", "validation/build-report.txt"} <= set(shown)
+
+
+def test_the_page_of_boots_lists_the_checks_and_the_verdicts() -> None:
+    page = (TOP / "docs/boot.md").read_text()
+    assert "(docs/boot.md)" in README
+    rows = re.findall(r"^\| `([a-z.-]+)` \| ([^|]+) \|$", page, re.MULTILINE)
+    assert [row for row in rows if row[0].startswith("boot.")] == [(one.id, one.sentence) for one in BOOT_REQUIREMENTS]
+    verdicts = [(one.value, OUTCOME_SENTENCES[one]) for one in Outcome]
+    assert sorted(row for row in rows if "." not in row[0]) == sorted(verdicts)

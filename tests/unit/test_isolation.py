@@ -17,6 +17,7 @@ TOP = Path(__file__).parents[2]
 NEEDING_DAGGER = {
     "ci.api",
     "ci.args",
+    "ci.boots",
     "ci.configure",
     "ci.examine",
     "ci.imaging",

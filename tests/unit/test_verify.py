@@ -374,3 +374,25 @@ def test_command_line_says_what_is_wrong_and_ends_with_two(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert words in error
+
+
+# Boots
+
+BOOTED = '{"way": "uki", "outcome": "booted", "seconds": 29.06, "stages": []}'
+
+
+def test_the_report_names_the_boots_that_were_tried(tmp_path: Path) -> None:
+    write(tmp_path, {"validation/boot-uki.json": BOOTED.encode(), "validation/boot-uki.svg": b"<svg/>"})
+    build(tmp_path, good())
+    report = json.loads((tmp_path / REPORT).read_text())
+    assert [check["id"] for check in report["checks"] if check["status"] != "pass"] == []
+    assert report["boots"] == [{"way": "uki", "outcome": "booted", "seconds": 29.06}]
+    line = "boot from uki: booted, 29.1 s, timeline in validation/boot-uki.svg"
+    assert line in (tmp_path / REPORT_TEXT).read_text().splitlines()
+    assert "  validation/boot-uki.svg\n" in (tmp_path / CHECKSUMS).read_text()
+
+
+def test_a_record_that_is_none_is_not_named(tmp_path: Path) -> None:
+    write(tmp_path, {"validation/boot-iso.json": b"{}"})
+    build(tmp_path, good())
+    assert json.loads((tmp_path / REPORT).read_text())["boots"] == []

@@ -42,7 +42,7 @@ class Machines:
 
         `arguments` are added to the kernel's; the machine ends when init has nothing more to do.
         """
-        added = f"console={SERIAL[architecture]} lab.poweroff {arguments}".strip()
+        added = f"console={SERIAL[architecture]} lab.poweroff lab.config= {arguments}".strip()
         command = [*MACHINES[architecture], "-accel", "tcg", "-m", "2048", "-smp", "2", "-nographic", "-no-reboot"]
         command += ["-net", "none"]
         if way == "kernel":

@@ -20,7 +20,7 @@ func machine() {
 		say("STAND-IN: containerd configuration %s", filepath.Base(file))
 	}
 	configured, given := arguments["lab.config"]
-	if given && configured == "none" {
+	if !given || configured == "none" {
 		maintenance()
 	} else {
 		loadModules(arguments)

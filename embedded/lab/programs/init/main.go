@@ -5,9 +5,10 @@
 // root it does with kernel modules and extension services what a configured node does, and idles or powers off. What it
 // says has the words of Talos's console, after the same prefixes; what Talos would not say begins with STAND-IN.
 //
-// Kernel arguments: lab.poweroff ends the machine instead of idling; lab.config=NAME,… names the extension services that
-// have a configuration, lab.config=none leaves the node without any, in maintenance; lab.modules=NAME,… are the kernel
-// modules that the machine configuration asks for, by default those of extensions (below extras/).
+// Kernel arguments: lab.poweroff ends the machine instead of idling; lab.config=NAME,… gives the node a configuration and
+// names the extension services that have one too (lab.config= names none), without it or with lab.config=none the node
+// stays in maintenance, as Talos does; lab.modules=NAME,… are the kernel modules that the configuration asks for, by
+// default those of extensions (below extras/).
 package main
 
 import (

@@ -12,11 +12,11 @@ from dagger import dag
 from ci import commands
 from ci.errors import AssetsError, SubjectError
 from ci.references import parse_reference
+from ci.tables import Format
 from ci.tools import tools
 
 if TYPE_CHECKING:
     from ci.arch import Arch
-    from ci.tables import Format
     from ci.verify.model import Expectation
 
 #: The arguments that a subject is given by.
@@ -102,5 +102,7 @@ async def verify(subject: Subject, expectation: Expectation | None, form: Format
     code = await run.exit_code()
     text = await run.stdout() + await run.stderr()
     if code != 0:
-        raise AssetsError(f"{subject.name}: a check failed:\n{text}" if code in commands.CHECKED else text)
+        # Of the other forms an error is the document alone.
+        title = f"{subject.name}: a check failed:\n" if code in commands.CHECKED and form is Format.TEXT else ""
+        raise AssetsError(title + text)
     return text

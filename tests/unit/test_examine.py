@@ -1,0 +1,128 @@
+"""What is looked at, and what comes of a command's exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from ci import examine
+from ci.arch import Arch
+from ci.errors import AssetsError, ReferenceSyntaxError, SubjectError
+from ci.examine import Subject
+from ci.tables import Format
+from ci.verify import Expectation
+
+if TYPE_CHECKING:
+    import dagger
+
+
+@dataclass
+class Ran:
+    """A container whose command answers as it is told to, and that remembers what it was given."""
+
+    code: int = 0
+    stdout_: str = "out\n"
+    stderr_: str = ""
+    given: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def with_mounted_file(self, path: str, content: object) -> Ran:
+        self.given[path] = content
+        return self
+
+    def with_new_file(self, path: str, text: str) -> Ran:
+        self.given[path] = text
+        return self
+
+    def with_exec(self, command: list[str], *, expect: object) -> Ran:
+        self.given["command"] = command
+        return self
+
+    def with_mounted_directory(self, path: str, content: object, *, read_only: bool) -> Ran:
+        assert read_only
+        self.given[path] = content
+        return self
+
+    async def exit_code(self) -> int:
+        return self.code
+
+    async def stdout(self) -> str:
+        return self.stdout_
+
+    async def stderr(self) -> str:
+        return self.stderr_
+
+
+class File:
+    async def name(self) -> str:
+        return "metal-arm64.iso"
+
+
+FILE = cast("dagger.File", File())
+FOLDER = cast("dagger.Directory", object())
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
+    ran = Ran()
+    monkeypatch.setattr(examine, "tools", lambda _module: ran)  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
+    monkeypatch.setattr(Subject, "as_folder", lambda self: ("folder of", self.content))  # pyright: ignore
+    return ran
+
+
+# What is looked at
+
+
+async def test_nothing_and_two_things_are_refused_with_the_flags() -> None:
+    with pytest.raises(SubjectError, match="nothing to look at is given: give one of --assets, --image, --file"):
+        await examine.subject(None, None, None, Arch.ARM64)
+    flags = ("--before", "--before-image", "--before-file")
+    with pytest.raises(SubjectError, match="--before and --before-file are given together: give one of --before, "):
+        await examine.subject(FOLDER, None, FILE, Arch.ARM64, flags=flags)
+
+
+async def test_a_folder_is_called_by_its_flag_and_a_file_by_its_name() -> None:
+    assert await examine.subject(FOLDER, None, None, Arch.ARM64) == Subject("assets", FOLDER)
+    assert await examine.subject(None, None, FILE, Arch.ARM64) == Subject("metal-arm64.iso", FILE)
+
+
+async def test_an_image_that_is_no_reference_is_refused_before_anything_is_pulled() -> None:
+    with pytest.raises(ReferenceSyntaxError, match="bad image reference 'installer'"):
+        await examine.subject(None, "installer", None, Arch.ARM64)
+
+
+# What comes of it
+
+
+async def test_inspect_returns_what_was_printed_or_raises_what_was_complained(ran: Ran) -> None:
+    assert await examine.inspect(Subject("a.iso", FILE), Format.TEXT) == "out\n"
+    assert ran.given["/in/it"] is FILE
+    assert ran.given["command"][-4:] == ["--name", "a.iso", "--format", "text"]
+    ran.code, ran.stderr_ = 2, "error: a.iso: byte 7: cut short\n"
+    with pytest.raises(AssetsError, match=r"^error: a\.iso: byte 7: cut short\n$"):
+        await examine.inspect(Subject("a.iso", FILE), Format.TEXT)
+
+
+@pytest.mark.parametrize("fail", [False, True])
+async def test_a_difference_is_an_error_where_it_is_to_be_one(ran: Ran, fail: bool) -> None:
+    both = Subject("old", FILE), Subject("new", FILE)
+    assert await examine.diff(*both, Format.JSON, fail_on_change=fail) == "out\n"
+    assert ("--fail-on-change" in ran.given["command"]) is fail
+    ran.code = 1
+    with pytest.raises(AssetsError, match=r"^out\n$"):
+        await examine.diff(*both, Format.JSON, fail_on_change=fail)
+
+
+async def test_a_failed_check_is_an_error_with_the_whole_report(ran: Ran) -> None:
+    assert await examine.verify(Subject("assets", FILE), None, Format.TEXT) == "out\n"
+    assert "/in/expected.json" not in ran.given
+    ran.code = 1
+    with pytest.raises(AssetsError, match=r"^assets: a check failed:\nout\n$"):
+        await examine.verify(Subject("assets", FILE), Expectation(arch="arm64"), Format.TEXT)
+    with pytest.raises(AssetsError, match=r"^out\n$"):
+        await examine.verify(Subject("assets", FILE), None, Format.JSON)
+    assert '"arch": "arm64"' in ran.given["/in/expected.json"]
+    ran.code, ran.stdout_, ran.stderr_ = 2, "", "error: holds no files\n"
+    with pytest.raises(AssetsError, match=r"^error: holds no files\n$"):
+        await examine.verify(Subject("assets", FILE), None, Format.TEXT)

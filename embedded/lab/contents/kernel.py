@@ -42,6 +42,9 @@ EXTENSION_MODULES: Final = {
 BOOT_MODULES: Final = ("drivers/block/loop.ko", "fs/squashfs/squashfs.ko", "fs/overlayfs/overlay.ko")
 """Modules that init needs before it can mount anything; none of them needs another one."""
 
+DEVICE_TREES: Final = {"rpi_generic": ("bcm2711-rpi-4-b.dtb",), "rpi_5": ("bcm2712-rpi-5-b.dtb",)}
+"""What boards need of the arm64 kernel's device trees, which lie in a folder of the chip's maker."""
+
 INDEXES: Final = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 
 
@@ -65,9 +68,14 @@ def _kernel(architecture: str) -> Recipe:
         for name in INDEXES:
             shutil.copyfile(modules / name, bench.out / name)
         shutil.copyfile(unpacked / "boot" / f"vmlinuz-{release}", bench.out / "vmlinuz")
+        if architecture == "arm64":
+            trees = unpacked / "usr/lib" / package / "broadcom"
+            (bench.out / "device-trees").mkdir()
+            for file in (file for files in DEVICE_TREES.values() for file in files):
+                shutil.copyfile(trees / file, bench.out / "device-trees" / file)
         return {"release": release, "package": package}
 
-    inputs = {"base": BASE_MODULES, "extension": EXTENSION_MODULES, "boot": BOOT_MODULES}
+    inputs = {"base": BASE_MODULES, "extension": EXTENSION_MODULES, "boot": BOOT_MODULES, "trees": DEVICE_TREES}
     return Recipe(f"part/kernel/{architecture}", make, (TOOLS,), inputs=inputs)
 
 

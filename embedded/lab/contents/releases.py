@@ -30,6 +30,10 @@ class Release:
     youki: str
     wasmedge: str
     util_linux: str
+    raspberry_pi: str
+    """The tag of the overlay image for Raspberry Pi."""
+    boards: tuple[str, ...]
+    """What that image has installers for."""
 
 
 NEW: Final = Release(
@@ -49,6 +53,8 @@ NEW: Final = Release(
     youki="0.6.0",
     wasmedge="v0.6.1",
     util_linux="2.41.4",
+    raspberry_pi="v0.2.0",
+    boards=("rpi_generic", "rpi_5"),
 )
 OLD: Final = Release(
     talos="v1.11.3",
@@ -67,6 +73,8 @@ OLD: Final = Release(
     youki="0.5.5",
     wasmedge="v0.6.0",
     util_linux="2.41.1",
+    raspberry_pi="v0.1.5",
+    boards=("rpi_generic",),
 )
 RELEASES: Final = (NEW, OLD)
 

@@ -20,6 +20,9 @@ EFI_NAMES: Final = {
     "arm64": ("linuxaa64.efi.stub", "systemd-bootaa64.efi"),
 }
 INSTALL_LAYER: Final = "part/imager/install"
+GRUB_LAYER: Final = "part/imager/grub"
+# For every architecture that is built for, whatever the one that the imager runs on.
+_GRUB_PACKAGES: Final = ("grub-pc-bin:amd64", "grub-efi-amd64-bin:amd64", "grub-efi-arm64-bin:arm64")
 _TOOLS: Final = tuple(f"part/root/imager/{name}" for name in ARCHITECTURES)
 
 
@@ -65,6 +68,15 @@ def _install(bench: Bench) -> Tree:
     return tree
 
 
+def _grub(bench: Bench) -> Tree:
+    unpacked = bench.scratch / "unpacked"
+    Packages(bench).unpack(_GRUB_PACKAGES, unpacked)
+    tree = Tree()
+    for platform in ("i386-pc", "x86_64-efi", "arm64-efi"):
+        tree.copy(unpacked / "usr/lib/grub" / platform, f"usr/lib/grub/{platform}")
+    return tree
+
+
 def _program(release: Release) -> Callable[[Bench], Tree]:
     def build(_: Bench) -> Tree:
         home = "usr/lib/cozystack-lab/imager"
@@ -97,7 +109,7 @@ def _imager(release: Release) -> list[Recipe]:
     program = f"part/imager/program/{release.talos}"
 
     def make(bench: Bench) -> Value:
-        upper = [bench.need(INSTALL_LAYER).layer, bench.need(program).layer]
+        upper = [bench.need(part).layer for part in (INSTALL_LAYER, GRUB_LAYER, program)]
         platforms = [
             Platform(
                 name, [bench.need(f"part/root/imager/{name}").layer, *upper], _config(release, name, "/usr/bin/imager")
@@ -110,7 +122,7 @@ def _imager(release: Release) -> list[Recipe]:
 
     return [
         _layer_recipe(program, _program(release), (), inputs={"talos": release.talos}, files=(IMAGER,)),
-        Recipe(f"{REGISTRY}/imager:{release.talos}", make, (*_TOOLS, INSTALL_LAYER, program)),
+        Recipe(f"{REGISTRY}/imager:{release.talos}", make, (*_TOOLS, INSTALL_LAYER, GRUB_LAYER, program)),
     ]
 
 
@@ -221,5 +233,6 @@ def recipes() -> list[Recipe]:
         *(root_recipe("imager", name, imager_packages()) for name in ARCHITECTURES),
         *(_boot_loader(name) for name in ARCHITECTURES),
         _layer_recipe(INSTALL_LAYER, _install, inputs),
+        _layer_recipe(GRUB_LAYER, _grub, _TOOLS, inputs={"packages": _GRUB_PACKAGES}),
         *(recipe for release in RELEASES for recipe in (*_imager(release), *_installer(release), _matchbox(release))),
     ]

@@ -6,11 +6,12 @@ import hashlib
 import io
 import tarfile
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import goyaml
+from .base_profiles import built_in, merged
 from .cmdline import build_cmdline
 from .disk import DiskBuilder
 from .errors import ImagerError, open_input
@@ -19,8 +20,20 @@ from .initramfs import InitramfsBuilder
 from .installer import write_installer
 from .iso import IsoBuilder
 from .oci import flattened, pull
-from .profile import Bootloader, ContainerAsset, DiskFormat, ImageOptions, OutFormat, OutputKind, Profile
+from .overlay import BASE, OverlayInstaller, host_architecture, installer_files
+from .profile import (
+    Bootloader,
+    ContainerAsset,
+    DiskFormat,
+    ImageOptions,
+    IsoOptions,
+    OutFormat,
+    OutputKind,
+    Profile,
+    SecureBootAssets,
+)
 from .profile_rules import fill_defaults, validate
+from .secureboot import enrollment, pcr_key, secure_boot_signer
 from .tools import copy_file, run
 from .uki import UkiBuilder
 from .untar import SELINUX_RECORD, tarball_members, untar
@@ -54,6 +67,7 @@ class _Build:
     contract: Contract
     reporter: Reporter
     scratch: Path
+    overlay: OverlayInstaller | None = None
 
     @property
     def quirks(self) -> Quirks:
@@ -61,12 +75,8 @@ class _Build:
 
     def execute(self) -> Path:
         report = self.reporter.report
+        self._resolve()
         profile = self.profile
-        if profile.has_overlay:
-            raise ImagerError("the lab's imager knows no overlays: leave `overlay` out of the profile")
-        report("skipped pulling overlay (no overlay)")
-        fill_defaults(profile, self.contract)
-        validate(profile)
         self._refuse_what_the_lab_lacks()
         if profile.customization.embedded_machine_configuration:
             self._embed_machine_configuration(profile.customization.embedded_machine_configuration)
@@ -74,11 +84,15 @@ class _Build:
         print(profile.echo(), end="", file=self.reporter.stream, flush=True)
 
         initramfs = self._initramfs()
-        cmdline = build_cmdline(profile, self.quirks)
+        board = [] if self.overlay is None else self.overlay.kernel_arguments()
+        cmdline = build_cmdline(profile, self.quirks, board)
         report(f"kernel command line: {cmdline}")
         uki, boot_loader = self.scratch / "vmlinuz.efi", self.scratch / "systemd-boot.efi"
         if profile.output.kind.needs_uki:
             builder = UkiBuilder(profile, self.contract, cmdline, initramfs)
+            if profile.secure_boot:
+                boot_loader, uki = (path.with_name(f"{path.name}.signed") for path in (boot_loader, uki))
+                builder = self._with_keys(builder)
             builder.build(uki, boot_loader, self.reporter.progress("building UKI..."))
             report("UKI ready")
 
@@ -87,26 +101,50 @@ class _Build:
         report(f"output asset path: {target}")
         return self._compressed(target)
 
+    def _resolve(self) -> None:
+        """Unpacks the overlay, lays the profile over the one that it names, completes and checks it."""
+        profiles = built_in()
+        if self.profile.overlay is None:
+            self.reporter.report("skipped pulling overlay (no overlay)")
+        else:
+            folder = self.scratch / BASE
+            folder.mkdir()
+            progress = self.reporter.progress("pulling overlay...")
+            self._unpack(self.profile.overlay.image, folder, progress, host_architecture())
+            self.overlay = OverlayInstaller.of(self.scratch, self.profile.overlay)
+            profiles |= self.overlay.profiles(self.contract)
+        if name := self.profile.base_profile_name:
+            if name not in profiles:
+                raise ImagerError(f"unknown base profile: {name}")
+            self.profile = merged(profiles[name], self.profile)
+            self.profile.base_profile_name = ""
+        fill_defaults(self.profile, self.contract)
+        validate(self.profile, self.contract)
+
     def _refuse_what_the_lab_lacks(self) -> None:
         profile = self.profile
         kind = profile.output.kind
-        if profile.secure_boot:
-            raise ImagerError("the lab's imager signs nothing: set `secureboot: false`")
         if kind.needs_initramfs and not self.quirks.since(1, 10):
             raise ImagerError(f"the lab's imager makes no {kind.value} of Talos {profile.version}: v1.10 or newer")
-        if kind not in {OutputKind.ISO, OutputKind.IMAGE}:
-            return
-        if not self.contract.makes_disks:
+        if profile.input.image_cache != ContainerAsset() and kind in {OutputKind.ISO, OutputKind.IMAGE}:
+            raise ImagerError("the lab's imager knows no image cache: leave `input.imageCache` out of the profile")
+        keys = profile.input.secure_boot
+        if keys is not None and keys.well_known_certs and kind is OutputKind.ISO:
             raise ImagerError(
-                f"the lab's imager {self.contract.tag} makes no {kind.value}: it makes kernel, cmdline, initramfs, "
-                "uki and installer; the lab's imager v1.13.6 makes all kinds"
+                "the lab's imager has none of Microsoft's certificates: leave `includeWellKnownCerts` out"
             )
-        options = profile.output.image_options if kind is OutputKind.IMAGE else profile.output.iso_options
-        if options is not None and options.bootloader is not Bootloader.SD_BOOT:
-            raise ImagerError(
-                f"the lab's imager has no GRUB: {kind.value} with bootloader sd-boot only, "
-                f"not {options.bootloader.value}"
-            )
+
+    def _with_keys(self, builder: UkiBuilder) -> UkiBuilder:
+        keys = self.profile.input.secure_boot or SecureBootAssets()
+        try:
+            pcr = pcr_key(keys)
+        except ImagerError as error:
+            raise ImagerError(f"failed to get PCR signer: {error}") from None
+        try:
+            signer = secure_boot_signer(keys)
+        except ImagerError as error:
+            raise ImagerError(f"failed to get SecureBoot signer: {error}") from None
+        return replace(builder, signer=signer, pcr_key=pcr)
 
     def _embed_machine_configuration(self, text: str) -> None:
         """Turns a machine configuration into one more extension, as a tar file."""
@@ -150,14 +188,14 @@ class _Build:
         for number, asset in enumerate(files.system_extensions):
             folder = tree / str(number)
             folder.mkdir(parents=True)
-            labels |= self._unpack(asset, folder, progress)
+            labels |= self._unpack(asset, folder, progress, self.profile.arch)
         InitramfsBuilder(initramfs, self.contract, self.quirks, progress).build(tree, labels)
         self.reporter.report("initramfs ready")
         return initramfs
 
-    def _unpack(self, asset: ContainerAsset, folder: Path, progress: Progress) -> dict[Path, str]:
+    def _unpack(self, asset: ContainerAsset, folder: Path, progress: Progress, arch: str) -> dict[Path, str]:
         if not asset.tarball_path:
-            return untar(flattened(pull(asset, self.profile.arch, progress)), folder)
+            return untar(flattened(pull(asset, arch, progress)), folder)
         with open_input(asset.tarball_path) as file:
             progress(f"extracting {asset.tarball_path}...")
             return untar(tarball_members(file), folder)
@@ -180,11 +218,10 @@ class _Build:
                 self._installer(target, initramfs, uki, boot_loader)
                 report("installer container image ready")
             case OutputKind.ISO:
-                iso = IsoBuilder(profile.arch, profile.version, uki, boot_loader, self.scratch / "iso")
-                iso.build(target, progress("building ISO..."))
+                self._iso(cmdline, initramfs, uki, boot_loader).build(target, progress("building ISO..."))
                 report("ISO ready")
             case OutputKind.IMAGE:
-                self._image(target, uki, boot_loader)
+                self._image(target, cmdline, initramfs, uki, boot_loader)
                 report("disk image ready")
             case OutputKind.UNKNOWN:
                 raise ImagerError("unknown output kind: unknown")
@@ -194,13 +231,21 @@ class _Build:
         progress = self.reporter.progress("building installer...")
         base = pull(profile.input.base_installer, profile.arch, progress)
         folder = f"usr/install/{profile.arch}"
-        if self.quirks.boots_by_sd_boot:
+        if self.quirks.boots_by_sd_boot or profile.secure_boot:
             artifacts = {f"{folder}/systemd-boot.efi": boot_loader, f"{folder}/vmlinuz.efi": uki}
         else:
             artifacts = {f"{folder}/vmlinuz": Path(profile.input.kernel), f"{folder}/initramfs.xz": initramfs}
+        overlay: dict[str, tuple[Path, int]] = {}
+        if self.overlay is not None:
+            unpacked = self.scratch / "overlay-installer"
+            (unpacked / BASE).mkdir(parents=True)
+            pulling = self.reporter.progress("pulling overlay for installer...")
+            self._unpack(profile.input.overlay_installer, unpacked / BASE, pulling, profile.arch)
+            overlay = installer_files(unpacked, self.overlay.name, self.overlay.options)
         write_installer(
             base,
             artifacts,
+            overlay,
             arch=profile.arch,
             reference=profile.input.base_installer.image_ref,
             contract=self.contract,
@@ -209,17 +254,55 @@ class _Build:
             progress=progress,
         )
 
-    def _image(self, target: Path, uki: Path, boot_loader: Path) -> None:
+    def _iso(self, cmdline: str, initramfs: Path, uki: Path, boot_loader: Path) -> IsoBuilder:
+        profile = self.profile
+        # Before Talos v1.12 an ISO has both; so it has in the imager of v1.11, whatever it makes.
+        chosen = (profile.output.iso_options or IsoOptions()).bootloader
+        if not (self.contract.chooses_iso_bootloader and self.quirks.iso_has_bootloader):
+            chosen = Bootloader.DUAL_BOOT if self.quirks.boots_by_sd_boot else Bootloader.GRUB
+        builder = IsoBuilder(
+            arch=profile.arch,
+            version=profile.version,
+            bootloader=Bootloader.SD_BOOT if profile.secure_boot else chosen,
+            cmdline=cmdline,
+            kernel=Path(profile.input.kernel),
+            initramfs=initramfs,
+            uki=uki,
+            boot_loader=boot_loader,
+            scratch=self.scratch / "iso",
+        )
+        return self._enrolling(builder) if profile.secure_boot else builder
+
+    def _enrolling(self, builder: IsoBuilder) -> IsoBuilder:
+        """Lets an ISO's systemd-boot enroll the keys: those given, else ones made for the signing certificate."""
+        assets = self.profile.input.secure_boot or SecureBootAssets()
+        signer = secure_boot_signer(assets)
+        if assets.platform_key:
+            given = {"PK": assets.platform_key, "KEK": assets.key_exchange_key, "db": assets.signature_key}
+            keys = {name: Path(path) for name, path in given.items() if path}
+        else:
+            self.reporter.report("generating SecureBoot database...")
+            keys = enrollment(signer, self.scratch)
+        enroll = (self.profile.output.iso_options or IsoOptions()).enroll_keys.value
+        return replace(builder, enroll=enroll, certificate=signer.certificate_der, keys=keys)
+
+    def _image(self, target: Path, cmdline: str, initramfs: Path, uki: Path, boot_loader: Path) -> None:
         profile = self.profile
         options = profile.output.image_options or ImageOptions()
         disk = DiskBuilder(
             arch=profile.arch,
             version=profile.version,
-            quirks=self.quirks,
+            contract=self.contract,
             size=options.disk_size,
+            bootloader=options.boots_by,
+            secure_boot=bool(profile.secure_boot),
             meta=profile.customization.meta_contents,
+            cmdline=cmdline,
+            kernel=Path(profile.input.kernel),
+            initramfs=initramfs,
             uki=uki,
             boot_loader=boot_loader,
+            overlay=self.overlay,
             scratch=self.scratch / "image",
         )
         disk.build(target, self.reporter.progress("creating disk image..."))

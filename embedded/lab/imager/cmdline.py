@@ -8,7 +8,7 @@ from .errors import ImagerError
 from .profile import OutputKind, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .contract import Quirks
 
@@ -82,8 +82,8 @@ def _grouped(arguments: Iterable[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def build_cmdline(profile: Profile, quirks: Quirks) -> str:
-    """Returns the kernel command line that a profile asks for.
+def build_cmdline(profile: Profile, quirks: Quirks, board: Sequence[str] = ()) -> str:
+    """Returns the kernel command line that a profile asks for; `board` are the arguments of an overlay.
 
     Raises ImagerError for a platform that Talos or the lab does not know.
     """
@@ -93,7 +93,10 @@ def build_cmdline(profile: Profile, quirks: Quirks) -> str:
     cmdline.set(_platform_arguments(profile, quirks))
     if kind is OutputKind.ISO and quirks.since(1, 8):
         cmdline.append(["talos.halt_if_installed=1"])
+    cmdline.set(board)
     cmdline.append(_default_arguments(quirks))
+    if profile.secure_boot:
+        cmdline.append(["lockdown=confidentiality"])
     meta = profile.customization.meta_contents
     if meta and kind is not OutputKind.IMAGE:
         cmdline.append([f"talos.environment=INSTALLER_META_BASE64={meta.encode(compress=quirks.since(1, 6, 3))}"])

@@ -35,6 +35,22 @@ class Quirks:
         return self.version is not None and self.since(1, 10)
 
     @property
+    def iso_has_bootloader(self) -> bool:
+        """Tells whether an ISO's boot loader can be chosen."""
+        return self.since(1, 12)
+
+    @property
+    def boot_mib(self) -> int:
+        """The size of GRUB's boot partition in MiB."""
+        return 2000 if self.since(1, 11) else 1000
+
+    @property
+    def xfs_kernel(self) -> str:
+        """The oldest kernel that has to read the boot partition's XFS."""
+        newest = (((1, 13), "6.18"), ((1, 10), "6.12"), ((1, 8), "6.6"))
+        return next((kernel for since, kernel in newest if self.since(*since)), "6.1")
+
+    @property
     def modules_path(self) -> str:
         """The kernel modules' folder in a root filesystem."""
         return "usr/lib/modules" if self.since(1, 10) else "lib/modules"
@@ -61,8 +77,12 @@ class Contract:
     """`rootfs.type` in the installer's image config."""
     explicit_xattrs: bool
     """Tells mksquashfs which SELinux labels to write and to take no others."""
-    makes_disks: bool
-    """Whether the lab makes its ISO and disk images (v1.11.3 needs GRUB and loop devices for them)."""
+    bootloader_type: str
+    """What its errors call the type of the profile's `bootloader`; the first to know `none` for the lack of one."""
+    chooses_iso_bootloader: bool
+    """Takes `isoOptions.bootloader`, and puts GRUB on arm64's ISO only when asked to."""
+    disks_need_loop: bool
+    """Makes disk images through a loop device and mounts, so with privileges only."""
 
     @property
     def version(self) -> Version:
@@ -77,8 +97,8 @@ class Contract:
 CONTRACTS = {
     contract.tag: contract
     for contract in (
-        Contract("v1.11.3", "6.12.52-talos", False, False, "", False, False),
-        Contract("v1.13.6", "6.18.38-talos", True, True, "layers", True, True),
+        Contract("v1.11.3", "6.12.52-talos", False, False, "", False, "DiskImageBootloader", False, True),
+        Contract("v1.13.6", "6.18.38-talos", True, True, "layers", True, "BootloaderKind", True, False),
     )
 }
 

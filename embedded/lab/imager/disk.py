@@ -1,29 +1,43 @@
-"""The raw disk image: GPT with an EFI partition (systemd-boot, UKI) and the META partition, made without privileges."""
+"""The raw disk image: a GPT with what its boot loaders need and the META partition, made without privileges."""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import json
+import shutil
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .boot_files import BOOT_FILES, EFI_LABEL, LOADER_CONF, copy_into_vfat, create_raw, make_vfat
-from .errors import ImagerError
-from .meta import PARTITION_SIZE, MetaContents, partition_image
+from .boot_loaders import BOOT_FILES, disk_menu, grub_images, link_bios_images, loader_conf
+from .errors import ImagerError, os_error_text
+from .filesystems import copy_into_vfat, create_raw, make_vfat, make_xfs, write_sparse
+from .meta import PARTITION_SIZE, MetaContents, MetaValue, partition_image
+from .profile import Bootloader
 from .tools import copy_file, run, touch_tree
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from .contract import Quirks
+    from .contract import Contract, Quirks
+    from .overlay import OverlayInstaller
     from .report import Progress
 
 SECTOR = 512
 _MIB = 1 << 20
 _DISK_LABEL = "talos-image-disk"
+EFI, BIOS, BOOT, META = "EFI", "BIOS", "BOOT", "META"
+_TYPES = {
+    EFI: "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+    BIOS: "21686148-6449-6E6F-744E-656564454649",
+    BOOT: "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
+    META: "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
+}
 # The backup table takes the disk's last 33 sectors.
 _BACKUP_SECTORS = 33
+_MBR_CODE = 446
+_LOOP_CONTROL = Path("/dev/loop-control")
+# The META key that tells a node of a disk with two boot loaders to remove the one that it does not need.
+_META_BOOTLOADER = 17
 
 
 @dataclass(frozen=True)
@@ -42,47 +56,95 @@ class DiskBuilder:
 
     arch: str
     version: str
-    quirks: Quirks
+    contract: Contract
     size: int
+    bootloader: Bootloader
+    secure_boot: bool
     meta: MetaContents
+    cmdline: str
+    kernel: Path
+    initramfs: Path
     uki: Path
     boot_loader: Path
+    overlay: OverlayInstaller | None
     scratch: Path
+
+    @property
+    def quirks(self) -> Quirks:
+        """What the Talos version switches on."""
+        return self.contract.quirks(self.version)
+
+    @property
+    def boot(self) -> Path:
+        """What becomes the boot partition; what is below `EFI` there becomes the EFI partition."""
+        return self.scratch / "boot"
 
     def build(self, target: Path, progress: Progress) -> None:
         """Writes the disk image as a sparse file.
 
-        Raises ImagerError `failed to install: …` when the disk is too small or a tool fails.
+        Raises ImagerError when privileges are missing; `failed to install: …` when the disk is too small or a tool
+        fails.
         """
         create_raw(target, self.size, progress)
+        if self.contract.disks_need_loop:
+            _check_loop_devices(progress)
         try:
-            folder = self._lay_out(progress)
+            self._assets(target, progress)
             partitions = self._partition(target, progress)
-            efi_image = self.scratch / f"{EFI_LABEL}.img"
-            create_raw(efi_image, partitions[0].size, progress)
-            touch_tree(folder, progress)
-            progress(f'formatting the partition "{efi_image}" as "vfat" with label "{EFI_LABEL}"')
-            make_vfat(efi_image)
-            for item in sorted(folder.iterdir()):
-                copy_into_vfat(efi_image, [item])
-            write_sparse(efi_image, target, partitions[0].start)
-            progress(f"updated partition {EFI_LABEL} with {partitions[0].size} bytes of data")
-            if self.meta:
-                self._write_meta(target, partitions[1].start, progress)
+            for partition in partitions:
+                self._fill(partition, target, progress)
+            if self.arch == "amd64" and self.bootloader is not Bootloader.SD_BOOT:
+                self._make_bios_bootable(partitions, target, progress)
+            if meta := self._meta():
+                self._write_meta(meta, target, partitions[-1].start, progress)
         except ImagerError as error:
             raise ImagerError(f"failed to install: {error}") from None
 
-    def _lay_out(self, progress: Progress) -> Path:
-        """Puts the EFI partition's files into a folder, by way of the place where the real one mounts it."""
-        mount = self.scratch / "boot/EFI"
+    def _assets(self, target: Path, progress: Progress) -> None:
+        """Puts the partitions' files into folders, by way of the places where a node mounts them."""
+        try:
+            match self.bootloader:
+                case Bootloader.SD_BOOT:
+                    self._sd_boot(progress)
+                case Bootloader.GRUB:
+                    self._grub(target, progress)
+                case _ if self.arch == "arm64":
+                    instead = "either GRUB or sd-boot must be used"
+                    raise ImagerError(f"dual-boot bootloader is not supported on arm64 architecture, {instead}")
+                case _:
+                    self._grub(target, progress)
+                    shutil.rmtree(self.boot / "EFI")
+                    self._sd_boot(progress)
+        except ImagerError as error:
+            failed = "failed to get bootloader partitions: failed to generate bootloader assets"
+            raise ImagerError(f"{failed}: {error}") from None
+        (self.boot / "EFI").rename(self.scratch / EFI)
+
+    def _sd_boot(self, progress: Progress) -> None:
+        mount = self.boot / "EFI"
         copy_file(self.uki, mount / f"EFI/Linux/Talos-{self.version}.efi", progress)
         copy_file(self.boot_loader, mount / f"EFI/boot/{BOOT_FILES[self.arch]}.efi", progress)
         (mount / "loader").mkdir()
-        (mount / "loader/loader.conf").write_text(LOADER_CONF)
-        return mount.rename(self.scratch / EFI_LABEL)
+        (mount / "loader/loader.conf").write_text(loader_conf())
+
+    def _grub(self, target: Path, progress: Progress) -> None:
+        copy_file(self.kernel, self.boot / "A/vmlinuz", progress)
+        copy_file(self.initramfs, self.boot / "A/initramfs.xz", progress)
+        menu = self.boot / "grub/grub.cfg"
+        menu.parent.mkdir(mode=0o700)
+        progress(f"writing {menu} to disk")
+        reset = self.bootloader is not Bootloader.GRUB or self.quirks.since(1, 4)
+        menu.write_text(disk_menu(self.cmdline, self.version, reset=reset))
+        menu.chmod(0o600)
+        grub_images(self.arch, self.scratch, self.boot / f"EFI/EFI/boot/{BOOT_FILES[self.arch]}.efi", progress)
+        # Only here: with systemd-boot alone a board's installer never runs, in the real imager too.
+        if self.overlay is not None:
+            progress('running overlay installer ""')
+            self.overlay.install(target, self.scratch)
 
     def _partition(self, target: Path, progress: Progress) -> list[Partition]:
-        partitions = layout(self.quirks)
+        first = _MIB if self.overlay is None else self.overlay.first_byte(_MIB)
+        partitions = layout(self.quirks, self.bootloader, first)
         end = self.size - _BACKUP_SECTORS * SECTOR
         for partition in partitions:
             if partition.start + partition.size > end:
@@ -93,34 +155,98 @@ class DiskBuilder:
         run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe=never", target], stdin=script)
         return partitions
 
-    def _write_meta(self, target: Path, start: int, progress: Progress) -> None:
+    def _fill(self, partition: Partition, target: Path, progress: Progress) -> None:
+        folders = {EFI: self.scratch / EFI, BOOT: self.boot}
+        if partition.label not in folders:
+            return
+        folder, image = folders[partition.label], self.scratch / f"{partition.label}.img"
+        kind = "vfat" if partition.label == EFI else "xfs"
+        create_raw(image, partition.size, progress)
+        touch_tree(folder, progress)
+        progress(f'formatting the partition "{image}" as "{kind}" with label "{partition.label}"')
+        if partition.label == EFI:
+            make_vfat(image)
+            for item in sorted(folder.iterdir()):
+                copy_into_vfat(image, [item])
+        else:
+            make_xfs(image, partition.label, guid(partition.label), folder, self.quirks.xfs_kernel)
+        write_sparse(image, target, partition.start)
+        image.unlink()
+        progress(f"updated partition {partition.label} with {partition.size} bytes of data")
+
+    def _make_bios_bootable(self, partitions: list[Partition], target: Path, progress: Progress) -> None:
+        (place,) = (partition for partition in partitions if partition.label == BIOS)
+        boot, core = ((self.scratch / name).read_bytes() for name in ("boot.img", "core.img"))
+        boot, core = link_bios_images(boot, core, place.start // SECTOR)
+        if len(core) > place.size:
+            raise ImagerError(f"core.img size ({len(core)} bytes) exceeds BIOS partition size ({place.size} bytes)")
+        with target.open("r+b") as disk:
+            disk.seek(place.start)
+            disk.write(core)
+            progress(f"embedded GRUB core.img into BIOS partition image ({len(core)} bytes)")
+            disk.seek(0)
+            disk.write(boot[:_MBR_CODE])
+        progress(f"wrote GRUB MBR to image file {target}")
+
+    def _meta(self) -> MetaContents:
+        meta = MetaContents(self.meta)
+        if self.arch == "amd64" and not self.secure_boot and self.bootloader is Bootloader.DUAL_BOOT:
+            meta.append(MetaValue(_META_BOOTLOADER, Bootloader.DUAL_BOOT.value))
+        return meta
+
+    def _write_meta(self, meta: MetaContents, target: Path, start: int, progress: Progress) -> None:
         file = self.scratch / "meta.img"
         create_raw(file, PARTITION_SIZE, progress)
         progress(f"META: loading from {file}")
         progress("META: loaded 0 keys")
         progress(f"META: saving to {file}")
-        file.write_bytes(partition_image(self.meta))
-        progress(f"META: saved {len({item.key for item in self.meta})} keys")
+        file.write_bytes(partition_image(meta))
+        progress(f"META: saved {len({item.key for item in meta})} keys")
         write_sparse(file, target, start)
 
 
-def layout(quirks: Quirks) -> list[Partition]:
-    """Returns the partitions of a Talos version's disk; EFI takes the room that GRUB's three once had."""
-    efi_size = (100 + 1 + (2000 if quirks.since(1, 11) else 1000)) * _MIB
-    return [
-        Partition(EFI_LABEL, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", _MIB, efi_size),
-        Partition("META", "0FC63DAF-8483-4772-8E79-3D69D8477DE4", _MIB + efi_size, PARTITION_SIZE),
-    ]
+def _check_loop_devices(progress: Progress) -> None:
+    """Asks for the privileges that the real one needs, though nothing here does.
+
+    Raises ImagerError `failed to attach loopback device: …`.
+    """
+    progress("attaching loopback device")
+    try:
+        with _LOOP_CONTROL.open("r+b", buffering=0):
+            pass
+    except OSError as error:
+        problem = os_error_text("open", _LOOP_CONTROL, error)
+        raise ImagerError(f"failed to attach loopback device: could not open {_LOOP_CONTROL}: {problem}") from None
+    progress("STAND-IN: it may use loop devices, and needs none")
+
+
+def layout(quirks: Quirks, bootloader: Bootloader = Bootloader.SD_BOOT, first: int = _MIB) -> list[Partition]:
+    """Returns the partitions of a Talos version's disk; `first` is where they begin, in bytes.
+
+    Where systemd-boot boots, EFI takes the room that GRUB's three have; those two stay beside it for BIOS.
+    """
+    sizes = {EFI: 100, BIOS: 1, BOOT: quirks.boot_mib}
+    if bootloader is not Bootloader.GRUB:
+        sizes[EFI] = sum(sizes.values())
+    if bootloader is Bootloader.SD_BOOT:
+        del sizes[BIOS], sizes[BOOT]
+    partitions: list[Partition] = []
+    for label, mib in {**sizes, META: 1}.items():
+        partitions.append(Partition(label, _TYPES[label], first, mib * _MIB))
+        first += mib * _MIB
+    return partitions
 
 
 def sfdisk_script(partitions: list[Partition]) -> str:
     """Returns the input of sfdisk for a list of partitions; all GUIDs follow from the labels."""
-    lines = ["label: gpt", f"label-id: {guid(_DISK_LABEL)}", "unit: sectors", "first-lba: 2048", ""]
-    lines += [
-        f"start={partition.start // SECTOR}, size={partition.size // SECTOR}, type={partition.type_guid}, "
-        f'uuid={guid(partition.label)}, name="{partition.label}"'
-        for partition in partitions
-    ]
+    first = partitions[0].start // SECTOR
+    lines = ["label: gpt", f"label-id: {guid(_DISK_LABEL)}", "unit: sectors", f"first-lba: {first}", ""]
+    for partition in partitions:
+        attributes = ', attrs="LegacyBIOSBootable"' if partition.label == BIOS else ""
+        lines.append(
+            f"start={partition.start // SECTOR}, size={partition.size // SECTOR}, type={partition.type_guid}, "
+            f"uuid={guid(partition.label)}, name={json.dumps(partition.label)}{attributes}"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -130,21 +256,3 @@ def guid(label: str) -> str:
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
     return str(uuid.UUID(bytes=bytes(digest))).upper()
-
-
-def write_sparse(source: Path, target: Path, offset: int) -> None:
-    """Copies what a sparse file holds to an offset of another one, holes left as holes."""
-    with source.open("rb") as read, target.open("r+b") as write:
-        end = os.fstat(read.fileno()).st_size
-        position = 0
-        while position < end:
-            try:
-                start = os.lseek(read.fileno(), position, os.SEEK_DATA)
-            except OSError:
-                break
-            position = os.lseek(read.fileno(), start, os.SEEK_HOLE)
-            write.seek(offset + start)
-            while start < position:
-                chunk = os.pread(read.fileno(), min(position - start, 4 * _MIB), start)
-                write.write(chunk)
-                start += len(chunk)

@@ -116,6 +116,22 @@ def integer(node: Node, wanted: str, problems: Problems) -> int:
     return 0
 
 
+def mapping(node: Node) -> dict[str, Any] | None:
+    """Returns a mapping's plain values with all keys in order, nothing for null, None for what is no mapping."""
+    if is_null(node):
+        return {}
+    return _plain(node) if isinstance(node, MappingNode) else None
+
+
+def _plain(node: Node) -> Any:
+    if isinstance(node, MappingNode):
+        pairs = ((str(key.value), _plain(item)) for key, item in node.value if isinstance(key, ScalarNode))
+        return dict(sorted(pairs))
+    if isinstance(node, SequenceNode):
+        return [_plain(item) for item in node.value]
+    return yaml.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call]
+
+
 def is_null(node: Node) -> bool:
     """Tells whether a node is null."""
     return node.tag == "tag:yaml.org,2002:null"

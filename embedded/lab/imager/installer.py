@@ -52,6 +52,7 @@ _UNKNOWN_TIME = "0001-01-01T00:00:00Z"
 def write_installer(
     base: Image,
     artifacts: dict[str, Path],
+    overlay: dict[str, tuple[Path, int]],
     *,
     arch: str,
     reference: str,
@@ -62,6 +63,8 @@ def write_installer(
 ) -> None:
     """Writes the installer of an architecture to a tar file; `artifacts` are its files by their path in the image.
 
+    `overlay` are the files and folders of an overlay, with their modes: they become a layer of their own.
+
     `reference` becomes the image's name. A base of exactly two layers loses its second, which is where an installer of
     Talos keeps its own artifacts.
     Raises ImagerError for a reference that cannot be read.
@@ -71,7 +74,11 @@ def write_installer(
     if len(layers) == 2:
         del layers[1]
     progress("generating artifacts layer")
-    layers.append(_artifacts_layer(artifacts, scratch / "artifacts.tar.gz"))
+    files = {path: (source, 0) for path, source in artifacts.items()}
+    layers.append(_layer(files, scratch / "artifacts.tar.gz"))
+    if overlay:
+        progress("generating overlay installer layer")
+        layers.append(_layer(overlay, scratch / "overlay.tar.gz"))
     try:
         tags = None if parse_reference(reference)["digest"] else [reference]
     except ImagerError as error:
@@ -101,17 +108,22 @@ def _config(base: Image, layers: list[Layer], arch: str, contract: Contract) -> 
     }
 
 
-def _artifacts_layer(artifacts: dict[str, Path], target: Path) -> Layer:
+def _layer(files: dict[str, tuple[Path, int]], target: Path) -> Layer:
     with target.open("wb") as raw:
         compressed = _HashingWriter(raw)
         # Without a time or a name in its header, so that the same files give the same layer.
         with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=compressed, mtime=0) as zipped:
             plain = _HashingWriter(zipped)
             with tarfile.TarFile.open(fileobj=plain, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
-                for name, source in sorted(artifacts.items()):
+                for name, (source, mode) in sorted(files.items()):
                     size = require(source).st_size
+                    if source.is_dir():
+                        folder = tarfile.TarInfo(name)
+                        folder.type, folder.mode = tarfile.DIRTYPE, mode
+                        archive.addfile(folder)
+                        continue
                     with source.open("rb") as file:
-                        _add(archive, name, size, file, mode=0)
+                        _add(archive, name, size, file, mode)
     return Layer(compressed.digest, plain.digest, target)
 
 

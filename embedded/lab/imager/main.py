@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -12,17 +11,8 @@ from .build import build
 from .contract import installed_contract
 from .errors import ImagerError, os_error_text
 from .meta import MetaContents, MetaValue
-from .profile import (
-    ContainerAsset,
-    Customization,
-    DiskFormat,
-    ImageOptions,
-    Input,
-    OutFormat,
-    Output,
-    OutputKind,
-    Profile,
-)
+from .overlay import host_architecture
+from .profile import ContainerAsset, Customization, Input, Output, OutputKind, Overlay, Profile
 from .profile_reader import parse_profile
 from .report import Reporter
 
@@ -30,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .contract import Contract
-
-_MIN_DISK_SIZE = 1246 << 20
-_GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def main(arguments: Sequence[str], contract: Contract | None = None) -> int:
@@ -48,7 +35,7 @@ def main(arguments: Sequence[str], contract: Contract | None = None) -> int:
         if options.profile == "-":
             profile = parse_profile(sys.stdin.buffer.read().decode(errors="replace"), contract)
         else:
-            profile = _built_in(options)
+            profile = _named(options)
         out = Path(options.output)
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -79,13 +66,15 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--output", default="/out", help="The output directory path")
     parser.add_argument("--output-kind", default="", help="Override output kind")
     parser.add_argument("--platform", default="", help="The value of talos.platform")
-    machine = platform.machine()
-    parser.add_argument("--arch", default=_GO_ARCHITECTURES.get(machine, machine), help="The target architecture")
+    parser.add_argument("--arch", default=host_architecture(), help="The target architecture")
     parser.add_argument("--base-installer-image", default="", help="Base installer image to use")
     parser.add_argument("--insecure", action="store_true", help="Pull assets from insecure registry")
     parser.add_argument("--extra-kernel-arg", action="append", default=[], help="Extra argument to pass to the kernel")
     parser.add_argument("--meta", action="append", default=[], help="A key/value pair for META")
     parser.add_argument("--system-extension-image", action="append", default=[], help="A system extension to install")
+    parser.add_argument("--overlay-name", default="", help="The name of the overlay to use")
+    parser.add_argument("--overlay-image", default="", help="The image reference to the overlay")
+    parser.add_argument("--overlay-option", action="append", default=[], help="Extra options to pass to the overlay")
     return parser.parse_args(_joined(arguments))
 
 
@@ -100,42 +89,39 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def _built_in(options: argparse.Namespace) -> Profile:
-    """Returns a built-in profile with the command line's changes.
+def _named(options: argparse.Namespace) -> Profile:
+    """Returns a profile that inherits from a named one, with the command line's changes.
 
-    Raises ImagerError for a name that the lab does not have.
+    Raises ImagerError for a kind or an option that is none.
     """
-    disk = Output(OutputKind.IMAGE, OutFormat.ZSTD, ImageOptions(_MIN_DISK_SIZE, DiskFormat.RAW))
-    built_in = {
-        "iso": ("metal", Output(OutputKind.ISO, OutFormat.RAW)),
-        "metal": ("metal", disk),
-        "metal-uki": ("metal", Output(OutputKind.UKI, OutFormat.RAW)),
-        "installer": ("metal", Output(OutputKind.INSTALLER, OutFormat.RAW)),
-        "nocloud": ("nocloud", disk),
-    }
-    if options.profile not in built_in:
-        raise ImagerError(f"unknown base profile: {options.profile}")
-    platform_name, output = built_in[options.profile]
+    kind = OutputKind.UNKNOWN
     if options.output_kind:
-        if options.output_kind not in {kind.value for kind in OutputKind}:
+        if options.output_kind not in {known.value for known in OutputKind}:
             raise ImagerError(f"{options.output_kind} does not belong to OutputKind values")
-        output.kind = OutputKind(options.output_kind)
+        kind = OutputKind(options.output_kind)
+    overlay = None
+    if options.overlay_name or options.overlay_image:
+        given = (text.partition("=") for text in options.overlay_option)
+        chosen = dict(sorted((key, value) for key, _, value in given))
+        overlay = Overlay(options.overlay_name, ContainerAsset(image_ref=options.overlay_image), chosen)
     return Profile(
+        base_profile_name=options.profile,
         arch=options.arch,
-        platform=options.platform or platform_name,
-        secure_boot=False,
+        platform=options.platform,
         customization=Customization(
             extra_kernel_args=options.extra_kernel_arg,
             meta_contents=MetaContents(_parse_meta(text) for text in options.meta),
         ),
         input=Input(
             base_installer=ContainerAsset(image_ref=options.base_installer_image, force_insecure=options.insecure),
+            overlay_installer=ContainerAsset(image_ref=options.overlay_image),
             system_extensions=[
                 ContainerAsset(image_ref=reference, force_insecure=options.insecure)
                 for reference in options.system_extension_image
             ],
         ),
-        output=output,
+        overlay=overlay,
+        output=Output(kind),
     )
 
 

@@ -114,6 +114,36 @@ class Customization:
         )
 
 
+SIGNER_FIELDS = (
+    *("keyPath", "certPath", "azureVaultURL", "azureCertificateID"),
+    *("awsKMSKeyID", "awsRegion", "awsCertPath", "awsCertARN"),
+)
+PCR_SIGNER_FIELDS = ("keyPath", "azureVaultURL", "azureKeyID", "azureKeyVersion", "awsKMSKeyID", "awsRegion")
+
+
+@dataclass
+class SecureBootAssets:
+    """Keys to sign with, each signer by its fields that are set, and variables to enroll."""
+
+    signer: dict[str, str] = field(default_factory=dict[str, str])
+    pcr_signer: dict[str, str] = field(default_factory=dict[str, str])
+    platform_key: str = ""
+    key_exchange_key: str = ""
+    signature_key: str = ""
+    well_known_certs: bool = False
+
+    def echo(self) -> dict[str, Any]:
+        """Returns the profile's form."""
+        return {"secureBootSigner": self.signer, "pcrSigner": self.pcr_signer} | _without_empty(
+            {
+                "platformKeyPath": self.platform_key,
+                "keyExchangeKeyPath": self.key_exchange_key,
+                "signatureKeyPath": self.signature_key,
+                "includeWellKnownCerts": self.well_known_certs,
+            }
+        )
+
+
 @dataclass
 class Input:
     """The files and images to build from; paths are inside the imager's own container."""
@@ -123,6 +153,9 @@ class Input:
     sd_stub: str = ""
     sd_boot: str = ""
     base_installer: ContainerAsset = ContainerAsset()
+    image_cache: ContainerAsset = ContainerAsset()
+    overlay_installer: ContainerAsset = ContainerAsset()
+    secure_boot: SecureBootAssets | None = None
     system_extensions: list[ContainerAsset] = field(default_factory=list[ContainerAsset])
 
     def echo(self) -> dict[str, Any]:
@@ -130,10 +163,26 @@ class Input:
         files = {"kernel": self.kernel, "initramfs": self.initramfs, "sdStub": self.sd_stub, "sdBoot": self.sd_boot}
         return {key: {"path": path} for key, path in files.items()} | _without_empty(
             {
-                "baseInstaller": self.base_installer.echo(),
+                "baseInstaller": _echo_image(self.base_installer),
+                "imageCache": _echo_image(self.image_cache),
+                "overlayInstaller": _echo_image(self.overlay_installer),
+                "secureboot": None if self.secure_boot is None else self.secure_boot.echo(),
                 "systemExtensions": [asset.echo() for asset in self.system_extensions],
             }
         )
+
+
+@dataclass
+class Overlay:
+    """What a board needs beside Talos: the name of one of an image's installers, that image, and its options."""
+
+    name: str = ""
+    image: ContainerAsset = ContainerAsset()
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def echo(self) -> dict[str, Any]:
+        """Returns the profile's form."""
+        return {"name": self.name, "image": self.image.echo()} | _without_empty({"options": self.options})
 
 
 @dataclass
@@ -144,6 +193,11 @@ class ImageOptions:
     disk_format: DiskFormat = DiskFormat.UNKNOWN
     disk_format_options: str = ""
     bootloader: Bootloader = Bootloader.NONE
+
+    @property
+    def boots_by(self) -> Bootloader:
+        """What it boots by: v1.11.3 has no word for none, and dual-boot where nothing is said."""
+        return Bootloader.DUAL_BOOT if self.bootloader is Bootloader.NONE else self.bootloader
 
     def echo(self) -> dict[str, Any]:
         """Returns the profile's form."""
@@ -200,7 +254,7 @@ class Profile:
     version: str = ""
     customization: Customization = field(default_factory=Customization)
     input: Input = field(default_factory=Input)
-    has_overlay: bool = False
+    overlay: Overlay | None = None
     output: Output = field(default_factory=Output)
 
     def echo(self) -> str:
@@ -211,12 +265,16 @@ class Profile:
         head["version"] = self.version
         if customization := self.customization.echo():
             head["customization"] = customization
-        return goyaml.dump(head | {"input": self.input.echo(), "output": self.output.echo()}, indent=2)
+        head["input"] = self.input.echo()
+        if self.overlay is not None:
+            head["overlay"] = self.overlay.echo()
+        return goyaml.dump(head | {"output": self.output.echo()}, indent=2)
 
     @property
     def file_name(self) -> str:
         """The name of the output file, before any compression."""
-        stem = f"{self.platform}-{self.arch}"
+        machine = f"{self.arch}-secureboot" if self.secure_boot else self.arch
+        stem = f"{self.platform}-{machine}"
         match self.output.kind:
             case OutputKind.ISO:
                 return f"{stem}.iso"
@@ -224,7 +282,7 @@ class Profile:
                 options = self.output.image_options or ImageOptions()
                 return f"{stem}.{options.disk_format.value}"
             case OutputKind.INSTALLER:
-                return f"installer-{self.arch}.tar"
+                return f"installer-{machine}.tar"
             case OutputKind.KERNEL:
                 return f"kernel-{self.arch}"
             case OutputKind.INITRAMFS:
@@ -235,6 +293,10 @@ class Profile:
                 return f"cmdline-{stem}"
             case OutputKind.UNKNOWN:
                 raise ImagerError("unknown output kind: unknown")
+
+
+def _echo_image(asset: ContainerAsset) -> dict[str, Any] | None:
+    return None if asset == ContainerAsset() else asset.echo()
 
 
 def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:

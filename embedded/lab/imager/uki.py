@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .contract import Contract
 from .errors import ImagerError, open_input, require
 from .profile import OutputKind, Profile
+from .secureboot import Signer, pcr_signature, public_key
 from .tools import copy_file, run, source_date_epoch
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ class Section:
 
 @dataclass(frozen=True)
 class UkiBuilder:
-    """Builds the UKI of a profile."""
+    """Builds the UKI of a profile; with keys, signed ones of it and of systemd-boot."""
 
     profile: Profile
     contract: Contract
     cmdline: str
     initramfs: Path
+    signer: Signer | None = None
+    pcr_key: Path | None = None
 
     def build(self, target: Path, boot_loader: Path, progress: Progress) -> None:
         """Writes the UKI, and the systemd-boot that goes with it.
@@ -45,21 +48,49 @@ class UkiBuilder:
         """
         files = self.profile.input
         with tempfile.TemporaryDirectory(prefix="talos-uki") as scratch:
-            copy_file(files.sd_boot, boot_loader, progress)
+            if self.signer is None:
+                copy_file(files.sd_boot, boot_loader, progress)
+            else:
+                progress("signing systemd-boot")
+                try:
+                    self.signer.sign(Path(files.sd_boot), boot_loader)
+                except ImagerError as error:
+                    raise ImagerError(f"error signing sd-boot: {error}") from None
             progress("generating UKI sections")
+            sbat = Path(scratch, "sbat")
             try:
-                sbat = _section_of(files.sd_stub, ".sbat")
+                sbat.write_bytes(_section_of(files.sd_stub, ".sbat"))
+                sections = self._sections(Path(scratch))
+                if self.pcr_key is not None:
+                    sections = self._with_pcr_signatures(sections, sbat, self.pcr_key, Path(scratch))
             except ImagerError as error:
                 raise ImagerError(f"error generating sections: {error}") from None
-            sections = self._sections(Path(scratch))
-            (Path(scratch) / "sbat").write_bytes(sbat)
             progress("assembling UKI")
             unsigned = Path(scratch, "unsigned.uki")
             try:
-                self._assemble(sections, Path(scratch, "sbat"), unsigned)
+                self._assemble(sections, sbat, unsigned)
             except ImagerError as error:
                 raise ImagerError(f"error assembling UKI: {error}") from None
-            copy_file(unsigned, target, progress)
+            if self.signer is None:
+                copy_file(unsigned, target, progress)
+            else:
+                progress("signing UKI")
+                self.signer.sign(unsigned, target)
+
+    def _with_pcr_signatures(self, sections: list[Section], sbat: Path, key: Path, scratch: Path) -> list[Section]:
+        """Puts a signature behind each profile: over what all have in common, and what the profile replaces of it."""
+        for section in sections:
+            require(section.file)
+        starts = [number for number, section in enumerate(sections) if section.name == ".profile"]
+        common = [Section(".sbat", sbat), *sections[: starts[0] if starts else None]]
+        ends = [*starts[1:], len(sections)]
+        signed = sections[: starts[0] if starts else None]
+        for number, (start, end) in enumerate(zip(starts or [len(sections)], ends, strict=True)):
+            own = sections[start:end]
+            file = scratch / f"pcrsig-{number}"
+            file.write_bytes(pcr_signature([(section.name, section.file) for section in [*common, *own]], key))
+            signed += [*own, Section(".pcrsig", file)]
+        return signed
 
     def _sections(self, scratch: Path) -> list[Section]:
         sections: list[Section] = []
@@ -74,6 +105,9 @@ class UkiBuilder:
         if uname := self._kernel_version():
             add(".uname", uname)
         add(".splash", splash())
+        if self.pcr_key is not None:
+            add(".pcrpkey", public_key(self.pcr_key))
+        # The kernel stays unsigned within the signed whole, also in the real one.
         sections.append(Section(".linux", Path(self.profile.input.kernel)))
         sections.append(Section(".initrd", self.initramfs))
         if self.contract.quirks(self.profile.version).since(1, 10):

@@ -23,6 +23,7 @@ from .conftest import Registry
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 EXTENSIONS = "ghcr.io/siderolabs"
+OTHER_THAN_EXTENSIONS = re.compile("broken|install|imager|sbc-|overlays")
 MACHINES = {"amd64": 62, "arm64": 183}
 """e_machine of ELF files."""
 PE_MACHINES = {"amd64": 0x8664, "arm64": 0xAA64}
@@ -232,7 +233,8 @@ def test_arm64_extension_has_the_real_layout(registry: Registry, tag: str) -> No
 
 @pytest.mark.parametrize("architecture", MACHINES)
 @pytest.mark.parametrize(
-    "reference", [n for n in lab.images() if n.startswith(EXTENSIONS) and not re.search("broken|install|imager", n)]
+    "reference",
+    [n for n in lab.images() if n.startswith(EXTENSIONS) and not re.search("broken|install|imager|sbc-|overlays", n)],
 )
 def test_extension_has_programs_of_its_architecture_only(registry: Registry, reference: str, architecture: str) -> None:
     machines = {elf_machine(content) for _, content in registry.export(reference, architecture).values()} - {None}
@@ -275,6 +277,36 @@ def test_tailscale_is_the_real_one(registry: Registry, tmp_path: Path) -> None:
     service = yaml.safe_load(arm64["rootfs/usr/local/etc/containers/tailscale.yaml"][1])
     assert {"configuration": True} in service["depends"]
     assert service["container"]["entrypoint"] == "/usr/local/bin/containerboot"
+
+
+@pytest.mark.parametrize(
+    ("talos", "tag", "boards"),
+    [("v1.13.6", "v0.2.0", ["rpi_generic", "rpi_5"]), ("v1.11.3", "v0.1.5", ["rpi_generic"])],
+)
+def test_overlays_have_the_real_layout_and_are_listed(
+    registry: Registry, talos: str, tag: str, boards: list[str]
+) -> None:
+    reference = f"{EXTENSIONS}/sbc-raspberrypi:{tag}"
+    for architecture, machine in MACHINES.items():
+        files = registry.export(reference, architecture)
+        assert {path.partition("/")[0] for path in files} == {"artifacts", "installers", "profiles"}
+        for board in boards:
+            program, content = files[f"installers/{board}"]
+            assert (elf_machine(content), program.mode & 0o111) == (machine, 0o111)
+            assert yaml.safe_load(files[f"profiles/{board}.yaml"][1])["output"]["imageOptions"]["bootloader"] == "grub"
+        # What a board starts with is the same wherever the imager runs.
+        home = "artifacts/arm64"
+        assert len(files[f"{home}/u-boot/rpi_generic/u-boot.bin"][1]) > 400_000
+        assert {f"{home}/firmware/boot/{name}" for name in ("start4.elf", "fixup4.dat", "bcm2711-rpi-4-b.dtb")} <= set(
+            files
+        )
+        assert ("artifacts/rpi_5/bcm2712-rpi-5-b.dtb" in files) is ("rpi_5" in boards)
+    listed = registry.export(f"{EXTENSIONS}/overlays:{talos}", "amd64")
+    assert set(listed) == {"overlays.yaml"}
+    digest = registry.crane("digest", f"{registry.address}/{reference}").decode().strip()
+    assert yaml.safe_load(listed["overlays.yaml"][1]) == {
+        "overlays": [{"name": board, "image": reference, "digest": digest} for board in boards]
+    }
 
 
 @pytest.mark.parametrize("talos", ["v1.13.6", "v1.11.3"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,8 +79,7 @@ def root(lab_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 @pytest.fixture(scope="session")
 def inputs(root: RootRunner) -> Inputs:
     """Kernel, initramfs, extensions and installer base of the goldens' shape, at the runner's LAB."""
-    assert shutil.which("mksquashfs"), "squashfs-tools make the tests' own base system"
-    return build_inputs(root.lab, boot_files=root.boot_files())
+    return build_inputs(root.lab, boot_files=root.boot_files(), tool=root.tool)
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,13 @@ import gzip
 import os
 import random
 import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedded.tests.lab_imager.tars import File, kernel_module, oci_layout, tar_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 # The recorded runs had Debian bookworm's kernel.
@@ -35,15 +35,19 @@ def noise(size: int, seed: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def build_inputs(lab: Path, *, boot_files: dict[str, Path]) -> Inputs:
-    """Writes everything below a folder; `boot_files` are systemd's stub and boot loader by their name there."""
+def build_inputs(lab: Path, *, boot_files: dict[str, Path], tool: Callable[..., str]) -> Inputs:
+    """Writes everything below a folder.
+
+    `boot_files` are systemd's stub and boot loader by their name there; `tool` runs a program of the Debian root, which
+    has the folder at /LAB.
+    """
     install = lab / "usr-install"
     arm64 = install / "arm64"
     for name, source in boot_files.items():
         (install / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, install / name)
     (arm64 / "vmlinuz").write_bytes(kernel_image())
-    _base_initramfs(arm64 / "initramfs.xz", lab / "base")
+    _base_initramfs(lab / "base", tool)
     for name, files in _extensions().items():
         oci_layout(lab / "oci" / name, [tar_bytes(files)])
     write_bad_inputs(lab)
@@ -57,7 +61,7 @@ def kernel_image() -> bytes:
     return bytes(head) + noise(20 * MIB, 1)
 
 
-def _base_initramfs(target: Path, scratch: Path) -> None:
+def _base_initramfs(scratch: Path, tool: Callable[..., str]) -> None:
     modules = scratch / "root/usr/lib/modules" / KERNEL_RELEASE
     (modules / "kernel/lib").mkdir(parents=True)
     (modules / "kernel/lib/base.ko").write_bytes(kernel_module(exports="lab_base_symbol"))
@@ -70,23 +74,14 @@ def _base_initramfs(target: Path, scratch: Path) -> None:
     init = scratch / "init"
     init.write_bytes(noise(34 * MIB, 4))
     init.chmod(0o755)
-    rootfs = scratch / "rootfs.sqsh"
-    subprocess.run(
-        ["mksquashfs", scratch / "root", rootfs, "-noappend", "-all-root", "-no-progress", "-comp", "zstd"],
-        check=True,
-        capture_output=True,
+    options = ["-noappend", "-all-root", "-no-progress", "-quiet", "-comp", "zstd"]
+    tool("mksquashfs", "/LAB/base/root", "/LAB/base/rootfs.sqsh", *options)
+    os.link(scratch / "rootfs.sqsh", scratch / "hard-link")  # The recorded base's rootfs.sqsh had two names.
+    pack = (
+        "cd /LAB/base && printf 'init\\nrootfs.sqsh\\n' | "
+        "cpio -H newc --create --reproducible --quiet -R +0:+0 | zstd -1 -c -q > /LAB/usr-install/arm64/initramfs.xz"
     )
-    os.link(rootfs, scratch / "hard-link")  # The recorded base's rootfs.sqsh had two names.
-    archive = subprocess.run(
-        ["cpio", "-H", "newc", "--create", "--reproducible", "--quiet", "-R", "+0:+0"],
-        cwd=scratch,
-        input=b"init\nrootfs.sqsh\n",
-        check=True,
-        capture_output=True,
-    ).stdout
-    target.write_bytes(
-        subprocess.run(["zstd", "-1", "-c", "-q"], input=archive, check=True, capture_output=True).stdout
-    )
+    tool("sh", "-c", pack)
 
 
 def manifest(name: str, *, version: str = "1", author: str = "me", description: str = "d", talos: str = "") -> File:

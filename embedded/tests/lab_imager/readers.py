@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 1 << 20
+EMPTY_FRAME = bytes.fromhex("28b52ffd240001000099e9d851")
+"""A zstd frame of nothing, with its checksum."""
 
 
 def size_class(size: int) -> str:

@@ -39,7 +39,8 @@ mount --bind "$lab/tmp" tmp
 mount --bind "$lab/usr-install" usr/install
 mount --bind "$program" usr/lib/cozystack-lab/imager
 mount -t proc proc proc
-touch dev/null
+touch dev/null dev/loop-control
+chmod 600 dev/loop-control
 mount --bind /dev/null dev/null
 exec chroot --userspec="$uid:$uid" . "$@"
 """

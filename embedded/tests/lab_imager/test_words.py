@@ -10,16 +10,20 @@ from pathlib import Path
 import pytest
 
 from embedded.lab.imager import goyaml
+from embedded.lab.imager.boot_loaders import grub_quote, iso_menu, link_bios_images
 from embedded.lab.imager.cmdline import Cmdline, build_cmdline
 from embedded.lab.imager.contract import CONTRACTS, installed_contract
 from embedded.lab.imager.disk import guid, layout, sfdisk_script
 from embedded.lab.imager.errors import ImagerError
-from embedded.lab.imager.iso import iso_command, volume_id
+from embedded.lab.imager.filesystems import xfs_prototype
+from embedded.lab.imager.iso import label_arguments, uefi_command, volume_id
 from embedded.lab.imager.meta import MetaContents, MetaValue, partition_image
 from embedded.lab.imager.oci import parse_reference
+from embedded.lab.imager.profile import Bootloader
 from embedded.lab.imager.profile_reader import parse_profile
 from embedded.lab.imager.profile_rules import fill_defaults
 from embedded.lab.imager.report import human_size, table
+from embedded.lab.imager.secureboot import MEASURED, owner_guid, pcr_policy
 from embedded.lab.imager.uki import splash, x86_kernel_version
 from embedded.lab.imager.versions import parse_tolerant, satisfies
 from embedded.tests.lab_imager.records import golden
@@ -228,7 +232,7 @@ def test_labels_become_volume_ids() -> None:
 def test_iso_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     monkeypatch.setenv("TZ", "UTC")
-    assert iso_command("v1.13.6", Path("/s/efiboot.img"), Path("/s"), Path("/out/x.iso")) == [
+    assert [*uefi_command(Path("/s"), Path("/out/x.iso")), *label_arguments("v1.13.6")] == [
         *["xorrisofs", "-e", "--interval:appended_partition_2:all::"],
         *["-append_partition", "2", "0xef", "/s/efiboot.img"],
         *["-partition_cyl_align", "all", "-partition_offset", "16", "-iso_mbr_part_type", "0x83", "-no-emul-boot"],
@@ -245,6 +249,111 @@ def test_disk_guids_are_those_of_the_record() -> None:
         assert f"Partition unique GUID: {guid(partition.label)}\n" in text
         assert f"Partition GUID code: {partition.type_guid} " in text
         assert f"First sector: {partition.start // 512} " in text
+
+
+@pytest.mark.parametrize(
+    ("bootloader", "expected"),
+    [
+        (Bootloader.SD_BOOT, [("EFI", 1, 2101), ("META", 2102, 1)]),
+        (Bootloader.GRUB, [("EFI", 1, 100), ("BIOS", 101, 1), ("BOOT", 102, 2000), ("META", 2102, 1)]),
+        (Bootloader.DUAL_BOOT, [("EFI", 1, 2101), ("BIOS", 2102, 1), ("BOOT", 2103, 2000), ("META", 4103, 1)]),
+    ],
+)
+def test_partitions_follow_from_the_boot_loader(bootloader: Bootloader, expected: list[tuple[str, int, int]]) -> None:
+    found = layout(NEWEST.quirks("v1.13.6"), bootloader)
+    assert [(one.label, one.start >> 20, one.size >> 20) for one in found] == expected
+
+
+def test_bios_partition_is_marked_for_old_firmware() -> None:
+    lines = sfdisk_script(layout(NEWEST.quirks("v1.13.6"), Bootloader.GRUB)).splitlines()
+    assert [line.partition("attrs=")[2] for line in lines if 'name="' in line] == ["", '"LegacyBIOSBootable"', "", ""]
+
+
+@pytest.mark.parametrize(
+    ("version", "arch", "wanted", "size", "chosen"),
+    [
+        ("v1.13.6", "amd64", "", 2246 + 2001, "dual-boot"),
+        ("v1.13.6", "amd64", "bootloader: grub", 2246, "grub"),
+        ("v1.13.6", "arm64", "", 2246, "sd-boot"),
+        ("v1.13.6", "arm64", "bootloader: dual-boot", 2246 + 2001, "dual-boot"),
+        ("v1.9.0", "amd64", "", 1246, "grub"),
+        ("v1.13.6", "amd64", "secure", 2246, "sd-boot"),
+    ],
+)
+def test_disk_grows_by_what_its_boot_loader_needs(version: str, arch: str, wanted: str, size: int, chosen: str) -> None:
+    secure = wanted == "secure"
+    text = f"arch: {arch}\nplatform: metal\nversion: {version}\nsecureboot: {str(secure).lower()}\noutput:\n"
+    text += f"  kind: image\n  outFormat: raw\n  imageOptions:\n    diskSize: {1246 << 20}\n    diskFormat: raw\n"
+    profile = parse_profile(text + ("" if secure or not wanted else f"    {wanted}\n"), NEWEST)
+    fill_defaults(profile, NEWEST)
+    options = profile.output.image_options
+    assert options is not None
+    assert (options.disk_size >> 20, options.bootloader.value) == (size, chosen)
+
+
+def test_v1_11_3_does_not_name_the_boot_loader_that_it_takes_by_itself() -> None:
+    text = "arch: amd64\nplatform: metal\noutput:\n  kind: image\n  outFormat: raw\n"
+    text += "  imageOptions: {diskSize: 1306525696, diskFormat: raw, bootloader: dual-boot}\n"
+    profile = parse_profile(text, CONTRACTS["v1.11.3"])
+    fill_defaults(profile, CONTRACTS["v1.11.3"])
+    assert profile.echo().endswith("  imageOptions:\n    diskSize: 4453302272\n    diskFormat: raw\n  outFormat: raw\n")
+    with pytest.raises(ImagerError, match="none does not belong to DiskImageBootloader values"):
+        parse_profile(text.replace("dual-boot", "none"), CONTRACTS["v1.11.3"])
+
+
+def test_bios_images_find_each_other() -> None:
+    boot, core = link_bios_images(b"\xeb" * 512, b"\x11" * 1024, 4304896)
+    assert (len(boot), len(core)) == (512, 1024)
+    assert boot[0x5C:0x64] == (4304896).to_bytes(8, "little")
+    assert boot[0x66:0x68] == b"\x90\x90"
+    assert core[0x1F4:0x1FC] == (4304897).to_bytes(8, "little")
+    assert boot[:0x5C] + boot[0x68:] == b"\xeb" * (512 - 12)
+    assert core[:0x1F4] + core[0x1FC:] == b"\x11" * (1024 - 8)
+
+
+def test_grub_reads_arguments_as_they_are() -> None:
+    assert grub_quote('a=$b {c} "d" x\\y;z') == 'a=\\$b \\{c\\} \\"d\\" x\\\\y\\;z'
+    menu = iso_menu("console=tty0 a=$b")
+    assert "linux /boot/vmlinuz console=tty0 a=\\$b\n" in menu
+    assert "linux /boot/vmlinuz console=tty0 a=\\$b talos.experimental.wipe=system\n" in menu
+    assert menu.count("initrd /boot/initramfs.xz\n") == 2
+
+
+def test_xfs_prototype_lists_files_before_folders(tmp_path: Path) -> None:
+    root = tmp_path / "boot"
+    (root / "a").mkdir(parents=True, mode=0o755)
+    (root / "a/inside").write_text("")
+    (root / "z").write_text("")
+    for path, mode in ((root, 0o755), (root / "a", 0o700), (root / "a/inside", 0o600), (root / "z", 0o644)):
+        path.chmod(mode)
+    assert xfs_prototype(root).splitlines() == [
+        "/",
+        "0 0",
+        "d--755 0 0",
+        f" z ---644 0 0 {root}/z",
+        " a d--700 0 0",
+        f"  inside ---600 0 0 {root}/a/inside",
+        " $",
+        "$",
+    ]
+
+
+def test_policies_of_pcr_11_are_those_of_talos(tmp_path: Path) -> None:
+    """The values are those of Talos's own test, whose sections hold their names."""
+    for name in MEASURED:
+        (tmp_path / name).write_text(name)
+    sections = {name: tmp_path / name for name in MEASURED}
+    assert [pcr_policy(bank, sections).hex() for bank in ("sha256", "sha384", "sha512")] == [
+        "c0c4f61f8ac39267a7638cde8029b82a0ccd378b2acbfdffb77ee1f0f9d464ec",
+        "e8f6311e36f9ee038df65255ae7c471d1d1f91ce742b98a152be72337f6c937d",
+        "207a8217158f9cc521dca50358a593dc61ed9308ef27da9df4ef64d634309160",
+    ]
+
+
+def test_owner_of_keys_follows_from_the_certificate() -> None:
+    owner = owner_guid("-----BEGIN CERTIFICATE-----\n")
+    assert owner == owner_guid("-----BEGIN CERTIFICATE-----\n") != owner_guid("other")
+    assert owner[14] == "4"
 
 
 def test_older_talos_has_a_smaller_efi_partition() -> None:

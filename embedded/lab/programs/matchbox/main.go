@@ -56,7 +56,8 @@ func main() {
 	if *rpc != "" {
 		log.Fatal("STAND-IN: the lab's matchbox serves no RPC: leave -rpc-address out")
 	}
-	for name, folder := range map[string]string{"-data-path": *data, "-assets-path": *assets} {
+	for _, one := range [][2]string{{"-data-path", *data}, {"-assets-path", *assets}} {
+		name, folder := one[0], one[1]
 		if info, err := os.Stat(folder); (folder != "" || name == "-data-path") && (err != nil || !info.IsDir()) {
 			log.Fatalf("a valid %s is required: %q is no folder", name, folder)
 		}

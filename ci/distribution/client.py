@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from ci.errors import RegistryError
 from ci.oci.spec import INDEX, MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable
+    from collections.abc import AsyncIterable, Callable, Container
 
     from ci.distribution.address import Address
 
@@ -78,7 +79,8 @@ class Registry:
         answer = await self._send(repository, "POST", "blobs/uploads/", (202,))
         location = answer.headers.get("Location")
         if location:  # not kept open; who has no use for the request answers it with an error
-            await self._once(repository, "DELETE", urljoin(str(answer.url), location))
+            with contextlib.suppress(httpx.TransportError):
+                await self._once(repository, "DELETE", urljoin(str(answer.url), location))
 
     async def has_blob(self, repository: str, digest: str) -> bool:
         """Say whether a repository has a blob."""
@@ -137,13 +139,16 @@ class Registry:
 
     async def referrers(self, repository: str, digest: str) -> list[dict[str, Any]] | None:
         """Return the descriptors of what refers to a manifest, `None` where the registry has no referrers API."""
-        answer = await self._send(repository, "GET", f"referrers/{digest}", (200, 404))
-        return answer.json()["manifests"] if answer.status_code == HTTPStatus.OK else None
+        # Who has no such API says so in many ways: 404, 405, a redirect to a page.
+        answer = await self._send(repository, "GET", f"referrers/{digest}", range(200, 500))
+        if answer.status_code != HTTPStatus.OK or answer.headers.get("Content-Type", "").split(";")[0] != INDEX:
+            return None
+        return answer.json()["manifests"]
 
     # --- how --------------------------------------------------------------------------------------------------
 
     async def _send(
-        self, repository: str, method: str, path: str, expected: tuple[int, ...], **more: Any
+        self, repository: str, method: str, path: str, expected: Container[int], **more: Any
     ) -> httpx.Response:
         """Send a request, again where that may help, and return an expected answer."""
         for pause in (*self._pauses, None):

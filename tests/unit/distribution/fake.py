@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from ci.oci.spec import INDEX
+
 PATH = re.compile(r"/v2/(?P<name>.+)/(?P<what>blobs|manifests|referrers)/(?P<rest>.+|uploads/)$")
 
 
@@ -22,6 +24,8 @@ class FakeRegistry:
     token_server: bool = False
     read_only: bool = False
     referrers: bool = False
+    #: What it answers where it has no such API.
+    no_referrers: int = 404
     #: How many uploads break off in the middle, from the first on.
     dies: int = 0
     #: How many answers are 503, from the first on.
@@ -119,4 +123,6 @@ class FakeRegistry:
             if name.startswith("sha256:") and document.get("subject", {}).get("digest") == rest:
                 listed = {key: document[key] for key in ("artifactType", "annotations") if key in document}
                 found.append({"mediaType": kind, "digest": name, "size": len(content), **listed})
-        return httpx.Response(200 if self.referrers else 404, json={"manifests": found})
+        if not self.referrers:
+            return httpx.Response(self.no_referrers, headers={"Location": "/"})
+        return httpx.Response(200, json={"manifests": found}, headers={"Content-Type": INDEX})

@@ -98,8 +98,9 @@ async def test_a_document_refers_to_its_image(image: Image) -> None:
     assert fake.blobs[found["layers"][0]["digest"]] == SBOM.content
 
 
-async def test_a_registry_without_the_referrers_api_gets_an_index_of_them(image: Image) -> None:
-    fake = FakeRegistry()
+@pytest.mark.parametrize("status", [303, 400, 404, 405])
+async def test_a_registry_without_the_referrers_api_gets_an_index_of_them(status: int, image: Image) -> None:
+    fake = FakeRegistry(no_referrers=status)
     await push(fake, image)
     other = Artifact("application/vnd.in-toto+json", b"{}", {})
     async with registry(fake) as client:

@@ -135,7 +135,7 @@ def test_what_is_left_out_has_defaults() -> None:
          ":3: not YAML: while scanning for the next token found character '\\t' that cannot start any token"),
         (f"{HEAD}x: !!python/object:os.system {{}}\n",
          (":3: unknown key 'x': choose one of description, role, aliases, "
-         "architectures, extensions, extraKernelArgs, meta, absent, configuration")),
+         "architectures, extensions, overlay, extraKernelArgs, meta, absent, configuration")),
         (f"{HEAD}---\n{HEAD}", ":3: not YAML: expected a single document in the stream but found another document"),
         (f"{HEAD}role: again\n", ":3: key 'role' is given twice (first on line 2)"),
         (f"{HEAD}? [a, b]\n: c\n", ":3: only plain words can be keys here"),
@@ -153,7 +153,7 @@ def test_what_is_left_out_has_defaults() -> None:
         (f"{HEAD}configuration:\n  kernelModules:\n    - name: zfs\n      parameter: x\n",
          ":6: unknown key 'configuration.kernelModules[0].parameter': did you mean parameters?"),
         (f"{HEAD}name: other\n", (":3: unknown key 'name': choose one of description, role, aliases, architectures, "
-         "extensions, extraKernelArgs, meta, absent, configuration")),
+         "extensions, overlay, extraKernelArgs, meta, absent, configuration")),
         # values
         ("description: 1\nrole: test\n", ":1: description: a text is expected, not 1"),
         ("description: ''\nrole: test\n", ":1: description: some text is expected, not ''"),

@@ -393,7 +393,7 @@ class CozystackTalos:
     ) -> str:
         """Boot a variant over the network, as a node without a disk does, from the image that `matchbox` builds.
 
-        The machine's firmware gets an address by DHCP and iPXE by TFTP, and iPXE asks Matchbox for all else by HTTP.
+        iPXE is started from a small EFI partition, gets an address by DHCP, and asks Matchbox for all else by HTTP.
         """
         options = parse_options(deadline, kernel_args, kvm=kvm)
         image = await self._image(variant, "matchbox", None, "boot")

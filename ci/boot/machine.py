@@ -32,7 +32,7 @@ class Machine:
     loader: str
     #: Where the kernel's console is, and how it gets one before its drivers are there.
     console: tuple[str, ...]
-    #: The program that the firmware loads over the network.
+    #: The program that boots over the network.
     ipxe: str
 
 
@@ -59,7 +59,7 @@ MACHINES: Final = {
     ),
 }
 
-#: What iPXE asks for first when it was loaded by TFTP.
+#: What iPXE looks for first, beside the program itself.
 AUTOEXEC: Final = "autoexec.ipxe"
 #: Where a machine finds the network's own services, and this container's.
 HOST: Final = "10.0.2.2"
@@ -79,8 +79,6 @@ class Media:
     esp: str = ""
     #: An ISO or a disk image.
     image: str = ""
-    #: A folder that is served by TFTP.
-    tftp: str = ""
 
 
 def packages(request: Request) -> tuple[str, ...]:
@@ -105,7 +103,7 @@ def qemu(request: Request, media: Media, *, kvm: bool) -> list[str]:
         *("-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"),
         *("-device", "virtio-rng-pci"),
         *_medium(request, machine, media),
-        *_network(request, machine, media),
+        *_network(request),
     ]
 
 
@@ -119,7 +117,7 @@ def _medium(request: Request, machine: Machine, media: Media) -> list[str]:
         arguments = " ".join([request.cmdline, *further_arguments(request)])
         return ["-kernel", media.kernel, "-initrd", media.initramfs, "-append", arguments]
     firmware = ["-bios", machine.firmware, *_stub_arguments(request)]
-    if request.way is Way.UKI:
+    if request.way in (Way.UKI, Way.NETBOOT):
         return [*firmware, *_drive(f"fat:{media.esp}", "readonly=on"), *_DISK]
     if request.way is Way.ISO:
         scsi = ["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=disk,bootindex=0"]
@@ -148,13 +146,10 @@ def _stub_arguments(request: Request) -> list[str]:
     return ["-smbios", f"type=11,value=io.systemd.stub.kernel-cmdline-extra={arguments}"]
 
 
-def _network(request: Request, machine: Machine, media: Media) -> list[str]:
-    device = "virtio-net-pci,netdev=net,romfile="
-    if request.way is Way.NETBOOT:
-        program = machine.ipxe.rpartition("/")[2]
-        net = f"user,id=net,tftp={_escaped(media.tftp)},bootfile={program}"
-        return ["-netdev", net, "-device", f"{device},bootindex=0"]
-    return ["-netdev", "user,id=net,restrict=on", "-device", device]
+def _network(request: Request) -> list[str]:
+    # The only way out is to this container, and only where the machine boots from there.
+    net = "user,id=net" if request.way is Way.NETBOOT else "user,id=net,restrict=on"
+    return ["-netdev", net, "-device", "virtio-net-pci,netdev=net,romfile="]
 
 
 def _escaped(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci.boot import machine
@@ -16,11 +17,10 @@ from ci.inspect.pe import read_pe
 from ci.inspect.source import open_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ci.boot.model import Request
 
 _HEAD = 8
+_LOADERS = "EFI/BOOT"
 _BLOCK = 1 << 16
 
 
@@ -42,12 +42,11 @@ def prepare(request: Request, assets: Path, work: Path) -> machine.Media:
         case Way.KERNEL:
             return machine.Media(kernel=str(files["kernel"]), initramfs=str(files["initramfs"]))
         case Way.UKI:
-            loader = work / "esp" / machine.MACHINES[request.arch].loader
-            loader.parent.mkdir(parents=True)
-            shutil.copyfile(files["uki"], loader)
-            return machine.Media(esp=str(work / "esp"))
+            return machine.Media(esp=str(_esp(request, files["uki"], work)))
         case Way.NETBOOT:
-            return machine.Media(tftp=str(_tftp(request, work)))
+            esp = _esp(request, Path(machine.MACHINES[request.arch].ipxe), work)
+            (esp / _LOADERS / machine.AUTOEXEC).write_text(machine.AUTOEXEC_TEXT, encoding="ascii")
+            return machine.Media(esp=str(esp))
         case _:
             return machine.Media(image=str(_unpacked(files[request.way.value], work / "image.raw")))
 
@@ -69,12 +68,12 @@ def _same_architecture(request: Request, file: Path, name: str) -> None:
         raise ForeignKernelError(f"{name} is for {found}, the machine is {request.arch}")
 
 
-def _tftp(request: Request, work: Path) -> Path:
-    folder = work / "tftp"
-    folder.mkdir()
-    shutil.copy(machine.MACHINES[request.arch].ipxe, folder)
-    (folder / machine.AUTOEXEC).write_text(machine.AUTOEXEC_TEXT, encoding="ascii")
-    return folder
+def _esp(request: Request, program: Path, work: Path) -> Path:
+    """Return a folder for an EFI system partition that boots a program."""
+    loader = work / "esp" / machine.MACHINES[request.arch].loader
+    loader.parent.mkdir(parents=True)
+    shutil.copyfile(program, loader)
+    return work / "esp"
 
 
 def _unpacked(file: Path, out: Path) -> Path:

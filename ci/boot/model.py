@@ -31,7 +31,7 @@ class Way(StrEnum):
     ISO = "iso"
     #: The disk image.
     METAL = "metal"
-    #: The network: the firmware's PXE, iPXE, and Matchbox.
+    #: The network: iPXE, and Matchbox.
     NETBOOT = "netboot"
 
 

@@ -58,10 +58,11 @@ def test_the_disk_image_stays_as_it_is() -> None:
     assert command == [*ARM64, *FIRMWARE, *drive, *DISK, *ALONE]
 
 
-def test_over_the_network_the_firmware_loads_ipxe_and_ipxe_asks_matchbox() -> None:
-    net = ["-netdev", "user,id=net,tftp=/w/tftp,bootfile=ipxe-arm64.efi"]
-    device = ["-device", "virtio-net-pci,netdev=net,romfile=,bootindex=0"]
-    assert qemu(request(Way.NETBOOT), Media(tftp="/w/tftp"), kvm=False) == [*ARM64, *FIRMWARE, *net, *device]
+def test_over_the_network_ipxe_is_started_and_asks_matchbox() -> None:
+    drive = ["-drive", "file=fat:/w/esp,format=raw,if=none,id=disk,readonly=on"]
+    net = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
+    command = qemu(request(Way.NETBOOT), Media(esp="/w/esp"), kvm=False)
+    assert command == [*ARM64, *FIRMWARE, *drive, *DISK, *net]
     assert AUTOEXEC_TEXT.splitlines() == ["#!ipxe", "dhcp", "chain http://10.0.2.2:8080/boot.ipxe"]
 
 

@@ -61,15 +61,15 @@ def test_an_iso_is_taken_as_it_is(tmp_path: Path) -> None:
     assert media == machine.Media(image=str(tmp_path / "iso/metal-arm64.iso"))
 
 
-def test_ipxe_and_its_first_script_are_served_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ipxe_and_its_first_script_lie_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "ipxe-arm64.efi"
     program.write_bytes(b"ipxe")
     row = machine.MACHINES[request().arch]
     monkeypatch.setitem(machine.MACHINES, request().arch, replace(row, ipxe=str(program)))
     (tmp_path / "work").mkdir()
     media = prepare(request(Way.NETBOOT), tmp_path, tmp_path / "work")
-    assert media == machine.Media(tftp=str(tmp_path / "work/tftp"))
-    assert {path.name: path.read_text() for path in (tmp_path / "work/tftp").iterdir()} == {
-        "ipxe-arm64.efi": "ipxe",
+    assert media == machine.Media(esp=str(tmp_path / "work/esp"))
+    assert {path.name: path.read_text() for path in (tmp_path / "work/esp/EFI/BOOT").iterdir()} == {
+        "BOOTAA64.EFI": "ipxe",
         "autoexec.ipxe": machine.AUTOEXEC_TEXT,
     }

@@ -14,7 +14,7 @@ from embedded.lab.builder import Builder
 from embedded.lab.progress import PlainProgress
 from embedded.lab.recipe import Bench, Recipe, Value
 
-Way = Literal["kernel", "uki", "iso", "disk"]
+Way = Literal["kernel", "uki", "iso", "disk", "disk-bios"]
 PACKAGES = ("qemu-system-arm", "qemu-system-x86", "qemu-efi-aarch64", "ovmf")
 FIRMWARE = {
     "arm64": "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd",
@@ -40,7 +40,8 @@ class Machines:
     def boot(self, architecture: str, way: Way, folder: Path, *, arguments: str = "", seconds: int = 600) -> list[str]:
         """Boot what lies in a folder (kernel, initramfs, uki.efi, image.iso, image.raw) and return Talos's lines.
 
-        `arguments` are added to the kernel's; the machine ends when init has nothing more to do.
+        `arguments` are added to the kernel's, but by disk-bios, where GRUB has them in its menu; the machine ends when
+        init has nothing more to do.
         """
         added = f"console={SERIAL[architecture]} lab.poweroff lab.config= {arguments}".strip()
         command = [*MACHINES[architecture], "-accel", "tcg", "-m", "2048", "-smp", "2", "-nographic", "-no-reboot"]
@@ -48,7 +49,8 @@ class Machines:
         if way == "kernel":
             command += ["-kernel", "/mnt/kernel", "-initrd", "/mnt/initramfs", "-append", f"{added} loglevel=7"]
         else:
-            command += ["-bios", FIRMWARE[architecture], "-smbios", f"type=11,value={EXTRA}={added}"]
+            if way != "disk-bios":
+                command += ["-bios", FIRMWARE[architecture], "-smbios", f"type=11,value={EXTRA}={added}"]
             command += ["-drive", f"if=none,id=boot,format=raw,{self._medium(architecture, way, folder)}"]
             command += ["-device", "virtio-blk-pci,drive=boot,bootindex=0"]
         script = _ENTER.replace('"$@"', '"${@:3}"')
@@ -68,7 +70,7 @@ class Machines:
     def _medium(self, architecture: str, way: Way, folder: Path) -> str:
         if way == "iso":
             return "readonly=on,file=/mnt/image.iso"
-        if way == "disk":
+        if way in {"disk", "disk-bios"}:
             return "snapshot=on,file=/mnt/image.raw"
         target = folder / "esp/EFI/BOOT" / REMOVABLE[architecture]
         target.parent.mkdir(parents=True)

@@ -35,7 +35,7 @@ OUTPUTS = {
 }
 """File → output kind, its options, and the name that the imager gives it."""
 
-Imager = Callable[[str, str, dict[str, str], str], Path]
+Imager = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -45,13 +45,14 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Machines:
 
 @pytest.fixture(scope="session")
 def imager(registry: Registry, imager_root: Path) -> Imager:
-    """Runs the lab's imager on extensions of the lab: architecture, file of OUTPUTS, extensions, initramfs."""
+    """Runs the lab's imager on extensions of the lab, for a file of OUTPUTS."""
 
-    def run(architecture: str, file: str, extensions: dict[str, str], initramfs: str = "") -> Path:
+    def run(architecture: str, file: str, extensions: dict[str, str], initramfs: str = "", arguments: str = "") -> Path:
         kind, options, name = OUTPUTS[file]
         given = imager_root / "in" / architecture
         given.mkdir(parents=True, exist_ok=True)
-        profile = f"arch: {architecture}\nplatform: metal\nsecureboot: false\nversion: v1.13.6\ninput:\n"
+        profile = f"arch: {architecture}\nplatform: metal\nsecureboot: false\nversion: v1.13.6\n"
+        profile += f"customization: {{extraKernelArgs: [{arguments}]}}\ninput:\n"
         profile += f"  initramfs: {{path: {initramfs or f'/usr/install/{architecture}/initramfs.xz'}}}\n"
         profile += "  systemExtensions:\n" if extensions else ""
         for extension, version in extensions.items():
@@ -117,6 +118,14 @@ def test_machine_enables_its_extensions_loads_their_modules_and_waits_for_what_i
         "service[ext-zfs-service](Running): STAND-IN: its container would run now",
         'task startAllServices (1/1): service "ext-tailscale" to be "up"',
     ]
+
+
+def test_disk_of_amd64_boots_by_bios_too(machines: Machines, imager: Imager, tmp_path: Path) -> None:
+    made = imager("amd64", "image.raw", {"spin": "v0.25.1"}, arguments="console=ttyS0, lab.poweroff, lab.config=")
+    shutil.move(made, tmp_path / "image.raw")
+    early, late = stages(machines.boot("amd64", "disk-bios", tmp_path))
+    assert "enabling system extension spin v0.25.1" in early
+    assert late[-1].startswith("machine is running and ready {")
 
 
 def test_configured_machine_is_running_and_ready(machines: Machines, assets: tuple[str, Path]) -> None:

@@ -54,7 +54,7 @@ def test_every_call_of_every_file_succeeds(tmp_path: Path) -> None:
             continue
         (work := tmp_path / str(number)).mkdir()
         done = daggerw(words, work)
-        if "publish" in words:  # all was built and checked, and then stand-ins are refused
+        if "publish" in words:  # its words are taken and the plan is made; then stand-ins are refused
             assert "stand-ins" in done.stderr, done.stderr[-4000:]
             continue
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stderr[-4000:]}"

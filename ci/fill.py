@@ -1,4 +1,6 @@
-"""Put a secret into a text in place of its placeholder: `python -m ci.fill IN OUT --placeholder TEXT --secret FILE`.
+"""Put a secret into a text in place of its placeholder.
+
+`python -m ci.fill IN OUT --placeholder TEXT --secret FILE`
 
 Runs in a container that has the secret as a file, so that it is in no argument, no environment and no log.
 Ends with 0, or with 1 and one line that does not show the secret; nothing is left at OUT then.

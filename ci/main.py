@@ -1,37 +1,35 @@
 """CozyStack's Talos boot assets for arm64 and amd64, with the Spin and Tailscale system extensions."""
 
-from collections.abc import Iterable
-
 import dagger
-from dagger import check, dag, object_type
+from dagger import check, object_type
 
-from ci import args, examine, images, pulled, tables, tailscale, vendors
+from ci import args, images, pulled, tables, vendors
 from ci.api import fresh
-from ci.arch import Arch, parse_arch, parse_arches
-from ci.boot.model import DEADLINE, OUTPUTS, WAYS, Way, parse_way, parse_ways
-from ci.bootable import Options, parse_options
-from ci.boots import Boot, boot_assets, boot_lines, boot_network, boot_plan, came_up
-from ci.configure import check_services, folder
+from ci.arch import parse_arch, parse_arches
+from ci.boot.model import DEADLINE, WAYS, Way, parse_way, parse_ways
+from ci.bootable import parse_options
 from ci.errors import BuildError
 from ci.expectation import expectation_anywhere
-from ci.imaging import check_possible, make_image
-from ci.load import Checkout, load_checkout, load_plan, load_variants, tool_images
-from ci.local import LocalImage, read_local_images
-from ci.machine_config import make_machine_config
-from ci.outputs import DEFAULT_OUTPUTS, REPRODUCED_OUTPUTS, parse_layout, parse_outputs
-from ci.pipeline import Assets, Pipeline
-from ci.plan import Plan
+from ci.graph import examine
+from ci.graph.boots import boot_lines, boot_network, came_up
+from ci.graph.configure import check_services, folder
+from ci.graph.load import load_checkout, load_variants, tool_images
+from ci.graph.pipeline import Pipeline
+from ci.graph.publish import parse_destination, publish
+from ci.graph.registry import parse_login
+from ci.graph.reproduce import reproduce
+from ci.graph.selftest import requirement_lines, unit_tests
+from ci.graph.signatures import Signers
+from ci.graph.signing import Signer
+from ci.graph.updating import apply_update
+from ci.graph.work import Work
+from ci.node import tailscale
+from ci.node.machine_config import make_machine_config
+from ci.outputs import REPRODUCED_OUTPUTS
 from ci.progress import say
 from ci.publication import publication_as
-from ci.publish import parse_destination, publish
-from ci.registry import Login, parse_login
-from ci.reproduce import reproduce
 from ci.schematic import schematic_as
-from ci.secureboot import Keys, parse_keys
-from ci.selftest import requirement_lines, unit_tests
-from ci.signatures import Signers
-from ci.signing import Signer
-from ci.updating import Update, apply_update, find_update
+from ci.secureboot import parse_keys
 
 
 @object_type
@@ -110,7 +108,7 @@ class CozystackTalos:
         Nothing is built. The references behind tags are looked up in their registries.
         """
         form = tables.parse_format(format_)
-        return tables.plan_as(await self._plan(variant, outputs, layout), form)
+        return tables.plan_as(await self._work.plan(variant, outputs, layout), form)
 
     @fresh
     async def build(
@@ -131,12 +129,12 @@ class CozystackTalos:
         """
         ways = parse_ways(boot_from or [])
         signers = Signers.of(verify_signatures, cosign_key, cosign_mirrors)
-        plan = await self._plan(variant, outputs, layout)
+        plan = await self._work.plan(variant, outputs, layout)
         if signers:
             await signers.verify(plan)
-        assets = await self._passing(plan)
+        assets = await self._work.passing(plan)
         if ways:
-            assets = await self._assets(plan, await self._records(plan.variant, ways))
+            assets = await self._work.assets(plan, await self._work.records(plan.variant, ways))
         return assets.laid_out()
 
     @fresh
@@ -146,59 +144,59 @@ class CozystackTalos:
         In the format yaml it is the canonical form, of which the id is the SHA-256; json has id and schematic.
         """
         form = tables.parse_format(format_)
-        return schematic_as(await self._plan(variant, ["cmdline"], "boot"), form)
+        return schematic_as(await self._work.plan(variant, ["cmdline"], "boot"), form)
 
     @fresh
     async def kernel(self, variant: args.VariantName) -> dagger.File:
         """Build the kernel (vmlinuz), which netboot servers serve."""
-        return await self._output(variant, "kernel")
+        return await self._work.output(variant, "kernel")
 
     @fresh
     async def initramfs(self, variant: args.VariantName) -> dagger.File:
         """Build the initramfs with all extensions in it, which netboot servers serve."""
-        return await self._output(variant, "initramfs")
+        return await self._work.output(variant, "initramfs")
 
     @fresh
     async def cmdline(self, variant: args.VariantName) -> dagger.File:
         """Build the kernel's command line, as text, for boot loaders that need it beside kernel and initramfs."""
-        return await self._output(variant, "cmdline")
+        return await self._work.output(variant, "cmdline")
 
     @fresh
     async def uki(self, variant: args.VariantName) -> dagger.File:
         """Build the unified kernel image: kernel, initramfs and command line as one EFI program."""
-        return await self._output(variant, "uki")
+        return await self._work.output(variant, "uki")
 
     @fresh
     async def iso(self, variant: args.VariantName) -> dagger.File:
         """Build the ISO image, for USB sticks and virtual machines."""
-        return await self._output(variant, "iso")
+        return await self._work.output(variant, "iso")
 
     @fresh
     async def metal(self, variant: args.VariantName, format_: args.DiskFormat = "raw.zst") -> dagger.File:
         """Build the disk image for bare metal."""
-        return await self._output(variant, f"metal.{format_}")
+        return await self._work.output(variant, f"metal.{format_}")
 
     @fresh
     async def nocloud(self, variant: args.VariantName, format_: args.DiskFormat = "raw.zst") -> dagger.File:
         """Build the disk image for clouds and hypervisors that configure machines by NoCloud."""
-        return await self._output(variant, f"nocloud.{format_}")
+        return await self._work.output(variant, f"nocloud.{format_}")
 
     @fresh
     async def installer_archive(self, variant: args.VariantName) -> dagger.File:
         """Build the installer image as a docker archive, which `crane push` and `skopeo copy` take."""
-        return await self._output(variant, "installer")
+        return await self._work.output(variant, "installer")
 
     @fresh
     async def installer(self, variant: args.VariantName) -> dagger.Container:
         """Build the installer image, which `talosctl upgrade` and the machine configuration name."""
-        return await self._image(variant, "installer", None, "boot")
+        return await self._work.image(variant, "installer", None, "boot")
 
     @fresh
     async def asset_image(
         self, variant: args.VariantName, outputs: args.AssetOutputs = None, layout: args.LayoutName = "boot"
     ) -> dagger.Container:
         """Build an image that holds the boot assets below /assets and nothing else, with checksums and report."""
-        return await self._image(variant, "assets", outputs, layout)
+        return await self._work.image(variant, "assets", outputs, layout)
 
     @fresh
     async def matchbox(self, variant: args.VariantName) -> dagger.Container:
@@ -207,7 +205,7 @@ class CozystackTalos:
         Below /var/lib/matchbox: assets/{vmlinuz,initramfs.xz}, and the checkout's groups and profiles; their kernel
         arguments are the imager's.
         """
-        return await self._image(variant, "matchbox", None, "boot")
+        return await self._work.image(variant, "matchbox", None, "boot")
 
     @fresh
     async def publish(
@@ -237,13 +235,9 @@ class CozystackTalos:
         to = await parse_destination(address, channel, username, password, plain_http=plain_http)
         (await load_variants(self.variant_files)).get(variant)
         checkout = await load_checkout(self.upstream, self.release)
-        orders: dict[images.ImageKind, list[Plan]] = {}
-        for kind in kinds:
-            check_possible(kind, checkout.upstream)
-            chosen = kind.outputs or outputs or images.NETBOOT
-            orders[kind] = [await self._plan(variant, chosen, "boot", checkout, arch) for arch in wanted]
-        published = await publish(orders, checkout.upstream, to, self._passing, signer)
-        named = await self._plan(variant, ["cmdline"], "boot", checkout, wanted[0])
+        orders = {kind: await self._work.orders(kind, variant, outputs, checkout, wanted) for kind in kinds}
+        published = await publish(orders, checkout.upstream, to, self._work.passing, signer)
+        named = await self._work.plan(variant, ["cmdline"], "boot", checkout, wanted[0])
         return publication_as(published, named, form)
 
     @fresh
@@ -271,8 +265,8 @@ class CozystackTalos:
             join_cidr=join_cidr,
             has_auth_key=tailscale_auth_key is not None,
         )
-        plan = await self._plan(variant, None, "boot")
-        await check_services(plan, chosen, Pipeline(plan, await self._trees(plan.arch)))
+        plan = await self._work.plan(variant, None, "boot")
+        await check_services(plan, chosen, Pipeline(plan, await self._work.trees(plan.arch)))
         made = make_machine_config(chosen, plan.talos_version, told)
         for warning in made.warnings:
             say(f"WARNING: {warning}")
@@ -310,7 +304,7 @@ class CozystackTalos:
         """
         form = tables.parse_format(format_)
         found = await self._subject(assets, image, file)
-        expected = expectation_anywhere(await self._plan(variant, None, "boot")) if variant else None
+        expected = expectation_anywhere(await self._work.plan(variant, None, "boot")) if variant else None
         return await examine.verify(found, expected, form)
 
     @fresh
@@ -345,8 +339,8 @@ class CozystackTalos:
         archive's entry, a header's field.
         """
         form = tables.parse_format(format_)
-        plan = await self._plan(variant, outputs or REPRODUCED_OUTPUTS, "boot")
-        return await reproduce(plan, form, await self._trees(plan.arch), self._keys())
+        plan = await self._work.plan(variant, outputs or REPRODUCED_OUTPUTS, "boot")
+        return await reproduce(plan, form, await self._work.trees(plan.arch), self._work.keys())
 
     @fresh
     async def boot(
@@ -364,7 +358,7 @@ class CozystackTalos:
         stage, the extensions that were enabled, and checks with the console's lines as evidence.
         """
         options = parse_options(deadline, kernel_args, kvm=kvm)
-        return came_up(await self._boot(variant, parse_way(from_), assets, options)).text
+        return came_up(await self._work.boot(variant, parse_way(from_), assets, options)).text
 
     @fresh
     async def boot_record(
@@ -381,7 +375,7 @@ class CozystackTalos:
         Layout: boot-<from>.log, the console with times; .txt and .json, the verdict; .svg, the stages as a picture.
         """
         options = parse_options(deadline, kernel_args, kvm=kvm)
-        return (await self._boot(variant, parse_way(from_), assets, options)).record
+        return (await self._work.boot(variant, parse_way(from_), assets, options)).record
 
     @fresh
     async def netboot(
@@ -396,9 +390,9 @@ class CozystackTalos:
         iPXE is started from a small EFI partition, gets an address by DHCP, and asks Matchbox for all else by HTTP.
         """
         options = parse_options(deadline, kernel_args, kvm=kvm)
-        image = await self._image(variant, "matchbox", None, "boot")
+        image = await self._work.image(variant, "matchbox", None, "boot")
         checkout = await load_checkout(self.upstream, self.release)
-        plan = await self._plan(variant, images.NETBOOT, "boot", checkout)
+        plan = await self._work.plan(variant, images.NETBOOT, "boot", checkout)
         return came_up(await boot_network(plan, image, checkout.upstream, options)).text
 
     @check
@@ -408,7 +402,7 @@ class CozystackTalos:
         names = [variant.name for variant in await load_variants(self.variant_files)]
         options = parse_options(DEADLINE, None, kvm=False)
         trials = ((names[0], Way.KERNEL), (names[-1], Way.UKI))
-        return "\n".join([came_up(await self._boot(name, way, None, options)).text for name, way in trials])
+        return "\n".join([came_up(await self._work.boot(name, way, None, options)).text for name, way in trials])
 
     @check
     @fresh
@@ -421,11 +415,11 @@ class CozystackTalos:
         lines: list[str] = []
         failed = False
         for variant in await load_variants(self.variant_files):
-            assets = await self._assets(await self._plan(variant.name, None, "boot"))
+            assets = await self._work.assets(await self._work.plan(variant.name, None, "boot"))
             lines += await requirement_lines(assets)
             failed = failed or not assets.passed
             for way in WAYS if boot else ():
-                booted = await self._boot(variant.name, way, None, parse_options(DEADLINE, None, kvm=False))
+                booted = await self._work.boot(variant.name, way, None, parse_options(DEADLINE, None, kvm=False))
                 lines += boot_lines(booted)
                 failed = failed or not booted.up
         if failed:
@@ -442,7 +436,7 @@ class CozystackTalos:
         form = pulled.check_format(format_)
         (await load_variants(self.variant_files)).get(variant)  # before anything is fetched
         checkout = await load_checkout(self.upstream, self.release)
-        plan = await self._plan(variant, None, "boot", checkout)
+        plan = await self._work.plan(variant, None, "boot", checkout)
         found = pulled.pulled(plan, await tool_images(checkout, parse_arch(self.arch)))
         return pulled.as_json(found) if form == "json" else pulled.as_text(found)
 
@@ -452,7 +446,7 @@ class CozystackTalos:
 
         The plans of both releases are compared variant by variant: Talos, extensions with version and digest, drops.
         """
-        return (await self._update(repository, to)).report
+        return (await self._work.update(repository, to)).report
 
     @fresh
     async def update(
@@ -462,7 +456,7 @@ class CozystackTalos:
 
         What they would change in the plans is printed; `outdated` shows it without the changes.
         """
-        found = await self._update(repository, to)
+        found = await self._work.update(repository, to)
         say(found.report)
         return await apply_update(source, found)
 
@@ -474,6 +468,25 @@ class CozystackTalos:
             made = made.with_new_file(path, text)
         return made.changes(source)
 
+    @property
+    def _work(self) -> Work:
+        return Work(
+            upstream=self.upstream,
+            release=self.release,
+            variant_files=self.variant_files,
+            arch=self.arch,
+            source_date_epoch=self.source_date_epoch,
+            extension_file=self.extension_file,
+            extension_layout=self.extension_layout,
+            registry=self.registry,
+            registry_username=self.registry_username,
+            registry_password=self.registry_password,
+            secureboot_key=self.secureboot_key,
+            secureboot_cert=self.secureboot_cert,
+            secureboot_pcr_key=self.secureboot_pcr_key,
+            secureboot_enrolment=self.secureboot_enrolment,
+        )
+
     async def _subject(
         self,
         assets: dagger.Directory | None,
@@ -482,93 +495,6 @@ class CozystackTalos:
         flags: tuple[str, str, str] = examine.FLAGS,
     ) -> examine.Subject:
         return await examine.subject(assets, image, file, parse_arch(self.arch), flags=flags)
-
-    async def _plan(
-        self,
-        variant: str,
-        outputs: Iterable[str] | None,
-        layout: str,
-        checkout: Checkout | None = None,
-        arch: Arch | None = None,
-    ) -> Plan:
-        chosen = parse_layout(layout)
-        wanted = parse_outputs(outputs or DEFAULT_OUTPUTS, chosen)
-        variants = await load_variants(self.variant_files)
-        variants.get(variant)  # before anything is fetched
-        if login := self._login():
-            await login.log_in()
-        where = arch or parse_arch(self.arch)
-        files = tuple(image.extension for image in await self._local_images(where))
-        checkout = checkout or await load_checkout(self.upstream, self.release)
-        return await load_plan(
-            checkout,
-            variants,
-            variant,
-            where,
-            self.source_date_epoch,
-            wanted,
-            chosen,
-            files,
-            await keys.planned() if (keys := self._keys()) else None,
-        )
-
-    def _keys(self) -> Keys | None:
-        return parse_keys(self.secureboot_key, self.secureboot_cert, self.secureboot_pcr_key, self.secureboot_enrolment)
-
-    def _login(self) -> Login | None:
-        return parse_login(self.registry, self.registry_username, self.registry_password)
-
-    async def _local_images(self, arch: Arch) -> tuple[LocalImage, ...]:
-        return await read_local_images(self.extension_file, self.extension_layout, arch)
-
-    async def _trees(self, arch: Arch) -> dict[str, dagger.Directory]:
-        return {image.extension.digest: image.root for image in await self._local_images(arch)}
-
-    async def _update(self, repository: str | None, to: str | None) -> Update:
-        variants = await load_variants(self.variant_files)
-        checkout = await load_checkout(self.upstream, self.release)
-        return await find_update(checkout, variants, parse_arch(self.arch), repository, to)
-
-    async def _boot(self, variant: str, way: Way, assets: dagger.Directory | None, options: Options) -> Boot:
-        name = (await load_variants(self.variant_files)).get(variant).name
-        if assets is not None:
-            return await boot_assets(assets, way, name, parse_arch(self.arch), options)
-        plan = await self._plan(name, OUTPUTS[way], "boot")
-        return await boot_plan(plan, await (await self._pipeline(plan)).made(), way, options)
-
-    async def _output(self, variant: str, output: str) -> dagger.File:
-        plan = await self._plan(variant, [output], "boot")
-        return (await self._passing(plan)).folder.file(plan.outputs[0].path)
-
-    async def _image(self, variant: str, name: str, outputs: list[str] | None, layout: str) -> dagger.Container:
-        kind = images.KINDS[name]
-        (await load_variants(self.variant_files)).get(variant)
-        checkout = await load_checkout(self.upstream, self.release)
-        check_possible(kind, checkout.upstream)
-        plan = await self._plan(variant, kind.outputs or outputs or images.NETBOOT, layout, checkout)
-        return (await make_image(kind, await self._passing(plan), checkout.upstream)).container()
-
-    async def _passing(self, plan: Plan) -> Assets:
-        assets = await self._assets(plan)
-        if not assets.passed:
-            raise BuildError("the assets were built but do not pass their checks:\n" + await assets.report())
-        return assets
-
-    async def _pipeline(self, plan: Plan) -> Pipeline:
-        return Pipeline(plan, await self._trees(plan.arch), self._keys())
-
-    async def _records(self, variant: str, ways: Iterable[Way]) -> dagger.Directory:
-        records = dag.directory()
-        for way in ways:
-            boot = came_up(await self._boot(variant, way, None, parse_options(DEADLINE, None, kvm=False)))
-            records = records.with_directory(".", boot.record)
-        return records
-
-    async def _assets(self, plan: Plan, records: dagger.Directory | None = None) -> Assets:
-        say(tables.plan_summary(plan))
-        assets = await (await self._pipeline(plan)).sealed(records)
-        say(await assets.report())
-        return assets
 
 
 # A user's mistake has its message; the SDK would log a traceback beside it.

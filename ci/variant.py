@@ -30,9 +30,9 @@ from pydantic import (
 
 from ci import yamltext
 from ci.arch import Arch, parse_arch
-from ci.configuration import EXTENSION, Configuration, ExtensionName, Text, must_be_quoted
 from ci.errors import CozystackTalosError, UnknownVariantError, VariantError
 from ci.model import Value
+from ci.node.configuration import EXTENSION, Configuration, ExtensionName, Text, must_be_quoted
 from ci.references import Reference, parse_reference
 
 #: The variants that come with this project.

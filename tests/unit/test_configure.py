@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci import configure, pipeline
-from ci.services import UnmetDependencyError
+from ci.graph import configure, pipeline
+from ci.node.services import UnmetDependencyError
 from tests.unit.planning import plan_of, request, variant
 from tests.unit.test_services import TAILSCALE, ZFS
 

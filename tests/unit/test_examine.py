@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci import examine
 from ci.arch import Arch
 from ci.errors import AssetsError, ReferenceSyntaxError, SubjectError
-from ci.examine import Subject
+from ci.graph import examine
+from ci.graph.examine import Subject
 from ci.tables import Format
 from ci.verify import Expectation
 

@@ -7,10 +7,10 @@ from typing import Any, cast
 import dagger
 import pytest
 
-from ci import load, pipeline
 from ci.arch import Arch
 from ci.errors import ForeignArchitectureError, NotFoundInRegistryError, UpstreamError, VariantError
-from ci.load import EngineResolver, load_checkout, load_variants, read_texts
+from ci.graph import load, pipeline
+from ci.graph.load import EngineResolver, load_checkout, load_variants, read_texts
 from ci.plan import Image
 from tests.unit.catalogs import digest
 from tests.unit.engine import Engine, engine_error

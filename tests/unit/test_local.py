@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci import local
 from ci.arch import Arch
 from ci.errors import ForeignArchitectureError, PlanError
 from ci.extensions import Dropped, DroppedBy, FileExtension, PlannedExtension, Source
-from ci.local import LocalImageError, read_local_images
-from ci.pipeline import Pipeline
+from ci.graph import local
+from ci.graph.local import LocalImageError, read_local_images
+from ci.graph.pipeline import Pipeline
 from ci.plan import Plan
 from ci.verify.provenance import make_provenance
 from tests.unit.catalogs import digest

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from ci.errors import VariantError
-from ci.machine_config import MachineConfigError, make_machine_config, provided_paths
-from ci.services import unmet
-from ci.tailscale import Tailscale, TailscaleError, settings
+from ci.node.machine_config import MachineConfigError, make_machine_config, provided_paths
+from ci.node.services import unmet
+from ci.node.tailscale import Tailscale, TailscaleError, settings
 from ci.variant import parse_variant
 from tests.unit.planning import builtin, variant
 from tests.unit.test_services import SERVICES

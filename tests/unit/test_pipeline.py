@@ -8,7 +8,7 @@ import pytest
 
 from ci.arch import Arch
 from ci.errors import PrivilegeError, first
-from ci.pipeline import Pipeline
+from ci.graph.pipeline import Pipeline
 from tests.unit.engine import engine_error, exec_error
 from tests.unit.planning import plan_of, request
 

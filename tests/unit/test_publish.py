@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci import cosign, publish, statements
+from ci import cosign, statements
 from ci.arch import Arch, UnknownArchError, parse_arches
 from ci.distribution.address import parse_address
 from ci.distribution.auth import Credentials
 from ci.distribution.client import Manifest, Registry
 from ci.distribution.push import Pusher, digest_of
 from ci.errors import ImageError, RegistryError, SignatureError, StandInError
+from ci.graph import publish
+from ci.graph.publish import parse_destination, refuse_stand_ins
+from ci.graph.signing import Signer
 from ci.main import CozystackTalos
 from ci.oci.spec import INDEX, MANIFEST
 from ci.plan import Image
 from ci.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer, publication_as, upgrade_line
-from ci.publish import parse_destination, refuse_stand_ins
-from ci.signing import Signer
 from ci.tables import Format
 from tests.unit.catalogs import digest
 from tests.unit.distribution.fake import FakeRegistry

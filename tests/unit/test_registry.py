@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ci.api import in_words
+from ci.graph.registry import Login, LoginError, parse_login
 from ci.main import CozystackTalos
-from ci.registry import Login, LoginError, parse_login
 from tests.unit.engine import engine_error
 
 if TYPE_CHECKING:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci import main, selftest
+from ci import main
 from ci.errors import BuildError
+from ci.graph import selftest
+from ci.graph.pipeline import Assets
+from ci.graph.selftest import requirement_lines
+from ci.graph.work import Work
 from ci.main import CozystackTalos
-from ci.pipeline import Assets
-from ci.selftest import requirement_lines
 from tests.unit.planning import plan_of, request
 
 if TYPE_CHECKING:
@@ -69,8 +71,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
     async def unit_tests(_source: object) -> str:
         return "9 passed"
 
-    monkeypatch.setattr(CozystackTalos, "_plan", plan)
-    monkeypatch.setattr(CozystackTalos, "_assets", assets)
+    monkeypatch.setattr(Work, "plan", plan)
+    monkeypatch.setattr(Work, "assets", assets)
     monkeypatch.setattr(main, "unit_tests", unit_tests)
     return checks
 

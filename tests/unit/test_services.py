@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ci.services import Service, ServiceFileError, parse_service, unmet
+from ci.node.services import Service, ServiceFileError, parse_service, unmet
 
 #: Dependencies as in the service files of Talos v1.11.3 and v1.13.6 (siderolabs/extensions).
 TAILSCALE = """\

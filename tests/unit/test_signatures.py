@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from ci import cosign, tools
+from ci import cosign
 from ci.errors import SignatureError
+from ci.graph import tools
+from ci.graph.signatures import Signers
 from ci.plan import Image
-from ci.signatures import Signers
 from tests.unit.engine import exec_error
 from tests.unit.planning import plan_of, request
 

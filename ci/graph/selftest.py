@@ -9,10 +9,10 @@ import dagger
 
 from ci import commands
 from ci.errors import BuildError
-from ci.tools import SOURCE, python
+from ci.graph.tools import SOURCE, python
 
 if TYPE_CHECKING:
-    from ci.pipeline import Assets
+    from ci.graph.pipeline import Assets
 
 _MARKS = {"pass": "PASS", "fail": "FAIL", "skip": "SKIP"}
 

@@ -16,8 +16,8 @@ from ci.distribution.auth import Credentials
 from ci.distribution.client import Manifest, Registry
 from ci.distribution.push import Image, Pusher, digest_of, make_index
 from ci.errors import RegistryError, StandInError, first
+from ci.graph.imaging import make_image
 from ci.images import channel_tag, parse_channel, release_tag
-from ci.imaging import make_image
 from ci.oci.spec import INDEX, MANIFEST
 from ci.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from ci.distribution.address import Address
     from ci.distribution.push import Artifact
+    from ci.graph.imaging import AssetImage
+    from ci.graph.pipeline import Assets
+    from ci.graph.signing import Signer
     from ci.images import ImageKind
-    from ci.imaging import AssetImage
-    from ci.pipeline import Assets
     from ci.plan import Plan
-    from ci.signing import Signer
     from ci.upstream import Upstream
 
 

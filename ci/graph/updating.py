@@ -9,14 +9,14 @@ import dagger
 from dagger import dag
 
 from ci import pins, updates
-from ci.load import EngineResolver, load_catalog, load_checkout, load_plan
+from ci.graph.load import EngineResolver, load_catalog, load_checkout, load_plan
 from ci.outputs import DEFAULT_OUTPUTS, Layout, parse_outputs
 from ci.plan import SourceDate
 from ci.variant import BUILTIN
 
 if TYPE_CHECKING:
     from ci.arch import Arch
-    from ci.load import Checkout
+    from ci.graph.load import Checkout
     from ci.plan import Plan
     from ci.variant import Variant, Variants
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import dagger
 from dagger import dag
 
-from ci import cosign, statements, tools
+from ci import cosign, statements
 from ci.errors import SignatureError
+from ci.graph import tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

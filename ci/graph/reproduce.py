@@ -9,9 +9,9 @@ import dagger
 
 from ci import commands
 from ci.errors import AssetsError
-from ci.pipeline import Pipeline
+from ci.graph.pipeline import Pipeline
+from ci.graph.tools import tools
 from ci.progress import say
-from ci.tools import tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import anyio
 import dagger
 
-from ci import cosign, tools
+from ci import cosign
 from ci.errors import SignatureError
 from ci.extensions import Source
+from ci.graph import tools
 from ci.progress import say
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from ci.boot.machine import packages
 from ci.boot.model import Request, Way
 from ci.bootable import REPORT, Options, netboot_request, request_of_plan, request_of_report
 from ci.errors import BootError
-from ci.tools import tools
+from ci.graph.tools import tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

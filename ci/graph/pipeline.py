@@ -18,8 +18,8 @@ from ci import commands, profile
 from ci.errors import BuildError, ForeignArchitectureError, PrivilegeError
 from ci.expectation import expectation
 from ci.extensions import Source
+from ci.graph.tools import base, tools
 from ci.outputs import Compression, Layout
-from ci.tools import base, tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +84,8 @@ class Pipeline:
     """The graph of one plan. Equal parts of two plans are equal graphs, and run once.
 
     With an `attempt`, a text that was never used before, no imager run is taken from the cache. `trees` are the file
-    trees of those of the plan's extensions that are in files, by digest (`ci.local`); `keys` sign for secure boot.
+    trees of those of the plan's extensions that are in files, by digest (`ci.graph.local`); `keys` sign for secure
+    boot.
     """
 
     def __init__(

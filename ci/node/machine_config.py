@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import yaml
 
-from ci import tailscale
-from ci.configuration import placeholder
 from ci.errors import CozystackTalosError
+from ci.node import tailscale
+from ci.node.configuration import placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ci.configuration import Configuration, ExtensionService, KernelModule, RuntimeClassNeed, ServiceVariable
-    from ci.tailscale import Tailscale
+    from ci.node.configuration import Configuration, ExtensionService, KernelModule, RuntimeClassNeed, ServiceVariable
+    from ci.node.tailscale import Tailscale
     from ci.variant import Variant
 
 NODE: Final = "node.yaml"

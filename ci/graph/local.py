@@ -12,9 +12,9 @@ from dagger import dag
 from ci import commands
 from ci.errors import CozystackTalosError, ForeignArchitectureError, first
 from ci.extensions import FileExtension
+from ci.graph.tools import base
 from ci.inspect.errors import InspectError
 from ci.inspect.manifest import parse_manifest
-from ci.tools import base
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,13 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ci.configuration import placeholder
 from ci.errors import CozystackTalosError
+from ci.node.configuration import placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ci.configuration import ExtensionService
+    from ci.node.configuration import ExtensionService
     from ci.variant import Variant
 
 #: Name of the extension's service.

@@ -8,15 +8,15 @@ import dagger
 from dagger import dag
 
 from ci import commands, images, matchbox
-from ci.load import EngineResolver
-from ci.pipeline import pull
+from ci.graph.load import EngineResolver
+from ci.graph.pipeline import pull
+from ci.graph.tools import base, tools
 from ci.resolve import resolve_all
-from ci.tools import base, tools
 
 if TYPE_CHECKING:
+    from ci.graph.pipeline import Assets
     from ci.images import ImageKind
     from ci.oci.spec import ImageSpec
-    from ci.pipeline import Assets
     from ci.plan import Image, Plan
     from ci.upstream import Upstream
 

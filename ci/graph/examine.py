@@ -11,9 +11,9 @@ from dagger import dag
 
 from ci import commands
 from ci.errors import AssetsError, SubjectError
+from ci.graph.tools import tools
 from ci.references import parse_reference
 from ci.tables import Format
-from ci.tools import tools
 
 if TYPE_CHECKING:
     from ci.arch import Arch

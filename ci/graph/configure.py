@@ -9,17 +9,18 @@ import anyio
 import dagger
 from dagger import dag
 
-from ci import commands, machine_config, tailscale
-from ci.configuration import placeholder
-from ci.services import FOLDER, Service, UnmetDependencyError, parse_service, unmet
-from ci.tools import SOURCE, base
+from ci import commands
+from ci.graph.tools import SOURCE, base
+from ci.node import machine_config, tailscale
+from ci.node.configuration import placeholder
+from ci.node.services import FOLDER, Service, UnmetDependencyError, parse_service, unmet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ci.extensions import PlannedExtension
-    from ci.machine_config import MachineConfig
-    from ci.pipeline import Pipeline
+    from ci.graph.pipeline import Pipeline
+    from ci.node.machine_config import MachineConfig
     from ci.plan import Plan
     from ci.variant import Variant
 

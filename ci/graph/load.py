@@ -13,11 +13,11 @@ from dagger import dag
 from ci import commands, pins, variant
 from ci.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
 from ci.errors import NotFoundInRegistryError, UpstreamError, VariantError
+from ci.graph.tools import tools
 from ci.plan import Need, Origin, Plan, Request, catalog_need, catalog_of, choose_source_date, image_needs, make_plan
 from ci.pulled import Pulled
 from ci.references import parse_reference
 from ci.resolve import resolve_all
-from ci.tools import tools
 from ci.upstream import PATTERNS, Upstream, load_upstream
 from ci.vendors.description import DESCRIPTION, parse_description
 

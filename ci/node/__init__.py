@@ -1,0 +1,1 @@
+"""What a node has to be told for the extensions in its image."""

@@ -1,7 +1,7 @@
 """Machine configuration patches: those of the project's variants, whole, and what Talos's schema says of them.
 
-The stored files of tests/unit/data/machine-config were also loaded, applied and validated by Talos's own machinery
-(Go module github.com/siderolabs/talos/pkg/machinery, v1.11.3 and v1.13.6), on workers and control plane nodes.
+The stored files of spin-tailscale were also loaded, applied and validated by Talos's own machinery (Go module
+github.com/siderolabs/talos/pkg/machinery, v1.11.3 and v1.13.6), on workers and control plane nodes.
 """
 
 from __future__ import annotations

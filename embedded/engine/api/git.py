@@ -42,21 +42,32 @@ class GitRef:
 async def git(_: object, engine: Engine, url: str, keep_git_dir: bool = True, **special: Any) -> GitRepository:
     if asked := [name for name, value in special.items() if value]:
         raise UnsupportedError(f"Query.git({', '.join(asked)}: …)")
+    if url.startswith("file:"):
+        raise EngineError(
+            f"can't read the git repository {url}: the engine fetches repositories over the network",
+            "Give the folder itself where a directory is asked for: /path/to/checkout instead of file:///path/to/checkout.",
+        )
     return GitRepository(url if _SCHEME.match(url) else f"https://{url}", keep_git_dir)
 
 
 async def ls_remote(engine: Engine, repository: GitRepository, *patterns: str) -> dict[str, str]:
     """Ref → commit, annotated tags already followed to their commit."""
-    process = await asyncio.create_subprocess_exec(
-        "git",
-        "ls-remote",
-        "--",
-        repository.url,
-        *patterns,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"GIT_TERMINAL_PROMPT": "0"},
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            "ls-remote",
+            "--",
+            repository.url,
+            *patterns,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | {"GIT_TERMINAL_PROMPT": "0"},
+        )
+    except FileNotFoundError:
+        raise EngineError(
+            f"can't read the git repository {repository.url}: there is no git on this machine",
+            "Install git, or give a folder where a directory is asked for.",
+        ) from None
     out, err = await process.communicate()
     if process.returncode:
         cause = err.decode(errors="replace").strip().splitlines()

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from embedded.engine.api import trees
 from embedded.engine.api.context import Engine
-from embedded.engine.api.directory import export_directory
+from embedded.engine.api.directory import export_directory, made_before
 from embedded.engine.api.globs import walk
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory, File
@@ -51,6 +51,7 @@ async def with_changes(self: Directory, engine: Engine, changes: str) -> Directo
 
 
 async def compare(engine: Engine, self: Changeset) -> Changes:
+    await made_before(engine, self.before)
     before, after = await asyncio.gather(walk(engine, self.before), walk(engine, self.after))
     shown = {path: path + "/" * entry.is_dir for path, entry in {**before, **after}.items()}
     added = [shown[path] for path in after if path not in before]
@@ -107,6 +108,7 @@ async def is_empty(self: Changeset, engine: Engine) -> bool:
 
 @resolver("Changeset", "layer")
 async def layer(self: Changeset, engine: Engine) -> Directory:
+    await made_before(engine, self.before)
     return trees.difference(self.before, self.after)
 
 

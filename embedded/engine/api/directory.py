@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
+from typing import Final
 
 from embedded.engine import llb
 from embedded.engine.api import trees
@@ -13,6 +15,9 @@ from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory, File, Named
 from embedded.engine.buildkit import FileStat
 from embedded.engine.errors import EngineError, UnsupportedError
+
+CLOCK_TICK: Final = 0.011
+"""Seconds: a little more than the longest tick that a kernel's coarse clock has (100 Hz)."""
 
 
 @resolver("Query", "directory")
@@ -176,7 +181,18 @@ async def with_error(self: Directory, engine: Engine, err: str) -> Directory:
 
 @resolver("Directory", "diff")
 async def diff(self: Directory, engine: Engine, other: str) -> Directory:
+    await made_before(engine, self)
     return trees.difference(self, engine.load(other, Directory))
+
+
+async def made_before(engine: Engine, directory: Directory) -> None:
+    """Have a directory made before what it is to be compared with.
+
+    BuildKit takes two files of the same size and time for the same, and the kernel gives the same time to all that is
+    made in one tick of its clock.
+    """
+    await engine.solve(trees.rooted(directory).tree)
+    await asyncio.sleep(CLOCK_TICK)
 
 
 @resolver("Directory", "findUp")

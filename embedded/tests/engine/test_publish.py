@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -69,9 +70,8 @@ class Registry:
     host: str
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    folder = tmp_path_factory.mktemp("registry")
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[Registry]:
     command = [tool("crane"), "registry", "serve", "--address", "127.0.0.1:0", "--disk", str(folder)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -81,6 +81,21 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
             yield Registry(f"127.0.0.1:{port}")
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with serving(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
+
+
+@pytest.fixture
+def empty_registry(tmp_path: Path) -> Iterator[Registry]:
+    """A registry that has no blob yet: what the tests before published would not be sent again."""
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    with serving(folder) as registry:
+        yield registry
 
 
 @dataclass
@@ -235,8 +250,9 @@ def test_a_read_only_registry_is_told_before_anything_is_built(faulty: Faulty) -
 
 
 def test_a_registry_that_dies_in_the_middle_has_no_tag_and_the_next_call_goes_on(
-    registry: Registry, faulty: Faulty
+    empty_registry: Registry, faulty: Faulty
 ) -> None:
+    registry, faulty.behind = empty_registry, empty_registry.host
     faulty.dies_after = 1 << 20
     address = f"{faulty.host}/dying"
     said = refused(address)
@@ -250,7 +266,8 @@ def test_a_registry_that_dies_in_the_middle_has_no_tag_and_the_next_call_goes_on
     release = image["tags"][0]["tag"]
     assert tags(registry, "dying/talos") == {release}
     assert crane("digest", f"{registry.host}/dying/talos:{release}") == image["digest"]
-    assert len(set(faulty.puts)) == len(faulty.puts)  # nothing twice
+    blobs = [put for put in faulty.puts if put.startswith("sha256")]  # the list of referrers grows, and is put again
+    assert len(set(blobs)) == len(blobs)
 
 
 @pytest.mark.parametrize("address", ["ghcr.io/example", "no-such-registry.invalid/x"])

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -71,7 +71,7 @@ class Registry:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Registry]:
+def serving(folder: Path) -> Generator[Registry]:
     command = [tool("crane"), "registry", "serve", "--address", "127.0.0.1:0", "--disk", str(folder)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:

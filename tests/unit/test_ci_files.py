@@ -17,13 +17,14 @@ from tests.unit.ci_scripts import dagger_calls, run, scripts
 TOP = Path(__file__).parents[2]
 TEXT = DESCRIPTION.read_text()
 TEST = "call test"
+BOOT = "call boots"
 PUBLISH = "call publish --variant spin-only --address {} --username someone --password env:{}"
 BUILD = "call build --outputs kernel,initramfs,cmdline,installer,iso,metal --variant {} export --path {}"
 
 #: What each file's jobs call, in their order.
 CALLS = {
-    ".buildkite/pipeline.yml": [[TEST], [BUILD.format("spin-only", "out/spin-only")]],
-    ".circleci/config.yml": [[TEST], [BUILD.format("spin-only", "out")]],
+    ".buildkite/pipeline.yml": [[TEST], [BOOT], [BUILD.format("spin-only", "out/spin-only")]],
+    ".circleci/config.yml": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
     ".drone.yml": [
         [TEST],
         [BUILD.format("spin-only", "out/spin-only"), BUILD.format("spin-tailscale", "out/spin-tailscale")],
@@ -35,12 +36,13 @@ CALLS = {
         ],
         [],
     ],
-    ".github/workflows/test.yml": [["--progress plain " + TEST]],
+    ".github/workflows/test.yml": [["--progress plain " + TEST], ["--progress plain " + BOOT]],
     ".github/workflows/update.yml": [
         ["--progress plain call outdated", "--progress plain --auto-apply call update"],
     ],
     ".gitlab-ci.yml": [
         [TEST],
+        [BOOT],
         [
             BUILD.format("spin-only", "out"),
             PUBLISH.format("registry.example.com/cozystack-talos", "CI_REGISTRY_PASSWORD"),

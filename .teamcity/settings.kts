@@ -38,6 +38,7 @@ fun dagger(title: String, call: String, branches: String) = BuildType {
 
 project {
     buildType(dagger("test", "test", "+:*\n-:v*"))
+    buildType(dagger("boot", "boots", "+:*\n-:v*"))
     for (variant in listOf("spin-only", "spin-tailscale")) {
         buildType(dagger("build $variant", "build --outputs kernel,initramfs,cmdline,installer,iso,metal --variant $variant export --path out", "+:v*"))
     }

@@ -164,6 +164,7 @@ _READERS: dict[str, Callable[[str], Iterator[Iterator[Script]]]] = {
     "Jenkinsfile": _jenkins,
     "azure-pipelines.yml": _azure,
     ".buildkite/pipeline.yml": lambda text: _steps(text, "command"),
+    ".woodpecker/boot.yaml": lambda text: _steps(text, "commands"),
     ".woodpecker/test.yaml": lambda text: _steps(text, "commands"),
     ".woodpecker/build.yaml": lambda text: _steps(text, "commands"),
     ".drone.yml": lambda text: _steps(text, "commands"),

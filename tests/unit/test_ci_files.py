@@ -27,6 +27,7 @@ CALLS = {
     ".circleci/config.yml": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
     ".drone.yml": [
         [TEST],
+        [BOOT],
         [BUILD.format("spin-only", "out/spin-only"), BUILD.format("spin-tailscale", "out/spin-tailscale")],
     ],
     ".github/workflows/release.yml": [
@@ -48,16 +49,17 @@ CALLS = {
             PUBLISH.format("registry.example.com/cozystack-talos", "CI_REGISTRY_PASSWORD"),
         ],
     ],
-    ".teamcity/settings.kts": [[TEST], [BUILD.format("spin-only", "out")]],
+    ".teamcity/settings.kts": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
+    ".woodpecker/boot.yaml": [[BOOT]],
     ".woodpecker/build.yaml": [[BUILD.format("spin-only", "out")]],
     ".woodpecker/test.yaml": [[TEST]],
-    "Jenkinsfile": [[TEST], [BUILD.format("spin-only", "out/spin-only")]],
-    "azure-pipelines.yml": [[TEST], [BUILD.format("spin-only", "out")]],
+    "Jenkinsfile": [[TEST], [BOOT], [BUILD.format("spin-only", "out/spin-only")]],
+    "azure-pipelines.yml": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
     "buildspec.yml": [
         [BUILD.format("spin-only", "out/spin-only"), BUILD.format("spin-tailscale", "out/spin-tailscale")],
     ],
-    "docs/ci/argo/workflow-template.yaml": [[TEST], [BUILD.format("spin-only", "out")]],
-    "docs/ci/tekton/pipelines.yaml": [[TEST], [BUILD.format("spin-only", "assets/spin-only")]],
+    "docs/ci/argo/workflow-template.yaml": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
+    "docs/ci/tekton/pipelines.yaml": [[TEST], [BOOT], [BUILD.format("spin-only", "assets/spin-only")]],
 }  # fmt: skip
 
 #: Have the command line in an image, or from their action.
@@ -102,7 +104,10 @@ def test_a_file_that_builds_builds_every_variant(path: str) -> None:
 
 def test_codebuild_tests_what_is_no_tag(tmp_path: Path) -> None:
     (job,) = scripts("buildspec.yml", files()["buildspec.yml"])
-    assert dagger_calls(run(job, tmp_path, {"CODEBUILD_WEBHOOK_TRIGGER": "pr/1"})) == [["call", "test"]]
+    assert dagger_calls(run(job, tmp_path, {"CODEBUILD_WEBHOOK_TRIGGER": "pr/1"})) == [
+        ["call", "test"],
+        ["call", "boots"],
+    ]
 
 
 def test_the_release_on_github_has_checksums_of_all(tmp_path: Path) -> None:

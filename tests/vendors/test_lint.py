@@ -33,6 +33,7 @@ LINTERS: dict[str, dict[str, Linter]] = {
     },
     ".teamcity/settings.kts": {"kotlin": linters.kotlin},
     ".woodpecker/build.yaml": {"woodpecker-ci": schema("woodpecker-ci")},
+    ".woodpecker/boot.yaml": {"woodpecker-ci": schema("woodpecker-ci")},
     ".woodpecker/test.yaml": {"woodpecker-ci": schema("woodpecker-ci")},
     "Jenkinsfile": {"groovy": linters.groovy},
     "azure-pipelines.yml": {

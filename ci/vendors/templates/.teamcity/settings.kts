@@ -38,6 +38,7 @@ fun dagger(title: String, call: String, branches: String) = BuildType {
 
 project {
     buildType(dagger("test", "test", "+:*\n-:v*"))
+    buildType(dagger("boot", "boots", "+:*\n-:v*"))
     for (variant in listOf(%%{variants_quoted})) {
         buildType(dagger("build $variant", "%%{build} $variant export --path out", "+:v*"))
     }

@@ -98,12 +98,20 @@ def output_profile(plan: Plan, output: PlannedOutput) -> Document:
         customization["metaContents"] = [{"key": meta.key, "value": meta.value} for meta in output.meta]
     if customization:
         profile["customization"] = customization
-    options: Document = {}
-    if output.disk_size is not None:
-        options["imageOptions"] = {"diskSize": output.disk_size, "diskFormat": "raw"}
+    options = _image_options(output)
     # Always raw: packing a disk image is a step of its own, so that all its formats share one imager run.
     profile["output"] = {"kind": output.imager_kind, **options, "outFormat": "raw"}
     return profile
+
+
+def _image_options(output: PlannedOutput) -> Document:
+    if output.disk_size is None:
+        return {}
+    options: Document = {"diskSize": output.disk_size, "diskFormat": "raw"}
+    if output.overlay:
+        # Beside systemd-boot, which arm64 has otherwise, the imager makes the disk without running the overlay.
+        options["bootloader"] = "grub"
+    return {"imageOptions": options}
 
 
 def overlay_path(platform: str) -> str:

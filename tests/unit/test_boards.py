@@ -90,6 +90,12 @@ async def test_without_options_none_are_given() -> None:
     }
 
 
+async def test_a_boards_disk_images_have_grub_since_the_imager_runs_no_overlay_beside_systemd_boot() -> None:
+    found = profile.profiles(await board())
+    loaders = {name: document["output"].get("imageOptions", {}).get("bootloader") for name, document in found.items()}
+    assert loaders == {**dict.fromkeys(ALL), "metal": "grub", "nocloud": "grub"}
+
+
 async def test_an_overlay_that_no_output_carries_is_refused() -> None:
     with pytest.raises(VariantError) as raised:
         await board(outputs=("kernel", "initramfs"))

@@ -46,9 +46,16 @@ _ADDED: tuple[tuple[tuple[int, int, int], tuple[str, ...]], ...] = (
     ),
 )
 
-#: What may be ELF of any machine: firmware, which runs on the processors of devices, and the modules of GRUB, which
-#: run before the system does (an amd64 installer brings those for i386 BIOSes).
-ANY_MACHINE = ("usr/lib/firmware/", "lib/firmware/", "usr/lib/grub/", "usr/share/grub/", "boot/grub/")
+#: What may be ELF of any machine: firmware, which runs on the processors of devices (a board's comes in its overlay),
+#: and the modules of GRUB, which run before the system does (an amd64 installer brings those for i386 BIOSes).
+ANY_MACHINE = (
+    "usr/lib/firmware/",
+    "lib/firmware/",
+    "overlay/artifacts/",
+    "usr/lib/grub/",
+    "usr/share/grub/",
+    "boot/grub/",
+)
 
 #: Programs for the kernel's own virtual machine, the same on every machine.
 PORTABLE_MACHINES = ("0x00f7",)

@@ -89,6 +89,8 @@ def test_allowed_paths_grow_with_talos() -> None:
         ("usr/local/bin/x", "386", True),
         ("usr/local/bin/x", None, False),
         ("usr/lib/firmware/qcom/modem.mbn", "0x00a4", False),
+        ("overlay/artifacts/arm64/firmware/boot/start4.elf", "0x0089", False),
+        ("overlay/installers/default", "amd64", True),
         ("usr/lib/grub/i386-pc/normal.mod", "386", False),
         ("usr/local/share/probe.bpf.o", "0x00f7", False),
     ],

@@ -31,6 +31,11 @@ def notes() -> Notes:
     return Notes()
 
 
+def heeds_ctrl_c() -> None:
+    """Undo what a shell does to a job in the background: such a one, and all that it starts, ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a Python program (`-c TEXT` or `-m MODULE`) in a process of its own, as a user does."""
@@ -44,6 +49,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=heeds_ctrl_c,  # noqa: PLW1509  the tests have no threads
         )
         started.append(process)
         return process

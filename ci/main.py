@@ -14,7 +14,6 @@ from ci.graph import examine
 from ci.graph.boots import boot_lines, boot_network, came_up
 from ci.graph.configure import check_services, folder
 from ci.graph.load import load_checkout, load_variants, tool_images
-from ci.graph.pipeline import Pipeline
 from ci.graph.publish import parse_destination, publish
 from ci.graph.registry import parse_login
 from ci.graph.reproduce import reproduce
@@ -266,7 +265,7 @@ class CozystackTalos:
             has_auth_key=tailscale_auth_key is not None,
         )
         plan = await self._work.plan(variant, None, "boot")
-        await check_services(plan, chosen, Pipeline(plan, await self._work.trees(plan.arch)))
+        await check_services(plan, chosen, await self._work.pipeline(plan))
         made = make_machine_config(chosen, plan.talos_version, told)
         for warning in made.warnings:
             say(f"WARNING: {warning}")

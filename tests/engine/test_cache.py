@@ -1,0 +1,79 @@
+"""What runs again when something changes, from the engine's own list of steps: cached ones are not in it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine.conftest import COMMAND, TOP
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OUTPUTS = "kernel,initramfs"
+VARIANT = "description: for tests\nrole: worker\nextensions: {{add: [spin, 'youki:{version}']}}\n"
+
+#: A command that was run, as `daggerw`'s plain progress has it.
+_RAN = re.compile(r"^#\d+ exec (.*?)\s+\d+\.\ds$", re.MULTILINE)
+
+
+class Builds:
+    """Builds with a time of their own in all files, so that no earlier build is of use to them."""
+
+    def __init__(self) -> None:
+        self._epoch = str(1_500_000_000 + secrets.randbelow(100_000_000))
+
+    def run(self, variant: str, *flags: str | Path) -> list[str]:
+        """Build a variant, and return the commands that were run for it."""
+        words = [*(word for word in COMMAND if word != "-s"), "--progress", "plain", "call", *map(str, flags)]
+        words += ["--source-date-epoch", self._epoch, "build", "--variant", variant, "--outputs", OUTPUTS, "entries"]
+        done = subprocess.run(words, cwd=TOP, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return [command.strip() for command in _RAN.findall(done.stderr)]
+
+
+@pytest.fixture
+def builds() -> Builds:
+    if not COMMAND[0].endswith("daggerw"):
+        pytest.skip("reads the progress of daggerw")
+    return Builds()
+
+
+def packed(commands: list[str]) -> list[str]:
+    """The extensions that were packed."""
+    found = (re.match(r"tar --create --file=/out/(.*?)\.tar", command) for command in commands)
+    return sorted(match[1] for match in found if match)
+
+
+def imager_runs(commands: list[str]) -> int:
+    return sum("imager" in command for command in commands)
+
+
+def test_when_nothing_changed_nothing_runs(builds: Builds) -> None:
+    first = builds.run("spin-only")
+    assert imager_runs(first) == 2  # kernel and initramfs
+    assert "spin" in packed(first)
+    assert builds.run("spin-only") == []
+
+
+def test_a_second_variant_runs_what_it_adds_and_the_initramfs(builds: Builds) -> None:
+    builds.run("spin-only")
+    second = builds.run("spin-tailscale")
+    assert packed(second) == ["tailscale"]
+    assert imager_runs(second) == 1
+
+
+def test_a_changed_extension_runs_itself_and_the_initramfs(builds: Builds, tmp_path: Path) -> None:
+    ran: dict[str, list[str]] = {}
+    for version in ("0.5.5", "0.6.0"):
+        folder = tmp_path / version
+        folder.mkdir()
+        (folder / "changing.yaml").write_text(VARIANT.format(version=version))
+        ran[version] = builds.run("changing", "--variants", folder)
+    assert imager_runs(ran["0.5.5"]) == 2
+    assert packed(ran["0.6.0"]) == ["youki"]
+    assert imager_runs(ran["0.6.0"]) == 1

@@ -241,14 +241,18 @@ def catalog_of(upstream: Upstream) -> Need:
     return Need(ImageUse.CATALOG, (Reference(pins.EXTENSION_CATALOG, upstream.talos_version),))
 
 
-def image_needs(request: Request, catalog: Catalog | None) -> tuple[Need, ...]:
-    """Return the images that are known by tag only; raises for a variant that does not go with upstream or catalog."""
-    chosen = extensions.choose(request.variant, request.arch, request.upstream, catalog, request.files)
+def release_needs(upstream: Upstream) -> tuple[Need, ...]:
+    """Return the images of a Talos release that are known by tag only."""
     return (
-        Need(ImageUse.IMAGER, (Reference(pins.IMAGER, request.upstream.talos_version),)),
-        Need(ImageUse.INSTALLER_BASE, _installer_bases(request.upstream)),
-        *(Need(_use(entry.name), (entry.reference,)) for entry in chosen.kept if entry.reference.digest is None),
+        Need(ImageUse.IMAGER, (Reference(pins.IMAGER, upstream.talos_version),)),
+        Need(ImageUse.INSTALLER_BASE, _installer_bases(upstream)),
     )
+
+
+def extension_needs(request: Request, catalog: Catalog | None) -> tuple[Need, ...]:
+    """Return the extensions known by tag only; raises for a variant that does not go with upstream or catalog."""
+    chosen = extensions.choose(request.variant, request.arch, request.upstream, catalog, request.files)
+    return tuple(Need(_use(entry.name), (entry.reference,)) for entry in chosen.kept if entry.reference.digest is None)
 
 
 def _use(extension: str) -> str:

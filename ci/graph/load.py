@@ -14,7 +14,18 @@ from ci import commands, pins, variant
 from ci.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
 from ci.errors import NotFoundInRegistryError, UpstreamError, VariantError
 from ci.graph.tools import tools
-from ci.plan import Need, Origin, Plan, Request, catalog_need, catalog_of, choose_source_date, image_needs, make_plan
+from ci.plan import (
+    Need,
+    Origin,
+    Plan,
+    Request,
+    catalog_need,
+    catalog_of,
+    choose_source_date,
+    extension_needs,
+    make_plan,
+    release_needs,
+)
 from ci.pulled import Pulled
 from ci.references import parse_reference
 from ci.resolve import resolve_all
@@ -51,10 +62,14 @@ async def read_texts(folder: dagger.Directory, patterns: tuple[str, ...]) -> dic
         texts[path] = await folder.file(path).contents()
 
     async with anyio.create_task_group() as tasks:
-        for pattern in patterns:
+
+        async def find(pattern: str) -> None:
             for path in await folder.glob(pattern):
                 if not path.endswith("/"):
                     tasks.start_soon(read, path)
+
+        for pattern in patterns:
+            tasks.start_soon(find, pattern)
     return dict(sorted(texts.items()))
 
 
@@ -76,9 +91,19 @@ async def load_checkout(
         folder, origin = ref.tree(), Origin(where=repository, release=tag, commit=commit)
     else:
         origin = Origin(where="given as --upstream")
-    texts = await read_texts(folder, PATTERNS)
+    texts: dict[str, str] = {}
+    told: dict[str, str | int] = {}
+
+    async def read_profiles() -> None:
+        texts.update(await read_texts(folder, PATTERNS))
+
+    async def ask_git() -> None:
+        told.update(await _told_by_git(folder))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read_profiles)
+        tasks.start_soon(ask_git)
     upstream = load_upstream(texts)
-    told = await _told_by_git(folder)
     commit, date = told.get("commit"), told.get("date")
     if isinstance(commit, str):
         origin = origin.model_copy(update={"commit": commit})
@@ -151,9 +176,10 @@ async def load_plan(
         request = replace(request, host_platform=str(await dag.default_platform()))
     resolver = EngineResolver(arch)
     need = catalog_need(request)
-    found = await resolve_all([need] if need else [], resolver)
+    # What is known without the catalog is looked up beside it.
+    found = await resolve_all([*release_needs(request.upstream), *([need] if need else [])], resolver)
     catalog = await _read_catalog(found[need.use].pinned) if need else None
-    found |= await resolve_all(image_needs(request, catalog), resolver)
+    found |= await resolve_all(extension_needs(request, catalog), resolver)
     imager = await dag.container().from_(found["imager"].pinned).label(pins.STAND_IN_LABEL)
     return make_plan(request, catalog, found, stand_in=imager == "true")
 
@@ -180,7 +206,5 @@ async def tool_images(checkout: Checkout, arch: Arch) -> tuple[Pulled, ...]:
 
 
 async def _read_catalog(reference: str) -> Catalog:
-    root = dag.container().from_(reference).rootfs()
-    digests = await root.file(IMAGE_DIGESTS).contents()
-    descriptions = await root.file(DESCRIPTIONS).contents() if await root.exists(DESCRIPTIONS) else ""
-    return parse_catalog(digests, descriptions)
+    texts = await read_texts(dag.container().from_(reference).rootfs(), (IMAGE_DIGESTS, DESCRIPTIONS))
+    return parse_catalog(texts.get(IMAGE_DIGESTS, ""), texts.get(DESCRIPTIONS, ""))

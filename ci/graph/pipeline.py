@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 import dagger
@@ -22,11 +22,14 @@ from ci.graph.tools import base, tools
 from ci.outputs import Compression, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from ci.extensions import PlannedExtension
     from ci.plan import Image, Plan, PlannedOutput
     from ci.secureboot import Keys
+
+T = TypeVar("T")
+D = TypeVar("D", dagger.File, dagger.Directory)
 
 #: Architecture folders of Talos assets stand below it.
 ASSETS: Final = "assets/talos"
@@ -80,6 +83,12 @@ def unprivileged(error: dagger.QueryError, output: PlannedOutput) -> Exception:
     )
 
 
+async def described(made: D) -> D:
+    """Return a file or folder, told to the engine with all that it is made of: once, and not by each that takes it."""
+    await made.id()
+    return made
+
+
 class Pipeline:
     """The graph of one plan. Equal parts of two plans are equal graphs, and run once.
 
@@ -102,6 +111,8 @@ class Pipeline:
         self._attempt = attempt
         self._epoch = plan.source_date.epoch
         self._profiles = profile.profiles(plan)
+        self._packing = anyio.Lock()
+        self._tars: dagger.Directory | None = None
 
     # --- what goes in -----------------------------------------------------------------------------------------
 
@@ -125,7 +136,13 @@ class Pipeline:
         )
 
     async def extensions(self) -> dagger.Directory:
-        """Return the folder of the extensions' tars, all checked."""
+        """Return the folder of the extensions' tars."""
+        async with self._packing:
+            if self._tars is None:
+                self._tars = await described(await self._packed())
+        return self._tars
+
+    async def _packed(self) -> dagger.Directory:
         tars: dict[str, dagger.File] = {}
 
         async def add(extension: PlannedExtension) -> None:
@@ -137,16 +154,16 @@ class Pipeline:
         folder = dag.directory()
         for extension in self._plan.extensions:
             folder = folder.with_file(f"{extension.name}.tar", tars[extension.name])
-        await self._check_extensions(folder)
         return folder
 
-    async def _check_extensions(self, folder: dagger.Directory) -> None:
+    async def check_extensions(self) -> None:
+        """Raise `BuildError` for extensions that can't go into this plan's images."""
         paths = [profile.extension_path(extension) for extension in self._plan.extensions]
-        if not paths:
+        if not paths or not self._plan.builds_initramfs:
             return
         check = (
             tools("ci.verify")
-            .with_mounted_directory(profile.EXTENSIONS_DIR, folder, read_only=True)
+            .with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
             .with_exec(
                 commands.check_extensions(paths, self._plan.talos_version, self._plan.arch),
                 expect=dagger.ReturnType.ANY,
@@ -198,7 +215,8 @@ class Pipeline:
             ["-"], use_entrypoint=True, stdin=profile.render(self._profiles[profile.INITRAMFS_RUN])
         ).file(f"{profile.OUT_DIR}/initramfs-metal-{self._plan.arch.value}.xz")
         command = commands.normalise_initramfs("/in/initramfs", "/out/initramfs.xz", self._epoch)
-        return self._run({"/in/initramfs": made}, command).file("/out/initramfs.xz")
+        file = self._run({"/in/initramfs": made}, command).file("/out/initramfs.xz")
+        return await described(file)
 
     async def output(self, output: PlannedOutput, initramfs: dagger.File | None) -> dagger.File:
         """Return one output's file."""
@@ -239,27 +257,52 @@ class Pipeline:
 
     # --- what comes out ---------------------------------------------------------------------------------------
 
-    async def made(self) -> dict[str, dagger.File]:
-        """Return the outputs by path; independent ones are made at the same time."""
+    async def _checked(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do work while the extensions are checked. What is wrong with those is told first: it is why work fails."""
+        done: list[T] = []
+        failed: list[BaseException] = []
+
+        async def attempt() -> None:
+            try:
+                done.append(await work())
+            except (dagger.QueryError, PrivilegeError, BaseExceptionGroup) as error:
+                failed.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(attempt)
+            await self.check_extensions()
+        if failed:
+            raise failed[0]
+        return done[0]
+
+    async def outputs(self) -> dict[str, dagger.File]:
+        """Return the outputs by path, none of them made yet."""
         initramfs = await self.initramfs() if self._plan.builds_initramfs else None
+        return {output.path: await self.output(output, initramfs) for output in self._plan.outputs}
+
+    async def made(self) -> dict[str, dagger.File]:
+        """Return the outputs by path; independent ones are made at the same time. An error names the output."""
+        return await self._checked(self._made)
+
+    async def _made(self) -> dict[str, dagger.File]:
+        files = await self.outputs()
         made: dict[str, dagger.File] = {}
 
         async def make(output: PlannedOutput) -> None:
-            file = await self.output(output, initramfs)
             try:
-                made[output.path] = await file.sync()
+                made[output.path] = await files[output.path].sync()
             except dagger.QueryError as error:
                 raise unprivileged(error, output) from None
 
         async with anyio.create_task_group() as tasks:
             for output in self._plan.outputs:
                 tasks.start_soon(make, output)
-        return dict(sorted(made.items()))
+        return made
 
-    async def files(self) -> dagger.Directory:
-        """Return the outputs at their paths."""
+    def folder(self, files: Mapping[str, dagger.File]) -> dagger.Directory:
+        """Return outputs at their paths."""
         folder = dag.directory()
-        for path, file in (await self.made()).items():
+        for path, file in sorted(files.items()):
             folder = folder.with_file(path, file, permissions=0o644)
         if self._plan.stand_in:
             folder = folder.with_new_file(STAND_IN_FILE, STAND_IN_TEXT)
@@ -269,11 +312,13 @@ class Pipeline:
         """Return the outputs with their checksums and report; the checks may have failed.
 
         `records` are files of boots of these outputs, which go to the report's side and are named in it.
+
+        The engine is asked for everything at once; only where that fails, for one output after the other, to say which.
         """
         plan = self._plan
         expected = json.dumps(expectation(plan).model_dump(mode="json"), sort_keys=True)
         root = f"/{assets_path(plan)}"
-        files = await self.files()
+        files = self.folder(await self.outputs())
         if records is not None:
             files = files.with_directory(posixpath.dirname(_REPORT), records)
         seal = (
@@ -286,7 +331,11 @@ class Pipeline:
                 expect=dagger.ReturnType.ANY,
             )
         )
-        code = await seal.exit_code()
+        try:
+            code = await self._checked(seal.exit_code)
+        except dagger.QueryError:
+            await self.made()
+            raise
         if code not in commands.CHECKED:
             raise BuildError("the assets can't be checked:\n" + await seal.stdout() + await seal.stderr())
         return Assets(plan, seal.directory(root), passed=code == 0)

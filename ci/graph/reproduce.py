@@ -32,7 +32,8 @@ async def reproduce(plan: Plan, form: Format, trees: Mapping[str, dagger.Directo
     # One after the other: at the same time, both might find the same second on the clock.
     for number, name in enumerate(("one", "other"), 1):
         say(f"build {number} of 2")
-        files = await Pipeline(plan, trees, keys, attempt=uuid.uuid4().hex).files()
+        pipeline = Pipeline(plan, trees, keys, attempt=uuid.uuid4().hex)
+        files = pipeline.folder(await pipeline.made())
         container = container.with_mounted_directory(f"/{name}", files, read_only=True)
     run = container.with_exec(commands.compare("/one", "/other", form.value), expect=dagger.ReturnType.ANY)
     if await run.exit_code() != 0:

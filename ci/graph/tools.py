@@ -1,8 +1,12 @@
-"""The containers in which files are made ready, read and checked: Python, and this project's own modules."""
+"""The containers in which files are made ready, read and checked: Python, and this project's own modules.
+
+Each is described once in a call: the engine is asked once for the ids of what goes into it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import Final
 
 import dagger
 from dagger import dag
@@ -10,18 +14,17 @@ from dagger import dag
 from ci import commands, pins
 from ci.requirements import PYPROJECT, requirements
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 #: Where the modules lie in the container.
 SOURCE: Final = "/src"
 
 
+@cache
 def base() -> dagger.Container:
     """Return Debian with Python: all that a command needs that is not ours."""
     return dag.container().from_(pins.PYTHON).with_env_variable("TZ", "UTC")
 
 
+@cache
 def python(*, extra: str | None = None) -> dagger.Container:
     """Return Python with this project's dependencies, at their pinned versions."""
     wanted = requirements(PYPROJECT.read_text(), extra=extra)
@@ -38,7 +41,8 @@ def python(*, extra: str | None = None) -> dagger.Container:
     )
 
 
-def tools(module: str, *, packages: Sequence[str] = ()) -> dagger.Container:
+@cache
+def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Container:
     """Return Python with one of this project's modules that have a command line, and what it needs of the others.
 
     Debian packages are taken from the mirrors that the image knows.

@@ -9,7 +9,7 @@ import anyio.lowlevel
 from ci.arch import Arch
 from ci.errors import NotFoundInRegistryError
 from ci.outputs import DEFAULT_OUTPUTS, Layout, parse_outputs
-from ci.plan import Origin, Plan, Request, SourceDate, catalog_need, image_needs, make_plan
+from ci.plan import Origin, Plan, Request, SourceDate, catalog_need, extension_needs, make_plan, release_needs
 from ci.resolve import resolve_all
 from ci.upstream import Upstream, load_upstream
 from ci.variant import BUILTIN, Variant, parse_variant, read_variants
@@ -75,6 +75,6 @@ async def plan_of(wanted: Request, registry: Registry | None = None) -> Plan:
     resolver = registry or Registry()
     need = catalog_need(wanted)
     catalog = CATALOG if need else None
-    found = await resolve_all([need] if need else [], resolver)
-    found |= await resolve_all(image_needs(wanted, catalog), resolver)
+    found = await resolve_all([*release_needs(wanted.upstream), *([need] if need else [])], resolver)
+    found |= await resolve_all(extension_needs(wanted, catalog), resolver)
     return make_plan(wanted, catalog, found)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio
 import pytest
 
 from ci.arch import Arch
-from ci.errors import PrivilegeError, first
+from ci.errors import BuildError, PrivilegeError, first
 from ci.graph.pipeline import Pipeline
 from tests.unit.engine import engine_error, exec_error
 from tests.unit.planning import plan_of, request
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     import dagger
 
 REFUSALS = [
@@ -31,20 +34,50 @@ class Failing:
         raise self.error
 
 
-async def failure(error: Exception, monkeypatch: pytest.MonkeyPatch, *, tag: str = "v0.38.2") -> BaseException:
+class Seal(Failing):
+    """The container that seals: its run makes all that is asked for, and so fails where one of the outputs does."""
+
+    def __getattr__(self, name: str) -> Any:
+        def same(*_: object, **__: object) -> Seal:
+            return self
+
+        return same
+
+    async def exit_code(self) -> int:
+        raise engine_error("a step of many failed")
+
+
+async def failure(
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    tag: str = "v0.38.2",
+    seal: bool = False,
+    check: Callable[[Pipeline], Awaitable[None]] | None = None,
+) -> BaseException:
     """What a build of a disk image ends with when the engine answers so."""
     plan = await plan_of(request(tag=tag, outputs=("metal.raw",)))
 
     async def nothing(*_: object) -> Any:
         return None
 
+    def nothing_yet(*_: object) -> Any:
+        return None
+
+    def sealing(_: str) -> Seal:
+        return Seal(error)
+
     async def output(*_: object) -> dagger.File:
         return cast("dagger.File", Failing(error))
 
     monkeypatch.setattr(Pipeline, "initramfs", nothing)
+    monkeypatch.setattr(Pipeline, "check_extensions", check or nothing)
     monkeypatch.setattr(Pipeline, "output", output)
-    with pytest.raises(ExceptionGroup) as raised:
-        await Pipeline(plan).files()
+    monkeypatch.setattr(Pipeline, "folder", nothing_yet)
+    monkeypatch.setattr("ci.graph.pipeline.tools", sealing)
+    pipeline = Pipeline(plan)
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - the caller looks at it
+        await (pipeline.sealed() if seal else pipeline.made())
     return first(raised.value)
 
 
@@ -59,6 +92,25 @@ async def test_a_refusal_of_privileges_is_explained(text: str, monkeypatch: pyte
         "insecure-entitlements in buildkitd.toml), build for a CozyStack release with Talos v1.13 or newer, or leave "
         "metal.raw out"
     )
+
+
+async def test_what_is_sealed_fails_with_the_output_that_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = await failure(engine_error(REFUSALS[0]), monkeypatch, seal=True)
+    assert isinstance(error, PrivilegeError)
+    answer = engine_error("no space left on device")
+    assert await failure(answer, monkeypatch, seal=True) is answer
+
+
+@pytest.mark.parametrize("seal", [False, True])
+async def test_a_refused_extension_is_told_and_not_the_run_that_it_broke(
+    monkeypatch: pytest.MonkeyPatch, *, seal: bool
+) -> None:
+    async def refuse(_: Pipeline) -> None:
+        await anyio.sleep(0.01)  # the imager has failed by then
+        raise BuildError("an extension is refused")
+
+    error = await failure(exec_error(["/bin/imager", "-"], 1), monkeypatch, seal=seal, check=refuse)
+    assert str(error) == "an extension is refused"
 
 
 async def test_a_privileged_run_that_fails_shows_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:

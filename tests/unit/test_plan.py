@@ -21,8 +21,9 @@ from ci.plan import (
     SourceDate,
     catalog_need,
     choose_source_date,
-    image_needs,
+    extension_needs,
     make_plan,
+    release_needs,
 )
 from ci.references import Reference
 from tests.unit.catalogs import CATALOG, digest
@@ -137,7 +138,8 @@ async def test_any_difference_gives_another_id() -> None:
 def test_what_upstream_names_by_tag_is_looked_up() -> None:
     wanted = request()
     assert catalog_need(wanted) == Need(ImageUse.CATALOG, (Reference("ghcr.io/siderolabs/extensions", "v1.13.6"),))
-    assert image_needs(wanted, CATALOG) == (
+    assert extension_needs(wanted, CATALOG) == ()
+    assert release_needs(wanted.upstream) == (
         Need(ImageUse.IMAGER, (Reference("ghcr.io/siderolabs/imager", "v1.13.6"),)),
         Need(
             ImageUse.INSTALLER_BASE,
@@ -157,7 +159,7 @@ async def test_where_a_release_has_no_base_image_the_installer_is_taken() -> Non
 def test_a_base_that_upstream_pins_is_taken_as_it_is() -> None:
     wanted = request()
     pinned = replace(wanted.upstream, base_installer=Reference("ghcr.io/siderolabs/installer", "v1.13.6", digest("6")))
-    need = image_needs(replace(wanted, upstream=pinned), CATALOG)[1]
+    need = release_needs(pinned)[1]
     assert need == Need(ImageUse.INSTALLER_BASE, (pinned.base_installer,))
 
 
@@ -165,7 +167,7 @@ async def test_an_extension_that_upstream_names_by_tag_is_looked_up() -> None:
     wanted = request()
     unpinned = (*wanted.upstream.extensions[:-1], Reference("ghcr.io/siderolabs/zfs", "2.4.3-v1.13.6"))
     wanted = replace(wanted, upstream=replace(wanted.upstream, extensions=unpinned))
-    assert image_needs(wanted, CATALOG)[2:] == (Need("extension/zfs", (unpinned[-1],)),)
+    assert extension_needs(wanted, CATALOG) == (Need("extension/zfs", (unpinned[-1],)),)
     plan = await plan_of(wanted)
     assert {entry.name: entry.digest for entry in plan.extensions}["zfs"] == digest("4")
 

@@ -44,6 +44,10 @@ class ImageKind:
     #: Outputs that go into it; empty: those that the user asks for.
     outputs: tuple[str, ...]
 
+    def wanted(self, asked: Iterable[str] | None) -> Iterable[str]:
+        """Return the outputs to build for it, where `asked` are those that the user asks for."""
+        return self.outputs or asked or NETBOOT
+
 
 #: What a netboot server serves.
 NETBOOT: Final = ("kernel", "initramfs", "cmdline")

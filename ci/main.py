@@ -124,16 +124,16 @@ class CozystackTalos:
 
         Layout: assets/talos/<arch>/boot/{vmlinuz,initramfs.xz}, further outputs each in a folder of its kind,
         checksums.sha256, and validation/build-report.{txt,json}. Assets that fail a check are an error. Where they are
-        booted, validation/boot-<from>.{log,txt,json,svg} have the console, the verdict and its picture.
+        booted, validation/boot-<from>.{log,txt,json,svg} have the console, the verdict and its picture; where
+        signatures are checked, validation/signatures.json has who signed which input, as report and provenance do.
         """
         ways = parse_ways(boot_from or [])
         signers = Signers.of(verify_signatures, cosign_key, cosign_mirrors)
         plan = await self._work.plan(variant, outputs, layout)
-        if signers:
-            await signers.verify(plan)
-        assets = await self._work.passing(plan)
+        signed = await signers.verify(plan) if signers else None
+        assets = await self._work.passing(plan, signed)
         if ways:
-            assets = await self._work.assets(plan, await self._work.records(plan.variant, ways))
+            assets = await self._work.booted(plan, ways, signed)
         return assets.laid_out()
 
     @fresh

@@ -311,7 +311,8 @@ class Pipeline:
     async def sealed(self, records: dagger.Directory | None = None) -> Assets:
         """Return the outputs with their checksums and report; the checks may have failed.
 
-        `records` are files of boots of these outputs, which go to the report's side and are named in it.
+        `records` are files of boots of these outputs, and of signatures of the inputs: they go to the report's side,
+        and it names them.
 
         The engine is asked for everything at once; only where that fails, for one output after the other, to say which.
         """

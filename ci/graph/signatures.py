@@ -37,8 +37,11 @@ class Signers:
             )
         return None
 
-    async def verify(self, plan: Plan) -> None:
-        """Check every image of a plan; raises `SignatureError` with all that are not signed as they have to be."""
+    async def verify(self, plan: Plan) -> dict[str, str]:
+        """Check every image of a plan, and return who signed it, by reference with digest.
+
+        Raises `SignatureError` with all that are not signed as they have to be.
+        """
         # Who could have signed them is settled before anything runs.
         todo = {image.pinned: cosign.rules(image, self.mirrors, key=self.key is not None) for image in _images(plan)}
         said: dict[str, str] = {}
@@ -66,6 +69,7 @@ class Signers:
             )
         files = [f"not signed, given as a file: {entry.pinned}" for entry in plan.extensions if _is_file(entry)]
         say("\n".join([*(f"signed by {said[pinned]}: {pinned}" for pinned in todo), *files]))
+        return said
 
     def _cosign(self) -> dagger.Container:
         container = tools.cosign()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,10 @@ from ci.graph.updating import Update, find_update
 from ci.outputs import DEFAULT_OUTPUTS, parse_layout, parse_outputs
 from ci.progress import say
 from ci.secureboot import Keys, parse_keys
+from ci.verify.signatures import SIGNATURES, render_signatures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import dagger
 
@@ -120,7 +122,7 @@ class Work:
         (await load_variants(self.variant_files)).get(variant)
         checkout = await load_checkout(self.upstream, self.release)
         check_possible(kind, checkout.upstream)
-        plan = await self.plan(variant, kind.outputs or outputs or images.NETBOOT, layout, checkout)
+        plan = await self.plan(variant, kind.wanted(outputs), layout, checkout)
         return (await make_image(kind, await self.passing(plan), checkout.upstream)).container()
 
     async def orders(
@@ -133,12 +135,15 @@ class Work:
     ) -> list[Plan]:
         """Plan an image's assets for each architecture."""
         check_possible(kind, checkout.upstream)
-        wanted = kind.outputs or outputs or images.NETBOOT
+        wanted = kind.wanted(outputs)
         return [await self.plan(variant, wanted, "boot", checkout, arch) for arch in arches]
 
-    async def passing(self, plan: Plan) -> Assets:
-        """Build a plan's assets; raises `BuildError` with the report where a check fails."""
-        assets = await self.assets(plan)
+    async def passing(self, plan: Plan, signers: Mapping[str, str] | None = None) -> Assets:
+        """Build a plan's assets; raises `BuildError` with the report where a check fails.
+
+        `signers` are those whose signatures were found, by reference with digest: the report names them.
+        """
+        assets = await self.assets(plan, signers)
         if not assets.passed:
             raise BuildError("the assets were built but do not pass their checks:\n" + await assets.report())
         return assets
@@ -155,9 +160,20 @@ class Work:
             records = records.with_directory(".", boot.record)
         return records
 
-    async def assets(self, plan: Plan, records: dagger.Directory | None = None) -> Assets:
+    async def booted(self, plan: Plan, ways: Iterable[Way], signers: Mapping[str, str] | None = None) -> Assets:
+        """Boot a plan's assets, and return them with the boots' records beside the report."""
+        records = (await self.records(plan.variant, ways)).with_directory(".", _signed(signers))
+        return await (await self.pipeline(plan)).sealed(records)
+
+    async def assets(self, plan: Plan, signers: Mapping[str, str] | None = None) -> Assets:
         """Build a plan's assets and tell what they are; their checks may have failed."""
         say(tables.plan_summary(plan))
-        assets = await (await self.pipeline(plan)).sealed(records)
+        assets = await (await self.pipeline(plan)).sealed(_signed(signers) if signers else None)
         say(await assets.report())
         return assets
+
+
+def _signed(signers: Mapping[str, str] | None) -> dagger.Directory:
+    """Return what goes beside the report of whose signatures were found."""
+    folder = dag.directory()
+    return folder.with_new_file(posixpath.basename(SIGNATURES), render_signatures(signers)) if signers else folder

@@ -68,8 +68,11 @@ class _Plan(_Value):
     stand_in: bool = False
 
 
-def make_provenance(digests: Mapping[str, str], plan: Any) -> _Object | None:
-    """Returns the statement on files by digest, `None` where there is no plan that names the inputs."""
+def make_provenance(digests: Mapping[str, str], plan: Any, signers: Mapping[str, str] | None = None) -> _Object | None:
+    """Returns the statement on files by digest, `None` where there is no plan that names the inputs.
+
+    `signers` are those whose signatures were found, by reference with digest.
+    """
     try:
         read = _Plan.model_validate(plan)
     except ValidationError:
@@ -85,7 +88,7 @@ def make_provenance(digests: Mapping[str, str], plan: Any) -> _Object | None:
         if "://" in read.origin.where:
             upstream["uri"] = f"git+{read.origin.where}"
         dependencies.append(upstream)
-    dependencies += [_image(name, image) for name, image in images]
+    dependencies += [_image(name, image, signers or {}) for name, image in images]
     parameters = {"variant": read.variant, "arch": read.arch, "upstream": read.origin.where}
     if read.origin.release:
         parameters["release"] = read.origin.release
@@ -117,7 +120,7 @@ def _subject(digests: Mapping[str, str]) -> list[_Object]:
     ]
 
 
-def _image(name: str, image: _Image) -> _Object:
+def _image(name: str, image: _Image, signers: Mapping[str, str]) -> _Object:
     if image.reference.startswith("file:"):
         uri = quote(image.reference, safe=":")
         return {"name": name, "uri": uri, "digest": {"sha256": image.digest.removeprefix("sha256:")}}
@@ -125,7 +128,10 @@ def _image(name: str, image: _Image) -> _Object:
     short = quote(repository.rpartition("/")[2], safe="")
     digest = image.digest.removeprefix("sha256:")
     where = f"repository_url={quote(repository, safe='/')}&tag={quote(tag, safe='')}"
-    return {"name": name, "uri": f"pkg:oci/{short}@sha256%3A{digest}?{where}", "digest": {"sha256": digest}}
+    told: _Object = {"name": name, "uri": f"pkg:oci/{short}@sha256%3A{digest}?{where}", "digest": {"sha256": digest}}
+    if signer := signers.get(f"{image.reference}@{image.digest}"):
+        told["annotations"] = {"signedBy": signer}
+    return told
 
 
 def provenance_problems(text: str, digests: Mapping[str, str], planned: Iterable[str] | None) -> Iterable[str]:

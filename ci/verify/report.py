@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ci.verify.checksums import UNLISTED
 from ci.verify.model import Check, Expectation, Result, VerifyError
+from ci.verify.signatures import SIGNATURES, read_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,6 +81,8 @@ class Report(_Value):
     files: tuple[ReportedFile, ...]
     checks: tuple[Check, ...]
     boots: tuple[ReportedBoot, ...] = ()
+    #: Whose signature was found on an input, by reference with digest; empty where none was looked for.
+    signatures: dict[str, str] = {}
     #: The plan as it was given: every input with its digest and reason.
     plan: Any = None
 
@@ -105,6 +109,7 @@ def make_report(assets: Assets, expectation: Expectation, result: Result, plan: 
         ),
         checks=result.checks,
         boots=tuple(_boots(assets)),
+        signatures=read_signatures(assets.text(SIGNATURES)),
         plan=plan,
     )
 
@@ -132,6 +137,8 @@ def render_report(report: Report) -> str:
     lines += [title, "", f"Talos       {report.talos or 'unknown'}", f"kernel      {report.kernel or 'unknown'}"]
     lines += [f"extension   {extension.name} {extension.version}" for extension in report.extensions]
     lines += [f"command line of {path}: {line}" for path, line in report.cmdlines.items()]
+    for signer, count in sorted(Counter(report.signatures.values()).items()):
+        lines.append(f"signed by {signer}: {count} of the inputs, named in {SIGNATURES}")
     lines += [
         f"boot from {boot.way}: {boot.outcome}, {boot.seconds:.1f} s, timeline in {boot.picture}"
         for boot in report.boots

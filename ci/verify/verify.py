@@ -15,6 +15,7 @@ from ci.verify.model import Check, Expectation, Requirement, Result
 from ci.verify.provenance import PROVENANCE, make_provenance
 from ci.verify.report import make_report, render_report
 from ci.verify.sbom import SBOM, make_sbom
+from ci.verify.signatures import SIGNATURES, read_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +98,7 @@ def seal(folder: Path, expectation: Expectation, plan: Any = None, epoch: int = 
     sbom = make_sbom(assets, expected_of(assets, expectation), epoch)
     (assets.root / SBOM).write_text(sbom.to_json(), encoding="utf-8")
     papers = [SBOM]
-    if (provenance := make_provenance(assets.digests, plan)) is not None:
+    if (provenance := make_provenance(assets.digests, plan, read_signatures(assets.text(SIGNATURES)))) is not None:
         document = json.dumps(provenance, indent=2, ensure_ascii=False)
         (assets.root / PROVENANCE).write_text(document + "\n", encoding="utf-8")
         papers.append(PROVENANCE)

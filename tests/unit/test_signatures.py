@@ -145,7 +145,10 @@ async def test_every_image_of_the_plan_is_looked_at(
 ) -> None:
     plan = await the_plan()
     stand_in = Cosign(by_sidero=all_of(plan))
-    assert await verified(monkeypatch, stand_in, Signers(None, {})) == ""
+    monkeypatch.setattr(tools, "cosign", lambda: stand_in)
+    found = await Signers(None, {}).verify(plan)
+    assert set(found.values()) == {"Sidero Labs"}
+    assert {plan.imager.pinned, plan.installer_base.pinned, *(entry.pinned for entry in plan.extensions)} <= set(found)
     assert {command[-1] for command in stand_in.ran} == all_of(plan)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == len(all_of(plan))

@@ -25,6 +25,7 @@ from ci.verify.paths import allowed_paths, foreign_programs
 from ci.verify.provenance import PROVENANCE
 from ci.verify.report import STAND_IN_LINE
 from ci.verify.sbom import SBOM
+from ci.verify.signatures import SIGNATURES, render_signatures
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import build, expectation_of, files_of, good, plan_of, write
@@ -392,6 +393,25 @@ def test_the_report_names_the_boots_that_were_tried(tmp_path: Path) -> None:
     line = "boot from uki: booted, 29.1 s, timeline in validation/boot-uki.svg"
     assert line in (tmp_path / REPORT_TEXT).read_text().splitlines()
     assert "  validation/boot-uki.svg\n" in (tmp_path / CHECKSUMS).read_text()
+
+
+def test_the_report_names_who_signed_the_inputs(tmp_path: Path) -> None:
+    signers = {"ghcr.io/siderolabs/spin:v0.21.0@sha256:" + "0" * 64: "Sidero Labs", "example.org/a:1@sha256:1": "a key"}
+    write(tmp_path, {SIGNATURES: render_signatures(signers).encode()})
+    build(tmp_path, good())
+    report = json.loads((tmp_path / REPORT).read_text())
+    assert [check["id"] for check in report["checks"] if check["status"] != "pass"] == []
+    assert report["signatures"] == signers
+    lines = (tmp_path / REPORT_TEXT).read_text().splitlines()
+    assert "signed by Sidero Labs: 1 of the inputs, named in validation/signatures.json" in lines
+    assert f"  {SIGNATURES}\n" in (tmp_path / CHECKSUMS).read_text()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}'])
+def test_signatures_that_are_none_are_not_named(text: str, tmp_path: Path) -> None:
+    write(tmp_path, {SIGNATURES: text.encode()})
+    build(tmp_path, good())
+    assert json.loads((tmp_path / REPORT).read_text())["signatures"] == {}
 
 
 def test_a_record_that_is_none_is_not_named(tmp_path: Path) -> None:

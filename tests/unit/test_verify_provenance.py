@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ci.verify import seal
 from ci.verify.provenance import PROVENANCE
+from ci.verify.signatures import SIGNATURES, render_signatures
 from tests.unit.inspect import samples
 from tests.unit.verify_assets import build, expectation_of, files_of, good, plan_of, write
 
@@ -48,6 +49,14 @@ def test_every_input_is_named_with_its_digest(tmp_path: Path) -> None:
         "release": "v1.6.2",
         "outputs": ["kernel", "initramfs"],
     }
+
+
+def test_an_input_says_who_signed_it(tmp_path: Path) -> None:
+    pinned = f"ghcr.io/siderolabs/spin:v0.21.0@sha256:{10:064x}"
+    write(tmp_path, {SIGNATURES: render_signatures({pinned: "Sidero Labs"}).encode()})
+    inputs = statement(tmp_path)["predicate"]["buildDefinition"]["resolvedDependencies"]
+    told = {one["name"]: one["annotations"] for one in inputs if "annotations" in one}
+    assert told == {"extension spin": {"signedBy": "Sidero Labs"}}
 
 
 def test_checkout_given_as_a_folder_has_a_commit_but_no_address(tmp_path: Path) -> None:

@@ -137,7 +137,15 @@ def test_a_build_of_signed_images_runs(signed: Signed, tmp_path: Path) -> None:
     signed.sign(signed.images[-1], "ours")
     done = build(signed, "--cosign-key", str(signed.folder / "ours.pub"), "export", "--path", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out/assets/talos/arm64/boot/vmlinuz").stat().st_size > 1_000_000
+    assets = tmp_path / "out/assets/talos/arm64"
+    assert (assets / "boot/vmlinuz").stat().st_size > 1_000_000
+    provenance = json.loads((assets / "validation/provenance.json").read_text())
+    inputs = provenance["predicate"]["buildDefinition"]["resolvedDependencies"]
+    told = {one["name"]: one["annotations"]["signedBy"] for one in inputs if "annotations" in one}
+    assert set(told.values()) == {"the key given"}
+    assert len(told) == len(signed.images)
+    report = (assets / "validation/build-report.txt").read_text()
+    assert f"signed by the key given: {len(signed.images)} of the inputs" in report
 
 
 def test_without_a_key_the_labs_images_are_not_sideros(signed: Signed) -> None:

@@ -12,7 +12,7 @@ from ci.boot.model import Way
 from ci.errors import BootError
 from ci.inspect import InspectError
 from ci.inspect.compression import compression_of, expand
-from ci.inspect.context import Context
+from ci.inspect.context import Context, is_hole
 from ci.inspect.pe import read_pe
 from ci.inspect.source import open_file
 
@@ -86,7 +86,7 @@ def _unpacked(file: Path, out: Path) -> Path:
             for chunk in expand(source, kind, Context()):
                 for start in range(0, len(chunk), _BLOCK):
                     block = chunk[start : start + _BLOCK]
-                    if block.count(0) == len(block):  # most of a disk image is holes
+                    if is_hole(block):
                         target.seek(len(block), os.SEEK_CUR)
                     else:
                         target.write(block)

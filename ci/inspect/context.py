@@ -7,7 +7,7 @@ import tempfile
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ci.inspect.errors import LimitExceededError, UnsafePathError
-from ci.inspect.limits import LIMITS, Limits
+from ci.inspect.limits import CHUNK, LIMITS, Limits
 from ci.inspect.source import FileSource
 
 if TYPE_CHECKING:
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ci.inspect.models import Inspection
+
+
+#: Comparing with zeros is some twenty times as fast as counting them.
+_ZEROS = bytes(CHUNK)
+
+
+def is_hole(chunk: bytes) -> bool:
+    """Returns whether a piece holds nothing but zeros; most of a disk image is such."""
+    return all(_ZEROS.startswith(chunk[at : at + CHUNK]) for at in range(0, len(chunk), CHUNK))
 
 
 class Context:
@@ -71,7 +80,7 @@ class Context:
     def _fill(self, name: str, file: io.FileIO, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
             # A hole takes no space: a compressed disk image is mostly holes.
-            if chunk.count(0) == len(chunk):
+            if is_hole(chunk):
                 file.seek(len(chunk), os.SEEK_CUR)
                 continue
             self._spooled += len(chunk)

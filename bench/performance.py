@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections import Counter
 from dataclasses import dataclass
 from string import Template
@@ -51,6 +52,8 @@ class Figures:
     lab: bool
     command: str
     idle: Cost
+    #: The variant that is built first.
+    first: str
     #: Output → its imager run.
     upstream: Mapping[str, Cost]
     #: Set → case → cost and the commands that were run.
@@ -70,7 +73,7 @@ class Figures:
     def to_json(self) -> dict[str, Any]:
         """Return the figures as plain values."""
         return {
-            **{name: getattr(self, name) for name in ("date", "cores", "lab", "command", "sets")},
+            **{name: getattr(self, name) for name in ("date", "cores", "lab", "command", "first", "sets")},
             "idle": self.idle.to_json(),
             "upstream": {output: cost.to_json() for output, cost in self.upstream.items()},
             "builds": {
@@ -140,11 +143,48 @@ def _ran(figures: Figures) -> list[str]:
     return [*lines, ""]
 
 
+#: A disk image being packed, among the commands that were run.
+_PACK = re.compile(r"ci\.normalise pack /in/(\w+)-\w+\.raw ")
+
+
+def _packing(figures: Figures, name: str) -> dict[str, float]:
+    """Return disk image → seconds of packing it, in a set's build from nothing."""
+    cases = figures.builds.get(name)
+    steps = cases["cold"][1] if cases else []
+    return {match[1]: seconds for command, seconds in steps if (match := _PACK.search(command))}
+
+
+def _disks(figures: Figures) -> list[str]:
+    xz, zst = _packing(figures, "six"), _packing(figures, "own")
+    images = [image for image in ("metal", "nocloud") if image in xz or image in zst]
+    if not images:
+        return []
+    lines = [
+        *("## Where the time of disk images goes", ""),
+        "A raw disk image is nearly all holes, and what is in it (the UKI) is compressed already; the imager has xz go",
+        "over all of it. Here it makes the raw file; blocks of zeros are packed once, the others on all cores",
+        "(`ci/normalise/pack.py`). `.raw.zst` is the default, `.raw.xz` what `--layout upstream` gives.",
+        *("", "| | " + " | ".join(images) + " |", "|---|" + "---|" * len(images)),
+        _seconds("(a) the imager's run, which packs with xz", [_upstreams_run(figures, image) for image in images]),
+        _seconds("(b) packing as `.raw.xz`, beside other steps", [xz.get(image) for image in images]),
+        _seconds("(b) packing as `.raw.zst`, beside other steps", [zst.get(image) for image in images]),
+    ]
+    return [*lines, ""]
+
+
+def _upstreams_run(figures: Figures, image: str) -> float | None:
+    return next((cost.wall for output, cost in figures.upstream.items() if output.startswith(image)), None)
+
+
+def _seconds(label: str, values: list[float | None]) -> str:
+    return f"| {label} | " + " | ".join("" if value is None else f"{value:.1f} s" for value in values) + " |"
+
+
 _PAGE = Template("""\
 # How long builds take
 
 Written by `$command` on $date, $cores cores, against
-$inputs. Ratios are of figures taken one after the other in
+$inputs. The first variant is `$first`. Ratios are of figures taken one after the other in
 the same run; on another machine, and at another time, the seconds differ.
 
 ![Wall time](performance.svg)
@@ -171,13 +211,7 @@ $runs
 Commands that were not in the engine's cache, by what they are for:
 
 $ran
-## Where the time of disk images goes
-
-A raw disk image is nearly all holes, and what is in it (the UKI) is compressed already. xz over all of it is most of
-what upstream's runs for `metal` and `nocloud` take. Here the imager makes raw files, blocks of zeros are packed once,
-and the others on all cores (`ci/normalise/pack.py`). `.raw.zst` is the default, `.raw.xz` what `--layout upstream`
-gives.
-""")
+$disks""")
 
 
 def page(figures: Figures) -> str:
@@ -187,6 +221,8 @@ def page(figures: Figures) -> str:
         command=figures.command,
         date=figures.date,
         cores=figures.cores,
+        first=figures.first,
+        disks="\n".join(_disks(figures)),
         inputs=stand_ins if figures.lab else "the published images",
         targets="\n".join(_targets(figures)),
         tables="\n".join(line for name in figures.builds for line in _table(figures, name)),

@@ -1,8 +1,8 @@
 """Command lines of cosign 3 (`pins.COSIGN`), and where it finds images.
 
 Images are named by digest: a signature on a tag's image of the moment would say nothing. cosign asks registries itself;
-the engine's mirrors and credentials are not its own. Environment variables that begin with `COSIGN_` are flags to it
-(`COSIGN_KEY` is `--key`); the two below it knows as what they are.
+the engine's mirrors and logins are not its own. Environment variables that begin with `COSIGN_` are flags to it
+(`COSIGN_KEY` is `--key`); a key's two below it knows as what they are.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ PUBLIC_KEY: Final = "/in/cosign.pub"
 #: Variables of a private key (PEM, as `cosign generate-key-pair` writes it) and of its password, which may be empty.
 PRIVATE_KEY: Final = "COSIGN_PRIVATE_KEY"
 PASSWORD: Final = "COSIGN_PASSWORD"  # noqa: S105 (the name of a variable)
+
+#: Variables of a login to the registry that it asks.
+REGISTRY_USERNAME: Final = "COSIGN_REGISTRY_USERNAME"
+REGISTRY_PASSWORD: Final = "COSIGN_REGISTRY_PASSWORD"  # noqa: S105 (the name of a variable)
 
 #: What cosign's signatures are: media type of the bundle, type of the statement in it.
 BUNDLE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"

@@ -128,7 +128,7 @@ class CozystackTalos:
         signatures are checked, validation/signatures.json has who signed which input, as report and provenance do.
         """
         ways = parse_ways(boot_from or [])
-        signers = Signers.of(verify_signatures, cosign_key, cosign_mirrors)
+        signers = Signers.of(verify_signatures, cosign_key, cosign_mirrors, self._work.login())
         plan = await self._work.plan(variant, outputs, layout)
         signed = await signers.verify(plan) if signers else None
         assets = await self._work.passing(plan, signed)

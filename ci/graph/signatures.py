@@ -16,6 +16,7 @@ from ci.progress import say
 
 if TYPE_CHECKING:
     from ci.extensions import PlannedExtension
+    from ci.graph.registry import Login
     from ci.plan import Image, Plan
 
 
@@ -25,12 +26,16 @@ class Signers:
 
     key: dagger.File | None
     mirrors: cosign.Mirrors
+    #: For the registry that has it, and for no other.
+    login: Login | None = None
 
     @classmethod
-    def of(cls, wanted: bool, key: dagger.File | None, mirrors: list[str] | None) -> Signers | None:
+    def of(
+        cls, wanted: bool, key: dagger.File | None, mirrors: list[str] | None, login: Login | None = None
+    ) -> Signers | None:
         """Return whose signatures are asked for, `None` where none are; raises `SignatureError` for half a request."""
         if wanted:
-            return cls(key, cosign.parse_mirrors(mirrors or []))
+            return cls(key, cosign.parse_mirrors(mirrors or []), login)
         if key is not None or mirrors:
             raise SignatureError(
                 "--cosign-key and --cosign-mirrors say how signatures are checked: add --verify-signatures"
@@ -51,7 +56,7 @@ class Signers:
             reasons: list[str] = []
             for signer, command in todo[pinned]:
                 try:
-                    await self._cosign().with_exec(command, use_entrypoint=True).sync()
+                    await self._cosign(command[-1]).with_exec(command, use_entrypoint=True).sync()
                 except dagger.ExecError as error:
                     reasons.append(f"not signed by {signer}: {cosign.reason(error.stderr)}")
                 else:
@@ -71,8 +76,11 @@ class Signers:
         say("\n".join([*(f"signed by {said[pinned]}: {pinned}" for pinned in todo), *files]))
         return said
 
-    def _cosign(self) -> dagger.Container:
+    def _cosign(self, reference: str) -> dagger.Container:
         container = tools.cosign()
+        if self.login and reference.startswith(f"{self.login.address}/"):
+            container = container.with_env_variable(cosign.REGISTRY_USERNAME, self.login.username)
+            container = container.with_secret_variable(cosign.REGISTRY_PASSWORD, self.login.password)
         return container.with_mounted_file(cosign.PUBLIC_KEY, self.key) if self.key else container
 
 

@@ -10,6 +10,7 @@ import pytest
 from ci import cosign
 from ci.errors import SignatureError
 from ci.graph import tools
+from ci.graph.registry import Login
 from ci.graph.signatures import Signers
 from ci.plan import Image
 from tests.unit.engine import exec_error
@@ -104,10 +105,18 @@ class Cosign:
     ran: list[list[str]] = field(default_factory=list[list[str]])
     command: list[str] = field(default_factory=list[str])
     has_key: bool = False
+    login: dict[str, object] = field(default_factory=dict[str, object])
+    #: Reference → login that it was asked with.
+    logins: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
 
     def with_mounted_file(self, path: str, file: object) -> Cosign:
         assert (path, file) == (cosign.PUBLIC_KEY, KEY)
         return replace(self, has_key=True)
+
+    def with_env_variable(self, name: str, value: object) -> Cosign:
+        return replace(self, login={**self.login, name: value})
+
+    with_secret_variable = with_env_variable
 
     def with_exec(self, command: list[str], *, use_entrypoint: bool) -> Cosign:
         assert use_entrypoint
@@ -115,6 +124,7 @@ class Cosign:
 
     async def sync(self) -> None:
         self.ran.append(self.command)
+        self.logins[self.command[-1]] = self.login
         key = "--key" in self.command
         assert not key or self.has_key
         if self.command[-1] not in (self.by_key if key else self.by_sidero):
@@ -184,3 +194,16 @@ async def test_an_image_nobody_known_could_have_signed_is_refused_before_anythin
     with pytest.raises(SignatureError, match=r"example\.org/own:1 is not Sidero Labs' own"):
         await Signers(None, {}).verify(plan.model_copy(update={"extensions": (own, *plan.extensions[1:])}))
     assert stand_in.ran == []
+
+
+async def test_a_login_goes_to_its_own_registry_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = await the_plan()
+    own = plan.extensions[0].model_copy(update={"reference": "registry.example.com:5000/own:1"})
+    other = plan.extensions[1].model_copy(update={"reference": "registry.example.com/own:1"})
+    plan = plan.model_copy(update={"extensions": (own, other)})
+    stand_in = Cosign(by_key=all_of(plan))
+    monkeypatch.setattr(tools, "cosign", lambda: stand_in)
+    password = cast("dagger.Secret", object())
+    await Signers(KEY, {}, Login("registry.example.com:5000", "me", password)).verify(plan)
+    told = {reference: login for reference, login in stand_in.logins.items() if login}
+    assert told == {cosign.by_digest(own): {cosign.REGISTRY_USERNAME: "me", cosign.REGISTRY_PASSWORD: password}}

@@ -29,6 +29,7 @@ def pulled(plan: Plan, tools: Iterable[Pulled]) -> tuple[Pulled, ...]:
         Pulled(plan.imager.pinned, "imager"),
         Pulled(plan.installer_base.pinned, "installer base"),
         *([Pulled(plan.catalog.pinned, "extension catalog")] if plan.catalog else []),
+        *([Pulled(plan.overlay.pinned, "overlay")] if plan.overlay else []),
         *(
             Pulled(f"{one.reference}@{one.digest}", f"extension {one.name}")
             for one in plan.extensions

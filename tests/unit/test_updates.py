@@ -15,7 +15,7 @@ from ci.pulled import Pulled, as_json, as_text, check_format, pulled
 from ci.updates import NewerExtension, changes, known_release, newer_extensions, newest, report, with_extensions
 from ci.variant import parse_variant
 from tests.unit.catalogs import digest
-from tests.unit.planning import plan_of, request
+from tests.unit.planning import plan_of, request, variant
 
 NEXT = Release("v1.7.0", "d" * 40, 1800000000)
 
@@ -134,6 +134,12 @@ async def test_all_images_of_a_plan_and_of_the_tools_are_listed_once() -> None:
     assert {"tools", "imager", "installer base", "extension catalog", "extension zfs", "extension spin"} <= uses
     assert "extension amd-ucode" not in uses  # not pulled for arm64
     assert all("@sha256:" in one.reference for one in found)
+
+
+async def test_a_boards_overlay_is_listed() -> None:
+    image = f"ghcr.io/siderolabs/sbc-raspberrypi:v0.2.0@{digest('b')}"
+    plan = await plan_of(request(variant(f"overlay: {{image: '{image}', name: rpi_generic}}\n")))
+    assert Pulled(image, "overlay") in pulled(plan, [])
 
 
 def test_the_list_is_a_reference_a_line_or_json() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING
 
 from ci.inspect.initramfs import EXTENSIONS_YAML
@@ -15,7 +16,7 @@ from ci.verify.model import Expectation, Verdict, skip
 from ci.verify.paths import foreign_programs, mode_problems, path_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ci.inspect.models import Entry
     from ci.verify.assets import Assets, Found
@@ -30,78 +31,76 @@ _EXPECTED = re.compile(
 )
 
 
+def _each_initramfs(
+    judge: Callable[[Assets, Found[InitramfsFacts], Verdict], None],
+) -> Callable[[Assets, Expectation], Verdict]:
+    """Makes a check of what is to be said of one initramfs; without any it is skipped."""
+
+    @wraps(judge)
+    def check(assets: Assets, _: Expectation) -> Verdict:
+        found = assets.distinct(InitramfsFacts)
+        if not found:
+            return skip(_NO_INITRAMFS)
+        verdict = Verdict()
+        for initramfs in found:
+            judge(assets, initramfs, verdict)
+        return verdict
+
+    return check
+
+
 def _entries(initramfs: Found[InitramfsFacts]) -> list[Entry]:
     return [entry for frame in initramfs.facts.frames for entry in frame.entries]
 
 
-def base(assets: Assets, _: Expectation) -> Verdict:
+@_each_initramfs
+def base(_: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -> None:
     """`initramfs.base`."""
-    found = assets.distinct(InitramfsFacts)
-    if not found:
-        return skip(_NO_INITRAMFS)
-    verdict = Verdict()
-    for initramfs in found:
-        names = {entry.path for entry in _entries(initramfs)}
-        verdict.problems += [f"{initramfs.path} lacks /{name}" for name in ("init", BASE_IMAGE) if name not in names]
-        frames = ", ".join(f"{frame.compression} {frame.size} bytes" for frame in initramfs.facts.frames)
-        verdict.evidence.append(f"{initramfs.path}: {frames}")
-    return verdict
+    names = {entry.path for entry in _entries(initramfs)}
+    verdict.problems += [f"{initramfs.path} lacks /{name}" for name in ("init", BASE_IMAGE) if name not in names]
+    frames = ", ".join(f"{frame.compression} {frame.size} bytes" for frame in initramfs.facts.frames)
+    verdict.evidence.append(f"{initramfs.path}: {frames}")
 
 
-def duplicates(assets: Assets, _: Expectation) -> Verdict:
+@_each_initramfs
+def duplicates(_: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -> None:
     """`initramfs.duplicates`."""
-    found = assets.distinct(InitramfsFacts)
-    if not found:
-        return skip(_NO_INITRAMFS)
-    verdict = Verdict()
-    for initramfs in found:
-        counts = Counter(entry.path for entry in _entries(initramfs) if entry.type != "directory")
-        verdict.problems += [
-            f"{initramfs.path} has /{path} {count} times: the last one hides the others"
-            for path, count in sorted(counts.items())
-            if count > 1
-        ]
-        verdict.evidence.append(f"{initramfs.path}: {len(counts)} names")
-    return verdict
+    counts = Counter(entry.path for entry in _entries(initramfs) if entry.type != "directory")
+    verdict.problems += [
+        f"{initramfs.path} has /{path} {count} times: the last one hides the others"
+        for path, count in sorted(counts.items())
+        if count > 1
+    ]
+    verdict.evidence.append(f"{initramfs.path}: {len(counts)} names")
 
 
-def strays(assets: Assets, _: Expectation) -> Verdict:
+@_each_initramfs
+def strays(_: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -> None:
     """`initramfs.nothing-else`."""
-    found = assets.distinct(InitramfsFacts)
-    if not found:
-        return skip(_NO_INITRAMFS)
-    verdict = Verdict()
-    for initramfs in found:
-        for entry in _entries(initramfs):
-            if not _EXPECTED.fullmatch(entry.path):
-                verdict.problems.append(f"{initramfs.path} holds /{entry.path}, which Talos does not look for")
-    return verdict
+    for entry in _entries(initramfs):
+        if not _EXPECTED.fullmatch(entry.path):
+            verdict.problems.append(f"{initramfs.path} holds /{entry.path}, which Talos does not look for")
 
 
-def listed(assets: Assets, _: Expectation) -> Verdict:
+@_each_initramfs
+def listed(assets: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -> None:
     """`extensions.listed`."""
-    found = assets.distinct(InitramfsFacts)
-    if not found:
-        return skip(_NO_INITRAMFS)
-    verdict = Verdict()
-    for initramfs in found:
-        images = set(assets.images_of(initramfs)) - {BASE_IMAGE}
-        layers = [layer.image for layer in initramfs.facts.layers or ()]
-        verdict.problems += [
-            f"{initramfs.path}: {image} is there, but {EXTENSIONS_YAML} does not list it: Talos would not mount it"
-            for image in sorted(images - set(layers))
-        ]
-        verdict.problems += [
-            f"{initramfs.path}: {EXTENSIONS_YAML} lists {image}, which is not there: Talos would not start"
-            for image in sorted(set(layers) - images)
-        ]
-        verdict.problems += [
-            f"{initramfs.path}: {EXTENSIONS_YAML} lists {image} {count} times"
-            for image, count in sorted(Counter(layers).items())
-            if count > 1
-        ]
-        verdict.evidence.append(f"{initramfs.path}: {len(layers)} images listed")
-    return verdict
+    images = set(assets.images_of(initramfs)) - {BASE_IMAGE}
+    layers = [layer.image for layer in initramfs.facts.layers or ()]
+    verdict.problems += [
+        f"{initramfs.path}: {image} is there, but {EXTENSIONS_YAML} does not list it: Talos would not mount it"
+        for image in sorted(images - set(layers))
+    ]
+    verdict.problems += [
+        f"{initramfs.path}: {EXTENSIONS_YAML} lists {image}, which is not there: Talos would not start"
+        for image in sorted(set(layers) - images)
+    ]
+    verdict.problems += [
+        f"{initramfs.path}: {EXTENSIONS_YAML} lists {image} {count} times"
+        for image, count in sorted(Counter(layers).items())
+        if count > 1
+    ]
+    verdict.evidence.append(f"{initramfs.path}: {len(layers)} images listed")
 
 
 def planned(assets: Assets, expectation: Expectation) -> Verdict:
@@ -147,19 +146,14 @@ def absent(assets: Assets, expectation: Expectation) -> Verdict:
     return verdict
 
 
-def unique(assets: Assets, _: Expectation) -> Verdict:
+@_each_initramfs
+def unique(assets: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -> None:
     """`extensions.unique`."""
-    found = assets.distinct(InitramfsFacts)
-    if not found:
-        return skip(_NO_INITRAMFS)
-    verdict = Verdict()
-    for initramfs in found:
-        counts = Counter(extension.layer.name for extension in assets.extensions(initramfs))
-        verdict.problems += [
-            f"{initramfs.path} has {name} {count} times" for name, count in sorted(counts.items()) if count > 1
-        ]
-        verdict.evidence.append(f"{initramfs.path}: {len(counts)} extensions")
-    return verdict
+    counts = Counter(extension.layer.name for extension in assets.extensions(initramfs))
+    verdict.problems += [
+        f"{initramfs.path} has {name} {count} times" for name, count in sorted(counts.items()) if count > 1
+    ]
+    verdict.evidence.append(f"{initramfs.path}: {len(counts)} extensions")
 
 
 def compatible(assets: Assets, expectation: Expectation) -> Verdict:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import zstandard
 
+from ci.inspect import xz
 from ci.inspect.errors import CorruptFileError, TruncatedFileError
 from ci.inspect.limits import CHUNK, ZSTD_STEP
 
@@ -82,6 +83,11 @@ class Frame:
         raise self._cut_short()
 
     def _xz(self) -> Iterator[bytes]:
+        if stream := xz.read_stream(self.source, self.offset):
+            for content in xz.expand_blocks(self.source, stream, 2 * self.context.limits.window):
+                yield from (content[at : at + CHUNK] for at in range(0, len(content), CHUNK))
+            self.end = self.source.size
+            return
         expander = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=2 * self.context.limits.window)
         position = self.offset
         for data in self._input(CHUNK):

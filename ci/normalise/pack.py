@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import zstandard
 
+from ci.inspect import xz
 from ci.inspect.limits import MIB
 from ci.inspect.source import Source, open_file
-from ci.normalise import xz
 from ci.normalise.files import written
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Bytes of the image in one xz block: 32 times the dictionary of preset 0, so cutting costs nothing.
 XZ_BLOCK = 8 * MIB
+XZ_PRESET = 0
 ZSTD_LEVEL = 3
 
 #: More threads would mostly hold more memory.
@@ -54,7 +55,7 @@ def _pack_zstd(source: Source, file: BinaryIO, threads: int) -> None:
 
 
 def _pack_xz(source: Source, file: BinaryIO, threads: int) -> None:
-    file.writelines(xz.stream(_blocks(source, threads)))
+    file.writelines(xz.write_stream(_blocks(source, threads)))
 
 
 def _blocks(source: Source, threads: int) -> Iterator[xz.Block]:
@@ -68,10 +69,10 @@ def _blocks(source: Source, threads: int) -> Iterator[xz.Block]:
             data = source.read_at(offset, size, "content")
             if data == zeros[:size]:
                 if size not in packed_zeros:
-                    packed_zeros[size] = pool.submit(xz.block, data)
+                    packed_zeros[size] = pool.submit(xz.pack_block, data, XZ_PRESET)
                 ahead.append(packed_zeros[size])
             else:
-                ahead.append(pool.submit(xz.block, data))
+                ahead.append(pool.submit(xz.pack_block, data, XZ_PRESET))
             if len(ahead) > threads + 1:
                 yield ahead.popleft().result()
         while ahead:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
+from ci.inspect import xz
 from ci.inspect.compression import Compression, expand
 from ci.inspect.context import Context
 from ci.inspect.source import open_file
 from ci.normalise import pack as packing
-from ci.normalise import xz
 from ci.normalise.__main__ import main
 from ci.normalise.pack import XZ_BLOCK
 from tests.unit.normalise.running import run_in_two_places
@@ -124,7 +124,7 @@ def test_a_reader_of_one_zstd_frame_gets_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 300])
 def test_an_xz_index_holds_any_number_of_blocks(count: int) -> None:
     contents = [bytes([number % 256]) * (number + 1) for number in range(count)]
-    packed = b"".join(xz.stream(map(xz.block, contents)))
+    packed = b"".join(xz.write_stream(xz.pack_block(content, 0) for content in contents))
     assert lzma.decompress(packed, format=lzma.FORMAT_XZ) == b"".join(contents)
     assert len(packed) % 4 == 0
 

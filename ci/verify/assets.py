@@ -120,9 +120,12 @@ class Assets:
         return [*self.of(IsoFacts), *self.of(DiskFacts)]
 
     def cmdlines(self) -> list[tuple[str, str]]:
-        """Returns every kernel command line with its place; those of further profiles of a UKI too."""
-        lines = [(f"{uki.path}:.cmdline", uki.facts.cmdline) for uki in self.ukis if uki.facts.cmdline is not None]
-        lines += [(f"{uki.path}:.cmdline", line) for uki in self.ukis for line in uki.facts.more_cmdlines]
+        """Returns every kernel command line with its place; a UKI's own comes before those of its further profiles."""
+        lines: list[tuple[str, str]] = []
+        for uki in self.ukis:
+            own = [] if uki.facts.cmdline is None else [uki.facts.cmdline]
+            for number, line in enumerate([*own, *uki.facts.more_cmdlines], start=1):
+                lines.append((f"{uki.path}:.cmdline" + (f" ({number})" if number > 1 else ""), line))
         return lines + [(found.path, found.facts.cmdline) for found in self.of(CmdlineFacts)]
 
     def images_of(self, initramfs: Found[InitramfsFacts]) -> dict[str, SquashfsFacts]:

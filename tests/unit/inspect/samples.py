@@ -304,6 +304,7 @@ def uki(
     talos: str = "v1.13.6",
     cmdline: str = CMDLINE,
     uname: str = "6.18.38-talos",
+    more: tuple[tuple[str, bytes], ...] = (),
 ) -> bytes:
     return pe(
         machine,
@@ -316,6 +317,7 @@ def uki(
             (".linux", kernel_image),
             (".initrd", initramfs),
             (".profile", b"ID=main"),
+            *more,
         ],
     )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ci.extensions import PlannedExtension
-    from ci.plan import Plan, PlannedOutput
+    from ci.plan import Plan, PlannedOutput, PlannedOverlay
 
 Document: TypeAlias = dict[str, Any]
 
@@ -112,6 +112,11 @@ def _image_options(output: PlannedOutput) -> Document:
         # Beside systemd-boot, which arm64 has otherwise, the imager makes the disk without running the overlay.
         options["bootloader"] = "grub"
     return {"imageOptions": options}
+
+
+def overlay_platforms(overlay: PlannedOverlay) -> tuple[str, ...]:
+    """Return the platforms of which an overlay's image is needed, each once."""
+    return tuple(dict.fromkeys((overlay.host_platform, overlay.platform)))
 
 
 def overlay_path(platform: str) -> str:

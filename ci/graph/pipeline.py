@@ -15,7 +15,7 @@ import dagger
 from dagger import dag
 
 from ci import commands, profile
-from ci.errors import BuildError, ForeignArchitectureError, PrivilegeError
+from ci.errors import BuildError, ForeignArchitectureError, PrivilegeError, suggest
 from ci.expectation import expectation
 from ci.extensions import Source
 from ci.graph.tools import base, tools
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ci.extensions import PlannedExtension
-    from ci.plan import Image, Plan, PlannedOutput
+    from ci.plan import Image, Plan, PlannedOutput, PlannedOverlay
     from ci.secureboot import Keys
 
 T = TypeVar("T")
@@ -39,6 +39,8 @@ STAND_IN_TEXT: Final = (
     "These assets are stand-ins, made from the lab's images to try things out.\n"
     "They are not Talos: do not put them on a machine that matters, and do not publish them.\n"
 )
+#: Where an overlay's image has its installers.
+INSTALLERS: Final = "installers"
 _REPORT: Final = "validation/build-report.txt"
 
 
@@ -47,20 +49,30 @@ def assets_path(plan: Plan) -> str:
     return UPSTREAM_ASSETS if plan.layout is Layout.UPSTREAM else f"{ASSETS}/{plan.arch.value}"
 
 
-async def pull(image: Image | PlannedExtension, platform: str) -> dagger.Container:
+async def pull(image: Image | PlannedExtension, platform: str, instead: str = "") -> dagger.Container:
     """Return an image of the wanted platform.
 
-    Asked for another one, a registry gives an image of a single platform without a word; that is refused.
+    Asked for another one, a registry gives an image of a single platform without a word; that is refused, and `instead`
+    says what to do.
     """
     reference = f"{image.reference}@{image.digest}"
     container = dag.container(platform=dagger.Platform(platform)).from_(reference)
     found = await container.platform()
     if not str(found).startswith(platform):
-        raise ForeignArchitectureError(
-            f"{reference} is an image for {found}; the build is for {platform}. Take an image that has {platform}, "
-            "or drop the extension in the variant"
+        instead = instead or (
+            f"the build is for {platform}. Take an image that has {platform}, or drop the extension in the variant"
         )
+        raise ForeignArchitectureError(f"{reference} is an image for {found}; {instead}")
     return container
+
+
+async def overlay_root(overlay: PlannedOverlay, platform: str) -> dagger.Directory:
+    """Return the file tree of an overlay's image of one platform."""
+    needed = f"{overlay.host_platform}, where the imager runs it, and for {overlay.platform}, which goes to the nodes"
+    instead = (
+        f"an overlay is needed for {needed}. Give the digest of the index: `crane digest {overlay.reference}` tells it"
+    )
+    return (await pull(overlay, platform, instead)).rootfs()
 
 
 def unprivileged(error: dagger.QueryError, output: PlannedOutput) -> Exception:
@@ -183,11 +195,27 @@ class Pipeline:
         overlay = self._plan.overlay
         assert overlay is not None
         folder = dag.directory()
-        for platform in dict.fromkeys((overlay.host_platform, overlay.platform)):
+        for platform in profile.overlay_platforms(overlay):
             path = profile.overlay_path(platform).rpartition("/")[2]
-            root = (await pull(overlay, platform)).rootfs()
+            root = await overlay_root(overlay, platform)
             folder = folder.with_file(path, self._tar(root, path.removesuffix(".tar")))
         return folder
+
+    async def check_overlay(self) -> None:
+        """Raise `BuildError` for an overlay without the planned installer, where the imager only misses a file."""
+        overlay = self._plan.overlay
+        if overlay is None:
+            return
+        for platform in profile.overlay_platforms(overlay):
+            root = await overlay_root(overlay, platform)
+            names = await root.entries(path=INSTALLERS) if await root.exists(INSTALLERS) else []
+            if overlay.name not in names:
+                raise BuildError(
+                    f"{overlay.pinned} has no installer {overlay.name!r} for {platform}, which the variant's overlay "
+                    f"names: {suggest(overlay.name, names)}"
+                    if names
+                    else f"{overlay.pinned} is no overlay: its image for {platform} has no /{INSTALLERS}"
+                )
 
     # --- runs -------------------------------------------------------------------------------------------------
 
@@ -258,7 +286,7 @@ class Pipeline:
     # --- what comes out ---------------------------------------------------------------------------------------
 
     async def _checked(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do work while the extensions are checked. What is wrong with those is told first: it is why work fails."""
+        """Do work while what goes in is checked. What is wrong with that is told first: it is why work fails."""
         done: list[T] = []
         failed: list[BaseException] = []
 
@@ -270,6 +298,7 @@ class Pipeline:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(attempt)
+            await self.check_overlay()
             await self.check_extensions()
         if failed:
             raise failed[0]

@@ -41,6 +41,8 @@ class Engine:
     images: Mapping[tuple[str, str], str | Exception]
     #: What the images say of themselves, by reference; else what was asked for.
     platforms: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: What lies in the images, by platform: folder → names.
+    folders: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict[str, "Mapping[str, list[str]]"])
 
     def container(self, *, platform: str = "") -> Container:
         return Container(self, str(platform))
@@ -65,3 +67,19 @@ class Container:
 
     async def platform(self) -> str:
         return self.engine.platforms.get(self.reference, self.asked)
+
+    def rootfs(self) -> Root:
+        return Root(self.engine.folders.get(self.asked, {}))
+
+
+@dataclass
+class Root:
+    """An image's file tree of which only some folders are known."""
+
+    folders: Mapping[str, list[str]]
+
+    async def exists(self, path: str) -> bool:
+        return path in self.folders
+
+    async def entries(self, *, path: str) -> list[str]:
+        return self.folders[path]

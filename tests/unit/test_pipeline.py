@@ -8,10 +8,12 @@ import anyio
 import pytest
 
 from ci.arch import Arch
-from ci.errors import BuildError, PrivilegeError, first
+from ci.errors import BuildError, ForeignArchitectureError, PrivilegeError, first
+from ci.graph import pipeline
 from ci.graph.pipeline import Pipeline
-from tests.unit.engine import engine_error, exec_error
-from tests.unit.planning import plan_of, request
+from tests.unit.catalogs import digest
+from tests.unit.engine import Engine, engine_error, exec_error
+from tests.unit.planning import plan_of, request, variant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -75,9 +77,9 @@ async def failure(
     monkeypatch.setattr(Pipeline, "output", output)
     monkeypatch.setattr(Pipeline, "folder", nothing_yet)
     monkeypatch.setattr("ci.graph.pipeline.tools", sealing)
-    pipeline = Pipeline(plan)
+    graph = Pipeline(plan)
     with pytest.raises(Exception) as raised:  # noqa: PT011 - the caller looks at it
-        await (pipeline.sealed() if seal else pipeline.made())
+        await (graph.sealed() if seal else graph.made())
     return first(raised.value)
 
 
@@ -145,3 +147,65 @@ async def test_only_disk_images_of_old_imagers_are_privileged() -> None:
         for arch in Arch:
             plan = await plan_of(request(tag=tag, arch=arch, outputs=outputs))
             assert {output.name for output in plan.outputs if output.privileged} == privileged
+
+
+OVERLAY = f"ghcr.io/siderolabs/sbc-raspberrypi:v0.2.0@{digest('b')}"
+BOARD = f"overlay: {{image: '{OVERLAY}', name: rpi_generic}}\n"
+RASPBERRY = {"installers": ["rpi_5", "rpi_generic"]}
+
+
+async def board(engine: Engine, monkeypatch: pytest.MonkeyPatch, *outputs: str) -> Pipeline:
+    """The pipeline of a board's plan, for nodes of another architecture than the imager's machine."""
+    monkeypatch.setattr(pipeline, "dag", engine)
+    return Pipeline(await plan_of(request(variant(BOARD), outputs=outputs or ("uki",))))
+
+
+async def test_an_overlay_that_has_the_planned_installer_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine({}, folders={"linux/amd64": RASPBERRY, "linux/arm64": RASPBERRY})
+    await (await board(engine, monkeypatch)).check_overlay()
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (
+            {"linux/amd64": {"installers": ["rockpi4", "rpi_genric"]}},
+            (
+                "has no installer 'rpi_generic' for linux/amd64, which the variant's overlay names: did you mean "
+                "rpi_genric?"
+            ),
+        ),
+        (
+            {"linux/amd64": RASPBERRY, "linux/arm64": {"installers": ["rockpi4"]}},
+            "has no installer 'rpi_generic' for linux/arm64, which the variant's overlay names: only rockpi4 is known",
+        ),
+        ({"linux/amd64": {}}, "is no overlay: its image for linux/amd64 has no /installers"),
+    ],
+)
+async def test_an_overlay_without_the_planned_installer_is_refused(
+    monkeypatch: pytest.MonkeyPatch, folders: Any, message: str
+) -> None:
+    graph = await board(Engine({}, folders=folders), monkeypatch)
+    with pytest.raises(BuildError) as raised:
+        await graph.check_overlay()
+    assert str(raised.value) == f"{OVERLAY} {message}"
+
+
+async def test_an_overlay_named_by_one_platforms_digest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = await board(Engine({}, platforms={OVERLAY: "linux/arm64"}), monkeypatch)
+    with pytest.raises(ForeignArchitectureError) as raised:
+        await graph.check_overlay()
+    assert str(raised.value) == (
+        f"{OVERLAY} is an image for linux/arm64; an overlay is needed for linux/amd64, where the imager runs it, and "
+        "for linux/arm64, which goes to the nodes. Give the digest of the index: `crane digest "
+        "ghcr.io/siderolabs/sbc-raspberrypi:v0.2.0` tells it"
+    )
+
+
+async def test_a_wrong_overlay_is_told_and_not_the_run_that_it_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_: Pipeline) -> None:
+        await anyio.sleep(0.01)  # the imager has failed by then
+        raise BuildError("no such installer")
+
+    monkeypatch.setattr(Pipeline, "check_overlay", refuse)
+    assert str(await failure(exec_error(["/bin/imager", "-"], 1), monkeypatch, tag="v1.6.2")) == "no such installer"

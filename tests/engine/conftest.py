@@ -39,13 +39,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.engine)
 
 
-@pytest.fixture(scope="session")
-def call() -> Call:
+def caller(*words: str) -> Call:
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        words = [*COMMAND, "call", *(str(word) for word in arguments)]
-        return subprocess.run(words, cwd=TOP, capture_output=True, text=True, check=False)
+        command = [*words, *(str(word) for word in arguments)]
+        return subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def call() -> Call:
+    return caller(*COMMAND, "call")
+
+
+@pytest.fixture(scope="session")
+def aloud() -> Call:
+    """Calls with the progress shown, as one line after the other."""
+    return caller(*(word for word in COMMAND if word != "-s"), "--progress", "plain", "call")
+
+
+@pytest.fixture(scope="session")
+def core() -> Call:
+    """Calls the engine's own functions."""
+    return caller(*COMMAND, "core")
 
 
 @pytest.fixture(scope="session")

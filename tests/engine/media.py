@@ -1,0 +1,63 @@
+"""Disk images, installer archives and signed EFI files taken apart, for the tests of what was built."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import zstandard
+
+from ci.inspect.context import Context
+from ci.inspect.disk import read_esp, read_partitions
+from ci.inspect.source import open_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MIB = 1 << 20
+#: All partitions that hold files begin in it; behind it there is the empty rest of the disk.
+_FIRST = 130 * _MIB
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk image: the names of its partitions, the first bytes of each, and the EFI system partition's files."""
+
+    starts: dict[str, bytes]
+    esp: dict[str, bytes]
+
+
+def read_disk(packed: Path, scratch: Path) -> Disk:
+    """Read a `.raw.zst` disk image without writing its empty end."""
+    raw = scratch / "disk.raw"
+    with packed.open("rb") as file:
+        size = zstandard.get_frame_parameters(file.read(64)).content_size
+        file.seek(0)
+        raw.write_bytes(zstandard.ZstdDecompressor().stream_reader(file).read(_FIRST))
+    with raw.open("r+b") as file:
+        file.truncate(size)
+    with open_file(raw, packed.name) as source:
+        partitions = read_partitions(source, Context())
+        (esp,) = (partition for partition in partitions if partition.type == "esp")
+        _, files = read_esp(source.window("ESP", esp.offset, esp.size), Context())
+        starts = {partition.name: source.read_up_to(partition.offset, 16) for partition in partitions}
+        return Disk(starts, {path: b"".join(window.chunks()) for path, window in files})
+
+
+def installer_files(archive: Path) -> dict[str, tuple[bytes, int]]:
+    """Return what lies in an installer image by path, with its mode; later layers count."""
+    found: dict[str, tuple[bytes, int]] = {}
+    with tarfile.open(archive) as image:
+        for member in image:
+            if not member.name.endswith(".tar.gz"):
+                continue
+            blob = image.extractfile(member)
+            assert blob is not None
+            with tarfile.open(fileobj=io.BytesIO(blob.read())) as layer:
+                for entry in layer:
+                    content = layer.extractfile(entry) if entry.isfile() else None
+                    if content is not None:
+                        found[entry.name] = (content.read(), entry.mode)
+    return found

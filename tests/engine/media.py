@@ -11,7 +11,9 @@ import zstandard
 
 from ci.inspect.context import Context
 from ci.inspect.disk import read_esp, read_partitions
-from ci.inspect.source import open_file
+from ci.inspect.iso import inspect_iso
+from ci.inspect.pe import read_pe
+from ci.inspect.source import BytesSource, open_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,3 +63,16 @@ def installer_files(archive: Path) -> dict[str, tuple[bytes, int]]:
                     if content is not None:
                         found[entry.name] = (content.read(), entry.mode)
     return found
+
+
+def iso_files(image: Path) -> dict[str, bytes]:
+    """Return the files of an ISO image by path."""
+    with open_file(image, image.name) as source:
+        _, files = inspect_iso(source, Context())
+        return {path: b"".join(window.chunks()) for path, window in files}
+
+
+def sections(program: bytes) -> list[tuple[str, bytes]]:
+    """Return the sections of an EFI program, in its order."""
+    read = read_pe(BytesSource("program", program), Context())
+    return [(name, b"".join(window.chunks())) for name, window, _ in read.sections]

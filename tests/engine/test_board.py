@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -125,7 +125,7 @@ def test_the_assets_pass_and_name_the_overlay_by_digest_for_both_platforms(board
     assert [one["digest"] for one in inputs if one["name"] == "overlay"] == [{"sha256": digest.removeprefix("sha256:")}]
 
 
-def planned(call: Call, variants: Path) -> dict[str, object]:
+def planned(call: Call, variants: Path) -> dict[str, Any]:
     done = call("--variants", variants, "plan", "--variant", "raspberry", "--outputs", "metal", "--format", "json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

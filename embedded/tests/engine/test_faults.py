@@ -12,106 +12,19 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from embedded.engine.life.leases import stop
-from embedded.engine.life.place import MODES, Place
-from embedded.engine.module import forkservers
-from embedded.setup.paths import EMBEDDED, paths
+from embedded.engine.life.place import Place
+from embedded.tests.engine.calls import IMAGE, WARM_SECONDS, Calls
 from embedded.tests.life.harness import alive, children, processes, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
-DAGGERW = EMBEDDED.parent / "daggerw"
 MODULE = Path(__file__).parent / "faults"
-IMAGE = "docker.io/library/debian:trixie-slim"
-WARM_SECONDS = 120
-"""How long a call may take until it does its work: the module's environment may have to be made."""
-COLD_SECONDS = 480
-"""How long the first one may take: the lab's image may have to be made."""
-
-
-@dataclass
-class Calls:
-    """Calls with a BuildKit of the tests' own; what set-up, the lab and modules' environments made is the machine's."""
-
-    cache: Path
-    started: list[subprocess.Popen[str]] = field(default_factory=list[subprocess.Popen[str]])
-
-    def place(self, mode: str = "lab") -> Place:
-        return Place(self.cache, next(one for one in MODES if one == mode))
-
-    def pid(self, name: str, mode: str = "lab") -> int:
-        return json.loads(self.place(mode).state.read_text())[name]
-
-    def servers(self) -> set[int]:
-        """Return what stays ready to fork modules' processes."""
-        return {pid for one in forkservers.servers(self.cache) if (pid := one.pid)}
-
-    def forked(self) -> set[int]:
-        """Return the modules' processes."""
-        return {child for server in self.servers() for child in children(server)}
-
-    def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
-        """Start daggerw as leader of a process group of its own, as a terminal's foreground job is one."""
-        process = subprocess.Popen(
-            [DAGGERW, *args],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,
-            env=os.environ | {"DAGGERW_ENGINE": "embedded", "XDG_CACHE_HOME": str(self.cache.parent)} | env,
-        )
-        self.started.append(process)
-        return process
-
-    def run(self, *args: str, **env: str) -> tuple[int, str, str]:
-        """Return exit code, stdout and stderr of a call."""
-        process = self.start(*args, **env)
-        out, err = process.communicate(timeout=WARM_SECONDS)
-        return process.returncode, out, err
-
-    def refused(self, *args: str, **env: str) -> str:
-        """Return the error of a call, from `Error: ` on; it has to fail in words."""
-        code, out, err = self.run(*args, **env)
-        assert (code, out) == (1, ""), err
-        assert "Traceback" not in err
-        assert len(re.findall("^Error: ", err, re.MULTILINE)) == 1, err
-        return err[err.index("Error: ") :].strip()
-
-
-@pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
-    if os.geteuid() != 0:
-        pytest.skip("BuildKit needs root")
-    own, shared = tmp_path_factory.mktemp("cache") / "cozystack-talos", paths().cache
-    own.mkdir()
-    for name in ("setup", "lab", "modules", "uv-cache", "go"):
-        (shared / name).mkdir(parents=True, exist_ok=True)
-        (own / name).symlink_to(shared / name)
-    calls = Calls(own)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("BUILDKIT_HOST", "COZYSTACK_TALOS_IDLE_SECONDS", "DAGGERW_LAB"):
-            patch.delenv(name, raising=False)
-        patch.setenv("COZYSTACK_TALOS_BUILDKITD_TOML", "/dev/null")
-        try:
-            # BuildKit survives the call that starts it, so that is to be another than those which are looked at
-            words = ["container", "from", "--address", IMAGE, "with-exec", "--args=true", "stdout"]
-            first = calls.start("--lab", "-s", "core", *words)
-            assert first.wait(COLD_SECONDS) == 0, "the lab's image can't be had"
-            yield calls
-        finally:
-            for process in calls.started:
-                process.kill()
-                process.wait()
-            for mode in MODES:
-                stop(calls.place(mode))
-            forkservers.stop_all(own)
 
 
 # --- ended from outside -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""An engine that only one file's tests use."""
+"""An engine and a registry that only one file's tests use."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from embedded.engine.life.place import MODES
 from embedded.engine.module import forkservers
 from embedded.setup.paths import paths
 from embedded.tests.engine.calls import COLD_SECONDS, IMAGE, Calls
+from embedded.tests.engine.publishing import Registry, serving
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +42,9 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
             for mode in MODES:
                 stop(calls.place(mode))
             forkservers.stop_all(own)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with serving(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import http.client
 import json
-import os
 import re
-import subprocess
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,75 +15,11 @@ from typing import Any
 
 import pytest
 
-from embedded.setup.paths import EMBEDDED, tool
+from embedded.tests.engine.publishing import Registry, call, crane, published, refused, serving, tags
 
 pytestmark = pytest.mark.engine
 
-DAGGERW = EMBEDDED.parent / "daggerw"
-SECONDS = 540
 NO_AUTH, READ_ONLY = 401, 405
-
-
-def call(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DAGGERW, "--lab", "-s", "call", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-        env=os.environ | {"DAGGERW_ENGINE": "embedded"} | env,
-    )
-
-
-def publish(address: str, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
-    chosen = ("--images", "installer", "--format", "json")
-    return call("publish", "--variant", "spin-only", "--address", address, *chosen, *more, **env)
-
-
-def published(address: str, *more: str, **env: str) -> dict[str, Any]:
-    done = publish(address, *more, **env)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def refused(address: str, *more: str, **env: str) -> str:
-    """Return the one line that says why nothing was published."""
-    done = publish(address, *more, **env)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "Traceback" not in done.stderr
-    return done.stderr[done.stderr.index("Error: ") :].strip()
-
-
-def crane(*arguments: object) -> str:
-    return subprocess.run(
-        [tool("crane"), *map(str, arguments)], capture_output=True, text=True, check=True, timeout=120
-    ).stdout.strip()
-
-
-@dataclass
-class Registry:
-    """A registry of the tests' own."""
-
-    host: str
-
-
-@contextlib.contextmanager
-def serving(folder: Path) -> Generator[Registry]:
-    command = [tool("crane"), "registry", "serve", "--address", "127.0.0.1:0", "--disk", str(folder)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            port = next(found[1] for line in process.stderr if (found := re.search(r"serving on port (\d+)", line)))
-            threading.Thread(target=process.stderr.read, daemon=True).start()
-            yield Registry(f"127.0.0.1:{port}")
-        finally:
-            process.terminate()
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with serving(tmp_path_factory.mktemp("registry")) as registry:
-        yield registry
 
 
 @pytest.fixture
@@ -177,14 +110,6 @@ def faulty(registry: Registry) -> Iterator[Faulty]:
     yield door
     server.shutdown()
     server.server_close()
-
-
-def tags(registry: Registry, repository: str) -> set[str]:
-    try:
-        listed = set(crane("ls", f"{registry.host}/{repository}").splitlines())
-    except subprocess.CalledProcessError:
-        return set()
-    return {tag for tag in listed if not tag.startswith("sha256-")}
 
 
 def test_what_is_published_is_pulled_back_and_publishing_it_again_sends_nothing(registry: Registry) -> None:

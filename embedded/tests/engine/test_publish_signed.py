@@ -1,0 +1,125 @@
+"""Images that `publish --sign-key` signed, and what the real cosign says of them.
+
+Making cosign takes minutes: these are tests of the whole lab where nobody had it made before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded import lab
+from embedded.lab.contents import cosign
+from embedded.lab.debian import NATIVE
+from embedded.lab.progress import PlainProgress
+from embedded.tests.engine.publishing import Registry, crane, publish, published, refused
+
+IMAGE = f"ghcr.io/sigstore/cosign/cosign:{cosign.version()}"
+PROGRAM = f"part/cosign/{NATIVE}"
+
+pytestmark = [pytest.mark.slow, pytest.mark.lab if lab.builder().results([IMAGE]) is None else pytest.mark.engine]
+
+PASSWORD = "a-password-of-the-tests"
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+@dataclass(frozen=True)
+class Cosign:
+    """The program, and the key pairs that it made: `NAME.key` and `NAME.pub`."""
+
+    folder: Path
+
+    def run(self, *arguments: str, password: str = "") -> subprocess.CompletedProcess[str]:
+        program = lab.builder().results_folder(PROGRAM) / "cosign"
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "COSIGN_PASSWORD": password}
+        command = [program, *arguments]
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+
+    def make_key(self, name: str, password: str = "") -> None:
+        made = self.run("generate-key-pair", "--output-key-prefix", name, password=password)
+        assert made.returncode == 0, made.stderr
+
+    def verify(self, reference: str, key: str) -> subprocess.CompletedProcess[str]:
+        """As docs/publish.md says."""
+        return self.run("verify", "--key", f"{key}.pub", "--insecure-ignore-tlog", reference)
+
+    def signing(self, key: str) -> tuple[str, str]:
+        return ("--sign-key", f"file:{self.folder / key}.key")
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Cosign:
+    lab.ensure([IMAGE], progress=PlainProgress())
+    keys = Cosign(tmp_path_factory.mktemp("keys"))
+    keys.make_key("ours", PASSWORD)
+    keys.make_key("another")
+    return keys
+
+
+@pytest.fixture(scope="module")
+def signed(registry: Registry, keys: Cosign) -> dict[str, Any]:
+    """What is printed of an image of two platforms, signed with our key."""
+    to = f"{registry.host}/signed"
+    secret = ("--sign-password", "env:SIGN_PASSWORD")
+    done = publish(to, "--arches", "arm64,amd64", *keys.signing("ours"), *secret, SIGN_PASSWORD=PASSWORD)
+    assert done.returncode == 0, done.stderr
+    private = (keys.folder / "ours.key").read_text().splitlines()
+    assert not [line for line in (*private[1:-1], PASSWORD) if line in done.stdout + done.stderr]
+    (image,) = json.loads(done.stdout)["images"]
+    return image
+
+
+def references(image: dict[str, Any]) -> list[str]:
+    """The index by tag and by digest, and the image of each platform."""
+    digests = [image["digest"], *(platform["digest"] for platform in image["platforms"])]
+    return [f"{image['repository']}:{image['tags'][0]['tag']}", *(f"{image['repository']}@{one}" for one in digests)]
+
+
+def test_cosign_takes_every_image_with_the_public_key_and_none_with_another(
+    signed: dict[str, Any], keys: Cosign
+) -> None:
+    assert len(references(signed)) == 4
+    for reference in references(signed):
+        done = keys.verify(reference, "ours")
+        assert done.returncode == 0, done.stderr
+        (found,) = json.loads(done.stdout)
+        digest = reference.partition("@")[2] or signed["digest"]
+        assert found["critical"]["image"]["docker-manifest-digest"] == digest
+        done = keys.verify(reference, "another")
+        assert done.returncode != 0
+        assert "no matching attestations" in done.stderr
+
+
+def test_an_image_that_nobody_signed_is_not_taken(registry: Registry, keys: Cosign) -> None:
+    (image,) = published(f"{registry.host}/unsigned")["images"]
+    assert keys.verify(image["reference"], "ours").returncode != 0
+    assert BUNDLE not in {one["artifactType"] for one in image["platforms"][0]["referrers"]}
+
+
+def test_the_same_key_does_not_sign_again_and_a_second_one_does(
+    registry: Registry, signed: dict[str, Any], keys: Cosign
+) -> None:
+    to = (f"{registry.host}/signed", "--arches", "arm64,amd64")
+    secret = ("--sign-password", "env:SIGN_PASSWORD")
+    (again,) = published(*to, *keys.signing("ours"), *secret, SIGN_PASSWORD=PASSWORD)["images"]
+    assert (again["digest"], again["sentBlobs"], again["sentManifests"]) == (signed["digest"], 0, 0)
+    (more,) = published(*to, *keys.signing("another"))["images"]
+    assert (more["digest"], more["sentManifests"] > 0) == (signed["digest"], True)
+    for reference in references(signed):
+        assert [keys.verify(reference, key).returncode for key in ("ours", "another")] == [0, 0]
+
+
+@pytest.mark.parametrize("given", [(), ("--sign-password", "env:SIGN_PASSWORD")])
+def test_a_key_that_does_not_open_is_told_before_anything_is_published(
+    registry: Registry, keys: Cosign, given: tuple[str, ...]
+) -> None:
+    said = refused(f"{registry.host}/closed", *keys.signing("ours"), *given, SIGN_PASSWORD="wrong")
+    assert said.startswith("Error: FunctionError: cosign can't sign: ")
+    assert said.endswith(". Look at --sign-key and --sign-password")
+    assert "closed/talos" not in crane("catalog", registry.host).splitlines()

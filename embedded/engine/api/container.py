@@ -155,12 +155,13 @@ async def exists(
     do_not_follow_symlinks: bool = False,
     expand: bool = False,
 ) -> bool:
-    return await path_exists(engine, *place(self, expanded(self, path, expand)), expected_type)
+    return await path_exists(engine, *place(self, expanded(self, path, expand)), expected_type, do_not_follow_symlinks)
 
 
 @resolver("Container", "stat")
 async def stat(self: Container, engine: Engine, path: str, do_not_follow_symlinks: bool = False) -> Named:
-    return describe(await engine.stat(*place(self, path), path))
+    look = engine.lstat if do_not_follow_symlinks else engine.stat
+    return describe(await look(*place(self, path), path))
 
 
 @resolver("Container", "withDirectory")

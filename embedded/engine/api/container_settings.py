@@ -192,8 +192,8 @@ async def without_annotation(self: Container, engine: Engine, name: str) -> Cont
 async def with_entrypoint(
     self: Container, engine: Engine, args: list[str], keep_default_args: bool = False
 ) -> Container:
-    # default arguments that came with the image belong to its old entrypoint
-    kept = self.settings.cmd if keep_default_args or self.default_args_set else ()
+    # default arguments belong to the old entrypoint
+    kept = self.settings.cmd if keep_default_args else ()
     return with_settings(self, entrypoint=tuple(args), cmd=kept)
 
 
@@ -209,12 +209,12 @@ async def entrypoint(self: Container, engine: Engine) -> list[str]:
 
 @resolver("Container", "withDefaultArgs")
 async def with_default_args(self: Container, engine: Engine, args: list[str]) -> Container:
-    return replace(with_settings(self, cmd=tuple(args)), default_args_set=True)
+    return with_settings(self, cmd=tuple(args))
 
 
 @resolver("Container", "withoutDefaultArgs")
 async def without_default_args(self: Container, engine: Engine) -> Container:
-    return replace(with_settings(self, cmd=()), default_args_set=False)
+    return with_settings(self, cmd=())
 
 
 @resolver("Container", "defaultArgs")

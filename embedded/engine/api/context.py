@@ -6,6 +6,8 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +77,10 @@ class Engine:
     """Asked before a registry is, and before a folder is read."""
     _objects: dict[str, Any] = field(default_factory=dict[str, Any])
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
+
+    def host_path(self, path: str) -> Path:
+        """Return where something is to be written: `..` is taken by the name, as Dagger does, links and all."""
+        return Path(os.path.normpath(self.workdir / path))
 
     # --- objects ------------------------------------------------------------------------------------------------
 
@@ -165,6 +171,16 @@ class Engine:
             return await self.bk.stat(reference, path)
         except SolveError as error:
             raise _worded(error, shown) from None
+
+    async def lstat(self, tree: llb.Output, path: str, shown: str) -> FileStat:
+        """As `stat`, of a link and not of what it leads to."""
+        folder, name = posixpath.split(path)
+        if not name:
+            return await self.stat(tree, path, shown)
+        for entry in await self.entries(Directory(tree, folder), ""):
+            if entry.name == name:
+                return entry
+        raise missing(shown)
 
     async def contents(self, file: File) -> bytes:
         stat = await self.stat(file.tree, file.path, file.path.lstrip("/"))

@@ -59,12 +59,15 @@ async def exists(
     expected_type: str | None = None,
     do_not_follow_symlinks: bool = False,
 ) -> bool:
-    return await path_exists(engine, self.tree, self.at(path), expected_type)
+    return await path_exists(engine, self.tree, self.at(path), expected_type, do_not_follow_symlinks)
 
 
-async def path_exists(engine: Engine, tree: llb.Output, path: str, expected_type: str | None) -> bool:
+async def path_exists(
+    engine: Engine, tree: llb.Output, path: str, expected_type: str | None = None, no_follow: bool = False
+) -> bool:
+    look = engine.lstat if no_follow or expected_type == "SYMLINK_TYPE" else engine.stat
     try:
-        stat = await engine.stat(tree, path, path)
+        stat = await look(tree, path, path)
     except EngineError as error:
         if "no such file" in str(error) or "not a directory" in str(error):
             return False
@@ -78,7 +81,8 @@ def kind_of(stat: FileStat) -> str:
 
 @resolver("Directory", "stat")
 async def stat(self: Directory, engine: Engine, path: str, do_not_follow_symlinks: bool = False) -> Named:
-    return describe(await engine.stat(self.tree, self.at(path), path))
+    look = engine.lstat if do_not_follow_symlinks else engine.stat
+    return describe(await look(self.tree, self.at(path), path))
 
 
 def describe(stat: FileStat) -> Named:
@@ -200,7 +204,7 @@ async def find_up(self: Directory, engine: Engine, name: str, start: str) -> str
     folder = start.strip("/").removeprefix("./")
     while True:
         path = f"{folder}/{name}".lstrip("/")
-        if await path_exists(engine, self.tree, self.at(path), None):
+        if await path_exists(engine, self.tree, self.at(path)):
             return path
         if not folder:
             return None
@@ -222,7 +226,7 @@ async def sync(self: Directory, engine: Engine) -> str:
 
 @resolver("Directory", "export")
 async def export(self: Directory, engine: Engine, path: str, wipe: bool = False) -> str:
-    target = engine.workdir / path
+    target = engine.host_path(path)
     await export_directory(engine, self, target, wipe=wipe)
     return str(target)
 

@@ -72,8 +72,10 @@ async def with_replaced(
     self: File, engine: Engine, search: str, replacement: str, all: bool = False, first_from: int | None = None
 ) -> File:
     text = (await engine.contents(self)).decode()
-    if search not in text:
+    if search not in text and not all:
         raise EngineError(f"{self.name}: {search!r} is not in the file")
+    if text.count(search) > 1 and not all and first_from is None:
+        raise EngineError(f"{self.name}: {search!r} is in the file more than once")
     start = 0
     if first_from is not None:
         start = sum(len(line) for line in text.splitlines(keepends=True)[: first_from - 1])
@@ -92,7 +94,7 @@ async def digest(self: File, engine: Engine, exclude_metadata: bool = False) -> 
 
 @resolver("File", "export")
 async def export(self: File, engine: Engine, path: str, allow_parent_dir_path: bool = False) -> str:
-    target = engine.workdir / path
+    target = engine.host_path(path)
     if target.is_dir():
         if not allow_parent_dir_path:
             raise EngineError(f"can't write the file {self.name} to {target}: it is a folder")

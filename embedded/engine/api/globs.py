@@ -1,9 +1,10 @@
-"""Walking a directory, and matching its paths with Dagger's patterns (`*`, `**`, `?`, `[a-z]`, `{a,b}`)."""
+"""Walking a directory, and matching its paths with Dagger's patterns (`*`, `**`, `?`, `[a-z]`)."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import posixpath
 import re
 from collections.abc import Sequence
 
@@ -13,8 +14,8 @@ from embedded.engine.api.context import Engine
 from embedded.engine.api.values import Directory
 from embedded.engine.buildkit import FileStat
 
-FLAGS = wc.GLOBSTAR | wc.DOTGLOB | wc.BRACE | wc.FORCEUNIX
-_SPECIAL = re.compile(r"[*?\[\]{}!\\]")
+FLAGS = wc.GLOBSTAR | wc.DOTGLOB | wc.FORCEUNIX
+_SPECIAL = re.compile(r"[*?\[\]!\\]")
 
 
 async def walk(
@@ -51,6 +52,7 @@ def plain_folders(pattern: str) -> list[str]:
 
 async def glob(engine: Engine, directory: Directory, pattern: str) -> list[str]:
     """The paths that match, folders with a `/` behind them."""
+    pattern = posixpath.normpath(pattern)
     depth = None if "**" in pattern else pattern.strip("/").count("/") + 1
     entries = await walk(engine, directory, depth, plain_folders(pattern))
     return [path + "/" * entry.is_dir for path, entry in entries.items() if wc.globmatch(path, pattern, flags=FLAGS)]

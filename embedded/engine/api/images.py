@@ -217,7 +217,7 @@ async def export(
     media_types: str = "OCIMediaTypes",
     expand: bool = False,
 ) -> str:
-    target = engine.workdir / path
+    target = engine.host_path(path)
     make_host_folder(target.parent)
     source = await tarball(engine, _variants(self, engine, platform_variants), forced_compression, media_types)
     part = target.parent / f".{target.name}.part"

@@ -86,7 +86,8 @@ def with_directory(
         return _apply(target, [make_folder(dest)], f"create folder {path}") if dest != target.path else target
     actions = [copy(source, dest, include=include, exclude=exclude, owner=owner, mode=mode)]
     if dest != "/":
-        actions.insert(0, make_folder(dest))
+        # what lies above it is root's, and open to everybody
+        actions = [*_parents(dest), make_folder(dest, FOLDER_MODE if mode is None else mode, owner), *actions]
     return _apply(target, actions, f"copy folder to {path}")
 
 
@@ -94,7 +95,10 @@ def with_file(target: Directory, path: str, source: File, *, owner: str = "", mo
     dest = target.at(path)
     if path.endswith("/"):
         dest = posixpath.join(dest, source.name)
-    return _apply(target, [copy(source, dest, owner=owner, mode=mode)], f"copy {source.name} to {path}")
+    # left to the copy, the folders above it would have the file's owner and mode
+    return _apply(
+        target, [*_parents(dest), copy(source, dest, owner=owner, mode=mode)], f"copy {source.name} to {path}"
+    )
 
 
 def without(target: Directory, paths: Sequence[str]) -> Directory:

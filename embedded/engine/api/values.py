@@ -118,7 +118,6 @@ class Container:
     annotations: tuple[tuple[str, str], ...] = ()
     image_ref: str = ""
     last: LastExec | None = None
-    default_args_set: bool = False
 
     def absolute(self, path: str) -> str:
         """A path in the container: relative ones start at its working folder."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import tempfile
 
+import dagger
 from dagger import dag
 
 from embedded.tests.engine.questions import base, question, sh
@@ -144,3 +146,84 @@ async def file_export_and_mode() -> object:
 @question
 async def file_contents_not_utf8() -> object:
     return await sh("printf '\\377\\376' > /b").file("/b").contents()
+
+
+async def modes(d: dagger.Directory) -> list[str]:
+    """Each path with mode, owner and kind."""
+    text = await sh("cd /m && find . -printf '%p %m %U:%G %y\\n'", base().with_mounted_directory("/m", d)).stdout()
+    return sorted(text.splitlines())
+
+
+@question
+async def directory_with_file_makes_folders_that_can_be_entered() -> object:
+    f = dag.directory().with_new_file("f", "x").file("f")
+    c = base().with_file("/o/p/f", f, permissions=0o600, owner="3:4")
+    return [
+        await modes(dag.directory().with_file("a/b/f", f, permissions=0o600, owner="3:4")),
+        await modes(dag.directory().with_files("a/b", [f], permissions=0o640)),
+        await modes(c.directory("/o")),
+    ]
+
+
+@question
+async def directory_with_directory_owner_and_permissions() -> object:
+    d = dag.directory().with_new_file("s/f", "x")
+    return [
+        await modes(dag.directory().with_directory("a/b", d, owner="3:4")),
+        await modes(dag.directory().with_directory("a/b", d, permissions=0o750)),
+        await modes(dag.directory().with_directory("a", dag.directory(), permissions=0o700)),
+        await modes(base().with_directory("/o/p", d, owner="daemon").directory("/o")),
+    ]
+
+
+@question
+async def directory_exists_of_links() -> object:
+    d = sh("mkdir -p /d/e; echo > /d/f; ln -s nope /d/l; ln -s f /d/m; ln -s e /d/n").directory("/d")
+    kinds = (None, dagger.ExistsType.DIRECTORY_TYPE, dagger.ExistsType.REGULAR_TYPE, dagger.ExistsType.SYMLINK_TYPE)
+    return [
+        [[await d.exists(p, expected_type=k, do_not_follow_symlinks=n) for k in kinds] for n in (False, True)]
+        for p in ("e", "f", "l", "m", "n", "nope", "nope/f")
+    ]
+
+
+@question
+async def directory_stat_of_links() -> object:
+    d = sh("mkdir -p /d/e; echo 12 > /d/f; ln -s f /d/m; ln -s e /d/n").directory("/d")
+    stats = [d.stat(p, do_not_follow_symlinks=n) for p in ("f", "m", "n") for n in (False, True)]
+    return [[await s.name(), str(await s.file_type())] for s in stats]
+
+
+@question
+async def directory_glob_cleans_patterns() -> object:
+    d = dag.directory().with_new_file("a/b/c.txt", "").with_new_file("top.txt", "")
+    return [await d.glob(p) for p in ("*/", "**/", "a/", "./a", "a//b", "a/../top.txt", "/a", "{a,top.txt}")]
+
+
+@question
+async def directory_export_says_a_clean_path() -> object:
+    with tempfile.TemporaryDirectory() as tmp:
+        d, place = dag.directory().with_new_file("f", "x"), os.path.relpath(tmp) + "/a/.."
+        said = [await d.export(f"{place}/b"), await d.file("f").export(f"{place}/c")]
+        said.append(await dag.container().with_new_file("/f", "x").export(f"{place}/d"))
+        return [[path.replace(tmp, "TMP") for path in said], sorted(path.name for path in pathlib.Path(tmp).iterdir())]
+
+
+@question
+async def file_replace_what_is_there_twice() -> object:
+    f = dag.directory().with_new_file("f", "a b a", permissions=0o750).file("f")
+    return [
+        await f.with_replaced("a", "c", all=True).contents(),
+        await f.with_replaced("a", "c", first_from=1).contents(),
+        await f.with_replaced("z", "c", all=True).contents(),
+        await (f.with_replaced("b", "c")).contents(),
+    ]
+
+
+@question
+async def file_replace_of_two_needs_all() -> object:
+    return await dag.directory().with_new_file("f", "a b a").file("f").with_replaced("a", "c").contents()
+
+
+@question
+async def file_replace_what_is_not_there() -> object:
+    return await dag.directory().with_new_file("f", "a b a").file("f").with_replaced("z", "c").contents()

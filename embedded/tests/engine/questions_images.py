@@ -160,3 +160,17 @@ async def host_file_upload() -> object:
 @question
 async def host_directory_missing() -> object:
     await dag.host().directory("/no/such/directory").entries()
+
+
+@question
+async def container_without_entrypoint() -> object:
+    c = dag.container().with_entrypoint(["a", "b"]).with_default_args(["c"])
+    kept = c.without_entrypoint(keep_default_args=True)
+    return [
+        [await c.without_entrypoint().entrypoint(), await c.without_entrypoint().default_args()],
+        [await kept.entrypoint(), await kept.default_args()],
+        [
+            await c.with_entrypoint(["d"]).default_args(),
+            await c.with_entrypoint(["d"], keep_default_args=True).default_args(),
+        ],
+    ]

@@ -45,7 +45,9 @@ class Reader:
         ("link/*", [], [""]),
         ("no/such/*", [], [""]),
         ("x.txt/*", [], [""]),
-        ("{a,b}/x.txt", ["a/x.txt", "b/x.txt"], ["", "a", "b"]),
+        ("./a//b/../*.txt", ["a/x.txt", "a/y.txt"], ["", "a"]),
+        ("*/", ["a/", "b/", "link", "x.txt"], [""]),
+        ("{a,b}/x.txt", [], [""]),
         ("**/y.txt", ["a/y.txt"], sorted(TREE)),
     ],
 )

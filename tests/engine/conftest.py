@@ -2,8 +2,9 @@
 
     python -m pytest tests/engine
 
-They call `./daggerw --lab -s`; COZYSTACK_TALOS_DAGGER names another command, for example `dagger`, with which the
-assets are real ones. COZYSTACK_TALOS_BUILT names a folder where variants were built: VARIANT/assets/talos/arm64.
+They call `./daggerw --lab -s`; COZYSTACK_TALOS_DAGGER names another command, for example `dagger -s`, with which the
+assets are real ones, unless its engine has the lab's registry as mirror and COZYSTACK_TALOS_UPSTREAM names the lab's
+checkout. COZYSTACK_TALOS_BUILT names a folder where variants were built: VARIANT/assets/talos/arm64.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 TOP = Path(__file__).parents[2]
 COMMAND = shlex.split(os.environ.get("COZYSTACK_TALOS_DAGGER", "./daggerw --lab -s"))
+UPSTREAM = os.environ.get("COZYSTACK_TALOS_UPSTREAM")
+CALL = ("call", *(("--upstream", UPSTREAM) if UPSTREAM else ()))
 ASSETS = "assets/talos/arm64"
 OUTPUTS = "kernel,initramfs,cmdline,uki,installer,iso"
 
@@ -49,13 +52,13 @@ def caller(*words: str) -> Call:
 
 @pytest.fixture(scope="session")
 def call() -> Call:
-    return caller(*COMMAND, "call")
+    return caller(*COMMAND, *CALL)
 
 
 @pytest.fixture(scope="session")
 def aloud() -> Call:
     """Calls with the progress shown, as one line after the other."""
-    return caller(*(word for word in COMMAND if word != "-s"), "--progress", "plain", "call")
+    return caller(*(word for word in COMMAND if word != "-s"), "--progress", "plain", *CALL)
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from embedded.engine.api.registry import RESOLVERS, resolver
 from embedded.engine.api.values import CacheVolume, Directory, File, Secret
 from embedded.engine.errors import EngineError, UnsupportedError
 
-# a URL or host/path that ends in .git, user@host:path, or any URL with a fragment
-_GIT = re.compile(r"(?:(?:git|ssh|https?|file)://|[\w.-]+\.[a-z]+/).*\.git(?:[#@].*)?$|git@[\w.-]+:.*$|https?://.*#.*$")
+# any URL of git's schemes, whatever it ends in, and user@host:path
+_GIT = re.compile(r"(?i:git|ssh|https?)://|[\w-]+@[\w.-]+:")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ An archive is an OCI layout as tar (Dagger's `as_tarball`), or a docker archive 
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, RootModel
@@ -107,6 +108,8 @@ def read_base(archive: Source, arch: Arch) -> Base:
     ]
     config_run = config.config or _Run()
     run = config_run.model_dump(exclude={"Labels", *_NOT_TAKEN_OVER}, exclude_unset=True)
+    # Every engine writes a configuration in an order of its own: the image made of it is to be the same.
+    run = json.loads(json.dumps(run, sort_keys=True))
     return Base(config.variant, run, config_run.Labels or {}, layers)
 
 

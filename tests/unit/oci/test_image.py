@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,33 @@ def test_the_same_bytes_come_out_everywhere(spec: Path, archive: Path, root: Pat
         )
     assert image(tmp_path / "here") == image(tmp_path / "there")
     assert {path.stat().st_mode for path in (tmp_path / "there").rglob("*") if path.is_file()} == {0o100644}
+
+
+@dataclass
+class Exported(Image):
+    """An image with ports, as some engine writes it: names in their order, or the other way round."""
+
+    backwards: bool = False
+
+    def config(self, plain: list[bytes]) -> bytes:
+        value: dict[str, Any] = json.loads(super().config(plain))
+        run: dict[str, Any] = {**value["config"], "ExposedPorts": {"443/tcp": {}, "8080/tcp": {}}}
+        for part in (run["ExposedPorts"], run):
+            for name in sorted(part, reverse=self.backwards):
+                part[name] = part.pop(name)
+        return json.dumps({**value, "config": run}).encode()
+
+
+def test_the_order_in_which_an_engine_writes_a_base_does_not_matter(spec: Path, tmp_path: Path) -> None:
+    """Of one image Dagger's engine and BuildKit give configurations that differ in nothing else."""
+    found: list[Any] = []
+    for backwards in (False, True):
+        base, out = tmp_path / f"{backwards}.tar", tmp_path / str(backwards)
+        base.write_bytes(samples.tar(Exported(BASE.layers, backwards=backwards).layout()))
+        make(spec, out, "--base", base)
+        found.append(image(out))
+    assert "443/tcp" in found[0][2]["config"]["ExposedPorts"]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("size", [0, 1, 0xFFFF, 0x10000, 200_000])

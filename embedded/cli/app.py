@@ -292,6 +292,7 @@ async def _dispatch(session: Session, request: Request, progress: Progress) -> i
             command=f"dagger {command}",
             mode=request.mode,
             wants_help=request.wants_help,
+            auto_apply=request.options.auto_apply,
         )
     return 0
 

@@ -24,9 +24,17 @@ _EXPORTABLE = frozenset({"Changeset", "Container", "Directory", "File"})
 
 
 async def call(
-    session: Session, model: Model, words: list[str], progress: Progress, *, command: str, mode: Mode, wants_help: bool
+    session: Session,
+    model: Model,
+    words: list[str],
+    progress: Progress,
+    *,
+    command: str,
+    mode: Mode,
+    wants_help: bool,
+    auto_apply: bool,
 ) -> None:
-    """Run what follows `call` on the command line.
+    """Run what follows `call` on the command line; changes are made without asking where `auto_apply` says so.
 
     Errors: UsageError for the line itself, EngineError for what the functions do.
     """
@@ -35,13 +43,12 @@ async def call(
     if wants_help or not chain.named:
         print_chain_help(model, chain, common)
         return
-    await _run(session, model, chain, common, progress)
+    await _run(session, model, chain, common[0], progress, auto_apply=auto_apply)
 
 
 async def _run(
-    session: Session, model: Model, chain: Chain, common: tuple[FlagSet, FlagSet], progress: Progress
+    session: Session, model: Model, chain: Chain, own: FlagSet, progress: Progress, *, auto_apply: bool
 ) -> None:
-    own, options = common
     output: str = own["output"].value.get()
     as_json: bool = own["json"].value.get()
     links = [
@@ -58,7 +65,7 @@ async def _run(
     if result.kind is Kind.VOID:
         return
     if result.object_name == "Changeset" and not output:
-        await apply_changes(session, answer, leaf, auto_apply=options["auto-apply"].value.get())
+        await apply_changes(session, answer, leaf, auto_apply=auto_apply)
     elif leaf == "export":
         if not isinstance(answer, str):
             raise EngineError(f"-o can't write a list of {result.object_name}: choose one of its elements")

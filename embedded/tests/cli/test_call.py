@@ -191,8 +191,9 @@ def test_sync_may_end_a_chain_or_stand_in_it(words: list[str], stdout: str, dagg
 
 
 @pytest.mark.usefixtures("more")
-def test_changeset_is_applied_with_auto_apply(dagger: Dagger, tmp_path: Path) -> None:
-    outcome = dagger("call", "-y", "change")
+@pytest.mark.parametrize("words", [("call", "-y", "change"), ("call", "change", "-y"), ("-y", "call", "change")])
+def test_changeset_is_applied_with_auto_apply(words: tuple[str, ...], dagger: Dagger, tmp_path: Path) -> None:
+    outcome = dagger(*words)
 
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "")
     assert (tmp_path / "new.txt").read_text() == "new"

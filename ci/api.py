@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import dagger
 from dagger import function
 
-from ci.errors import CozystackTalosError, EngineAnswerError, first
+from ci.errors import CozystackTalosError, EngineAnswerError, first, said
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,5 +56,5 @@ def in_words(error: BaseException) -> BaseException:
         return EngineAnswerError(f"`{command}` ended with exit code {error.exit_code}:\n" + "\n".join(output))
     if isinstance(error, dagger.QueryError):
         hint = _LOGIN_HINT if any(sign in str(error).lower() for sign in _NO_ENTRY) else ""
-        return EngineAnswerError(str(error) + hint)
+        return EngineAnswerError(said(error) + hint)
     return error

@@ -6,10 +6,14 @@ Each is raised where the fact is known, with its whole message: what was given, 
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_TRACE = re.compile(r"\s*\[traceparent:[^\]]*\]")
 
 
 class CozystackTalosError(Exception):
@@ -109,8 +113,17 @@ class EngineAnswerError(CozystackTalosError):
     """The engine could not do a step; the message is what it, or the failed command, said."""
 
 
+class RepositoryError(EngineAnswerError):
+    """A git repository can't be read, or has not what is asked of it."""
+
+
 class PrivilegeError(EngineAnswerError):
     """An output needs a privileged step, which the engine refuses, or which does not get what it needs there."""
+
+
+def said(error: Exception) -> str:
+    """Return what an engine's error says, without the id of a trace that Dagger's has behind it and shows anyway."""
+    return _TRACE.sub("", str(error))
 
 
 def first(error: BaseException) -> BaseException:

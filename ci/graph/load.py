@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import dagger
@@ -12,7 +12,7 @@ from dagger import dag
 
 from ci import commands, pins, variant
 from ci.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
-from ci.errors import NotFoundInRegistryError, UpstreamError, VariantError
+from ci.errors import NotFoundInRegistryError, RepositoryError, UpstreamError, VariantError, said
 from ci.graph.tools import tools
 from ci.plan import (
     Need,
@@ -33,11 +33,15 @@ from ci.upstream import PATTERNS, Upstream, load_upstream
 from ci.vendors.description import DESCRIPTION, parse_description
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from ci.arch import Arch
     from ci.extensions import FileExtension
     from ci.outputs import Layout, Output
     from ci.plan import SecureBoot
     from ci.variant import Variants
+
+T = TypeVar("T")
 
 #: What registries say when they have no such image; anything else is no answer.
 _NOT_FOUND = ("not found", "manifest unknown", "name unknown")
@@ -87,7 +91,7 @@ async def load_checkout(
     if folder is None:
         tag = release or pins.DEFAULT_RELEASE.tag
         ref = dag.git(repository).tag(tag)
-        commit = await ref.commit()
+        commit = await from_repository(repository, tag, ref.commit())
         folder, origin = ref.tree(), Origin(where=repository, release=tag, commit=commit)
     else:
         origin = Origin(where="given as --upstream")
@@ -108,6 +112,20 @@ async def load_checkout(
     if isinstance(commit, str):
         origin = origin.model_copy(update={"commit": commit})
     return Checkout(folder, origin, upstream, date if isinstance(date, int) else None)
+
+
+async def from_repository(repository: str, asked: str, answer: Awaitable[T]) -> T:
+    """Return what a git repository answers; an error names both, of which Dagger's engine leaves out at least one."""
+    try:
+        return await answer
+    except dagger.QueryError as error:
+        if repository in str(error):
+            raise
+        raise RepositoryError(
+            f"can't read {asked} from the git repository {repository}: {said(error)}\n"
+            "What git said stands in the progress (without --silent). The engine has to reach the repository; a "
+            "checkout on this machine does without: --upstream DIR"
+        ) from None
 
 
 async def _told_by_git(folder: dagger.Directory) -> dict[str, str | int]:
@@ -144,7 +162,7 @@ class EngineResolver:
             found = await container.from_(reference).image_ref()
         except dagger.QueryError as error:
             if any(sign in str(error).lower() for sign in _NOT_FOUND):
-                raise NotFoundInRegistryError(f"{reference}: {error}") from None
+                raise NotFoundInRegistryError(f"{reference}: {said(error)}") from None
             raise
         return found.rpartition("@")[2]
 

@@ -10,7 +10,7 @@ import dagger
 from dagger import dag
 
 from ci import commands
-from ci.errors import CozystackTalosError, ForeignArchitectureError, first
+from ci.errors import CozystackTalosError, ForeignArchitectureError, first, said
 from ci.extensions import FileExtension
 from ci.graph.tools import base
 from ci.inspect.errors import InspectError
@@ -72,7 +72,7 @@ async def _read(name: str, archive: dagger.File, arch: Arch) -> LocalImage:
     except dagger.QueryError as error:
         raise LocalImageError(
             f"{name}: no image for {arch.platform} can be read from it; give an archive as `docker save`, "
-            f"`crane pull` or `skopeo copy … oci-archive:` write it. The engine says: {error}"
+            f"`crane pull` or `skopeo copy … oci-archive:` write it. The engine says: {said(error)}"
         ) from None
     if not platform.startswith(arch.platform):
         raise ForeignArchitectureError(f"{name}: the image is for {platform}; the build is for {arch.platform}")

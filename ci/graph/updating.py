@@ -9,7 +9,7 @@ import dagger
 from dagger import dag
 
 from ci import pins, updates
-from ci.graph.load import EngineResolver, load_catalog, load_checkout, load_plan
+from ci.graph.load import EngineResolver, from_repository, load_catalog, load_checkout, load_plan
 from ci.outputs import DEFAULT_OUTPUTS, Layout, parse_outputs
 from ci.plan import SourceDate
 from ci.variant import BUILTIN
@@ -44,7 +44,7 @@ async def find_update(
 ) -> Update:
     """Compare the current release with the newest one, or a wanted one, of CozyStack's repository."""
     repository = repository or pins.COZYSTACK_GIT
-    tags = await dag.git(repository).tags(patterns=["v*"])
+    tags = await from_repository(repository, "the releases", dag.git(repository).tags(patterns=["v*"]))
     pinned = current.origin.release or pins.DEFAULT_RELEASE.tag
     tag = updates.known_release(tags, wanted) if wanted else updates.newest(tags, pinned)
     checkout = await load_checkout(None, tag, repository) if tag else current

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+#: What Dagger's engine puts behind the texts of its errors.
+TRACE = " [traceparent:f66a62484597a7ce21592bcb85e7c6c9-12e3ded55e50ae2a]"
+
+
 def engine_error(message: str, **extensions: Any) -> dagger.QueryError:
     """What the SDK raises for an answer of the engine: an `ExecError` where the extensions say so."""
     told = cast("Any", _Told(message, extensions))

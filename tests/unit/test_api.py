@@ -9,7 +9,7 @@ import pytest
 from ci.api import fresh, in_words
 from ci.errors import CozystackTalosError, EngineAnswerError, OutputError, first
 from ci.main import CozystackTalos
-from tests.unit.engine import engine_error, exec_error
+from tests.unit.engine import TRACE, engine_error, exec_error
 
 MODULE: Any = vars(CozystackTalos)["__dagger_module__"]
 OBJECT: Any = MODULE.get_object("CozystackTalos")
@@ -212,7 +212,7 @@ def test_a_failed_command_is_told_with_its_last_lines() -> None:
 
 
 def test_what_the_engine_answers_is_told_as_it_is() -> None:
-    error = in_words(engine_error("dial tcp: connection refused"))
+    error = in_words(engine_error(f"dial tcp: connection refused{TRACE}"))
     assert isinstance(error, EngineAnswerError)
     assert str(error) == "dial tcp: connection refused"
 

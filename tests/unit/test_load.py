@@ -8,12 +8,18 @@ import dagger
 import pytest
 
 from ci.arch import Arch
-from ci.errors import ForeignArchitectureError, NotFoundInRegistryError, UpstreamError, VariantError
+from ci.errors import (
+    ForeignArchitectureError,
+    NotFoundInRegistryError,
+    RepositoryError,
+    UpstreamError,
+    VariantError,
+)
 from ci.graph import load, pipeline
 from ci.graph.load import EngineResolver, load_checkout, load_variants, read_texts
 from ci.plan import Image
 from tests.unit.catalogs import digest
-from tests.unit.engine import Engine, engine_error
+from tests.unit.engine import TRACE, Engine, engine_error
 from tests.unit.planning import HEAD
 
 BASE = "ghcr.io/siderolabs/installer-base:v1.13.6"
@@ -42,7 +48,7 @@ async def test_the_imager_is_looked_up_for_the_engines_own(resolver: EngineResol
     [
         {(BASE, "linux/arm64"): engine_error(text)}
         for text in (
-            f"failed to resolve image {BASE}: {BASE}: not found",
+            f"failed to resolve image {BASE}: {BASE}: not found{TRACE}",
             "GET https://ghcr.io/v2/siderolabs/installer-base/manifests/v1.13.6: MANIFEST_UNKNOWN: manifest unknown",
             "NAME_UNKNOWN: name unknown: repository name not known to registry",
         )
@@ -50,8 +56,9 @@ async def test_the_imager_is_looked_up_for_the_engines_own(resolver: EngineResol
     indirect=True,
 )
 async def test_a_registry_that_has_no_such_image_says_so(resolver: EngineResolver) -> None:
-    with pytest.raises(NotFoundInRegistryError, match=rf"^{BASE}: "):
+    with pytest.raises(NotFoundInRegistryError, match=rf"^{BASE}: ") as raised:
         await resolver.resolve(BASE)
+    assert "traceparent" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -138,3 +145,40 @@ async def test_a_checkout_and_a_release_together_are_refused() -> None:
     with pytest.raises(UpstreamError) as raised:
         await load_checkout(directory(Folder()), "v1.6.2")
     assert str(raised.value) == ("--upstream: a checkout and the release v1.6.2 are both given: leave out one of them")
+
+
+class Repository:
+    """A repository that answers nothing but an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def git(self, _url: str) -> Repository:
+        return self
+
+    def tag(self, _name: str) -> Repository:
+        return self
+
+    async def commit(self) -> str:
+        raise self._error
+
+
+REPOSITORY = "https://example.com/cozystack"
+
+
+async def test_an_unreadable_repository_is_named_with_what_was_asked_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagger's engine says no more than this."""
+    monkeypatch.setattr(load, "dag", Repository(engine_error(f"git error: exit status 128{TRACE}")))
+    with pytest.raises(RepositoryError) as raised:
+        await load_checkout(None, "v1.6.2", REPOSITORY)
+    said = str(raised.value)
+    assert said.startswith(f"can't read v1.6.2 from the git repository {REPOSITORY}: git error: exit status 128\n")
+    assert "--upstream" in said
+
+
+async def test_an_error_that_names_the_repository_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = engine_error(f"can't read the git repository {REPOSITORY}: no route to host")
+    monkeypatch.setattr(load, "dag", Repository(told))
+    with pytest.raises(dagger.QueryError) as raised:
+        await load_checkout(None, "v1.6.2", REPOSITORY)
+    assert raised.value is told

@@ -16,7 +16,7 @@ from ci.graph.pipeline import Pipeline
 from ci.plan import Plan
 from ci.verify.provenance import make_provenance
 from tests.unit.catalogs import digest
-from tests.unit.engine import engine_error
+from tests.unit.engine import TRACE, engine_error
 from tests.unit.planning import Registry, builtin, plan_of, request, variant
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Archive:
 
     async def platform(self) -> str:
         if not self.platform_:
-            raise engine_error("no such thing")
+            raise engine_error(f"no such thing{TRACE}")
         return self.platform_
 
     def rootfs(self) -> Archive:

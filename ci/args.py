@@ -50,7 +50,9 @@ SourceDateEpoch: TypeAlias = Annotated[
     int | None,
     Doc("Time of all timestamps in the outputs, in seconds since 1970; default: the date of upstream's commit"),
 ]
-VariantName: TypeAlias = Annotated[str, Doc("Name of a variant, for example spin-only; `variants` lists them")]
+VariantName: TypeAlias = Annotated[
+    str, Doc("Name of a variant, for example spin-only; the function variants lists them")
+]
 Outputs: TypeAlias = Annotated[
     list[str] | None,
     Doc(
@@ -59,13 +61,13 @@ Outputs: TypeAlias = Annotated[
     ),
 ]
 AssetOutputs: TypeAlias = Annotated[
-    list[str] | None, Doc("What the asset image holds, as for `build`; default: kernel,initramfs,cmdline")
+    list[str] | None, Doc("What the asset image holds, as for the function build; default: kernel,initramfs,cmdline")
 ]
 DiskFormat: TypeAlias = Annotated[
     str, Name("format"), Doc("raw (large), raw.xz (small, slow to pack) or raw.zst (small, packed fast)")
 ]
 ReproducedOutputs: TypeAlias = Annotated[
-    list[str] | None, Doc("Outputs as for `build`; default: kernel,initramfs,uki,installer,iso")
+    list[str] | None, Doc("Outputs as for the function build; default: kernel,initramfs,uki,installer,iso")
 ]
 LayoutName: TypeAlias = Annotated[
     str, Doc("boot: assets/talos/<arch>/boot/…; upstream: the file names of CozyStack's _out/assets")
@@ -82,7 +84,7 @@ RegistryPassword: TypeAlias = Annotated[
 ExtensionFile: TypeAlias = Annotated[
     list[dagger.File] | None,
     Doc(
-        "Image archives (`docker save`, `crane pull`, OCI) of system extensions to add, separated by commas, "
+        "Image archives (docker save, crane pull, OCI) of system extensions to add, separated by commas, "
         "for example sensors.tar"
     ),
 ]
@@ -121,7 +123,7 @@ Hostname: TypeAlias = Annotated[
     str | None, Doc("Name of the node in the tailnet, for example cluster-router; default: its host name")
 ]
 TailscaleArguments: TypeAlias = Annotated[
-    str | None, Doc("Further arguments of `tailscale up`, for example --tailscale-args='--accept-routes'")
+    str | None, Doc("Further arguments of tailscale up, for example --tailscale-args='--accept-routes'")
 ]
 JoinCidr: TypeAlias = Annotated[
     str | None, Doc("CozyStack's join network (networking.joinCIDR); default: 100.64.0.0/16")
@@ -205,7 +207,8 @@ BootWays: TypeAlias = Annotated[
     Doc("Boot the assets before they are returned, from each of these: kernel, uki, iso, metal; default: none"),
 ]
 BootedAssets: TypeAlias = Annotated[
-    dagger.Directory | None, Doc("Folder that `build` exported, to boot that; without it, what is booted is built")
+    dagger.Directory | None,
+    Doc("Folder that the function build exported, to boot that; without it, what is booted is built"),
 ]
 Deadline: TypeAlias = Annotated[int, Doc("Seconds after which a machine that is not up is given up")]
 KernelArguments: TypeAlias = Annotated[

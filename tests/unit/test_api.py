@@ -51,6 +51,14 @@ def test_an_optional_folder_of_which_files_are_ignored_has_no_default() -> None:
     assert ignoring["upstream"].is_optional
 
 
+def test_what_an_argument_is_is_said_without_backquotes() -> None:
+    """Dagger's help takes the first words between two of them for the argument's type."""
+    functions = [OBJECT.get_constructor(MODULE._converter), *(f for name, f in OBJECT.functions.items() if name)]
+    said = {p.name: p.doc for function in functions for p in function.parameters.values()}
+    assert all(said.values())
+    assert {name: doc for name, doc in said.items() if "`" in doc} == {}
+
+
 BOOT = {"variant": ..., "from": "kernel", "assets": None, "kernel_args": None, "deadline": 300, "kvm": False}
 
 

@@ -186,7 +186,7 @@ def main() -> None:
         date=time.strftime("%Y-%m-%d"),
         cores=os.cpu_count() or 1,
         lab=given.lab,
-        command=" ".join(["python3", "bench/build.py", *sys.argv[1:]]),
+        command="python3 bench/build.py" + (" --lab" if given.lab else ""),
         idle=idle.cost,
         upstream=upstream,
         first=FIRST,

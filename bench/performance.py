@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from string import Template
@@ -123,6 +124,20 @@ def _targets(figures: Figures) -> list[str]:
     return [*lines, ""]
 
 
+def _floor(figures: Figures) -> str:
+    """Say how much of upstream's time the one run takes that nothing can do without."""
+    wall = figures.upstream["initramfs"].wall
+    share = max(wall / figures.upstreams(name).wall for name in figures.builds)
+    least = min(wall / figures.upstreams(name).wall for name in figures.builds)
+    text = (
+        "Below all of (b) and (e) stands the imager's run for the initramfs, which makes the squashfs images and packs "
+        f"them: {wall:.1f} s in (a), {share:.2f} of it for the fewest outputs and {least:.2f} for the most. The rest "
+        "of (b) is what the imager does for each output, and what upstream does not do: packing extensions so that "
+        "each is cached by itself, fixing what the imager leaves to chance, reading and checking every file."
+    )
+    return textwrap.fill(text, 120) + "\n"
+
+
 def kinds(steps: Steps) -> Counter[str]:
     """Count the commands that were run by what they are for; what is none of the known is named whole."""
     found: Counter[str] = Counter()
@@ -162,8 +177,8 @@ def _disks(figures: Figures) -> list[str]:
     lines = [
         *("## Where the time of disk images goes", ""),
         "A raw disk image is nearly all holes, and what is in it (the UKI) is compressed already; the imager has xz go",
-        "over all of it. Here it makes the raw file; blocks of zeros are packed once, the others on all cores",
-        "(`ci/normalise/pack.py`). `.raw.zst` is the default, `.raw.xz` what `--layout upstream` gives.",
+        "over all of it. Here the imager makes the raw file, and it is packed apart: blocks of zeros once, the others",
+        "on all cores (`ci/normalise/pack.py`). `.raw.zst` is the default, `.raw.xz` what `--layout upstream` gives.",
         *("", "| | " + " | ".join(images) + " |", "|---|" + "---|" * len(images)),
         _seconds("(a) the imager's run, which packs with xz", [_upstreams_run(figures, image) for image in images]),
         _seconds("(b) packing as `.raw.xz`, beside other steps", [xz.get(image) for image in images]),
@@ -183,9 +198,9 @@ def _seconds(label: str, values: list[float | None]) -> str:
 _PAGE = Template("""\
 # How long builds take
 
-Written by `$command` on $date, $cores cores, against
-$inputs. The first variant is `$first`. Ratios are of figures taken one after the other in
-the same run; on another machine, and at another time, the seconds differ.
+Written by `$command` on $date, $cores cores, against $inputs.
+The first variant is `$first`. Ratios are of figures taken one after the other in the same run; on another machine,
+and at another time, the seconds differ.
 
 ![Wall time](performance.svg)
 
@@ -199,6 +214,7 @@ CPU, memory and bytes written are the whole machine's: memory above what was in 
 disks by the end.
 
 $targets
+$floor
 $tables
 ## Upstream's way, run by run
 
@@ -222,6 +238,7 @@ def page(figures: Figures) -> str:
         date=figures.date,
         cores=figures.cores,
         first=figures.first,
+        floor=_floor(figures) if "initramfs" in figures.upstream else "",
         disks="\n".join(_disks(figures)),
         inputs=stand_ins if figures.lab else "the published images",
         targets="\n".join(_targets(figures)),

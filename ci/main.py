@@ -134,7 +134,7 @@ class CozystackTalos:
         assets = await self._work.passing(plan, signed)
         if ways:
             assets = await self._work.booted(plan, ways, signed)
-        return assets.laid_out()
+        return assets.tree
 
     @fresh
     async def schematic(self, variant: args.VariantName, format_: args.Format = "text") -> str:

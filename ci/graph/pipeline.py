@@ -41,6 +41,8 @@ STAND_IN_TEXT: Final = (
 )
 #: Where an overlay's image has its installers.
 INSTALLERS: Final = "installers"
+#: Where assets are sealed.
+_TREE: Final = "/sealed"
 _REPORT: Final = "validation/build-report.txt"
 
 
@@ -328,13 +330,13 @@ class Pipeline:
                 tasks.start_soon(make, output)
         return made
 
-    def folder(self, files: Mapping[str, dagger.File]) -> dagger.Directory:
-        """Return outputs at their paths."""
+    def folder(self, files: Mapping[str, dagger.File], below: str = "") -> dagger.Directory:
+        """Return outputs at their paths, below a folder."""
         folder = dag.directory()
         for path, file in sorted(files.items()):
-            folder = folder.with_file(path, file, permissions=0o644)
+            folder = folder.with_file(posixpath.join(below, path), file, permissions=0o644)
         if self._plan.stand_in:
-            folder = folder.with_new_file(STAND_IN_FILE, STAND_IN_TEXT)
+            folder = folder.with_new_file(posixpath.join(below, STAND_IN_FILE), STAND_IN_TEXT)
         return folder
 
     async def sealed(self, records: dagger.Directory | None = None) -> Assets:
@@ -347,13 +349,14 @@ class Pipeline:
         """
         plan = self._plan
         expected = json.dumps(expectation(plan).model_dump(mode="json"), sort_keys=True)
-        root = f"/{assets_path(plan)}"
-        files = self.folder(await self.outputs())
+        # They lie from the start where `build` returns them: laying them out afterwards would copy them all once more.
+        root = f"{_TREE}/{assets_path(plan)}"
+        tree = self.folder(await self.outputs(), assets_path(plan))
         if records is not None:
-            files = files.with_directory(posixpath.dirname(_REPORT), records)
+            tree = tree.with_directory(posixpath.join(assets_path(plan), posixpath.dirname(_REPORT)), records)
         seal = (
             tools("ci.verify")
-            .with_mounted_directory(root, files)
+            .with_mounted_directory(_TREE, tree)
             .with_new_file("/in/expected.json", expected)
             .with_new_file("/in/plan.json", plan.to_json())
             .with_exec(
@@ -368,20 +371,18 @@ class Pipeline:
             raise
         if code not in commands.CHECKED:
             raise BuildError("the assets can't be checked:\n" + await seal.stdout() + await seal.stderr())
-        return Assets(plan, seal.directory(root), passed=code == 0)
+        return Assets(plan, seal.directory(_TREE), passed=code == 0)
 
 
 class Assets:
     """What a plan's pipeline made: a folder, sealed with checksums and report."""
 
-    def __init__(self, plan: Plan, folder: dagger.Directory, *, passed: bool) -> None:
+    def __init__(self, plan: Plan, tree: dagger.Directory, *, passed: bool) -> None:
         self.plan = plan
-        self.folder = folder
+        #: What `build` returns: the folder at its place.
+        self.tree = tree
+        self.folder = tree.directory(assets_path(plan))
         self.passed = passed
-
-    def laid_out(self) -> dagger.Directory:
-        """Return the folder at its place in what `build` returns."""
-        return dag.directory().with_directory(assets_path(self.plan), self.folder)
 
     async def report(self) -> str:
         """Return the report's text."""

@@ -156,7 +156,7 @@ class EngineResolver:
     async def resolve(self, reference: str) -> str:
         """Return the digest that a tag points to."""
         # the imager and the tools run on the engine's own platform, all else is for the nodes'
-        own = reference.startswith((f"{pins.IMAGER}:", pins.PYTHON))
+        own = reference.startswith((f"{pins.IMAGER}:", pins.PYTHON, pins.BUSYBOX))
         container = dag.container() if own else dag.container(platform=self._platform)
         try:
             found = await container.from_(reference).image_ref()
@@ -213,12 +213,17 @@ async def tool_images(checkout: Checkout, arch: Arch) -> tuple[Pulled, ...]:
     described = parse_description(DESCRIPTION.read_text()).dagger
     matchbox = checkout.upstream.matchbox
     netboot = matchbox.base if matchbox and matchbox.base else parse_reference(pins.MATCHBOX)
-    needs = (Need("tools", (parse_reference(pins.PYTHON),)), Need("netboot", (netboot,)))
+    needs = (
+        Need("tools", (parse_reference(pins.PYTHON),)),
+        Need("shell", (parse_reference(pins.BUSYBOX),)),
+        Need("netboot", (netboot,)),
+    )
     found = await resolve_all(needs, EngineResolver(arch))
     return (
         Pulled(described.engine, "Dagger's engine and command line"),
         Pulled(described.sdk, "base of Dagger's Python SDK"),
         Pulled(found["tools"].pinned, "reads and checks files, runs the tests"),
+        Pulled(found["shell"].pinned, "a shell beside the imager"),
         Pulled(found["netboot"].pinned, "netboot server"),
     )
 

@@ -18,6 +18,7 @@ from ci import commands, profile
 from ci.errors import BuildError, ForeignArchitectureError, PrivilegeError, suggest
 from ci.expectation import expectation
 from ci.extensions import Source
+from ci.graph.imager import hurried, imager
 from ci.graph.tools import base, tools
 from ci.outputs import Compression, Layout
 
@@ -122,7 +123,7 @@ class Pipeline:
         self._plan = plan
         self._trees = trees or {}
         self._keys = keys
-        self._attempt = attempt
+        self._imager = imager(plan, attempt)
         self._epoch = plan.source_date.epoch
         self._profiles = profile.profiles(plan)
         self._packing = anyio.Lock()
@@ -190,7 +191,7 @@ class Pipeline:
         base = await pull(self._plan.installer_base, self._plan.arch.platform)
         archive = base.as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
         command = commands.unpack_base_installer("/in/base.tar", "/out/base", self._plan.arch)
-        return self._run({"/in/base.tar": archive}, command).directory("/out/base")
+        return self._run(dag.directory().with_file("base.tar", archive), command).directory("/out/base")
 
     async def _overlay(self) -> dagger.Directory:
         """Return the folder of the overlay's tars: for where the imager runs, and for the nodes."""
@@ -221,32 +222,30 @@ class Pipeline:
 
     # --- runs -------------------------------------------------------------------------------------------------
 
-    def _run(self, files: dict[str, dagger.File], command: list[str]) -> dagger.Container:
-        """Run a command of `ci.normalise` on files, writing below `/out`."""
-        container = tools("ci.normalise").with_directory("/out", dag.directory())
-        for path, file in files.items():
-            container = container.with_mounted_file(path, file)
-        return container.with_exec(command)
+    def _run(self, given: dagger.Directory, command: list[str]) -> dagger.Container:
+        """Run a command of `ci.normalise` on the files of a folder, which are in `/in`, writing below `/out`.
 
-    def _imager(self) -> dagger.Container:
-        imager = (
-            dag.container()
-            .from_(self._plan.imager.pinned)
-            .with_env_variable("SOURCE_DATE_EPOCH", str(self._epoch))
-            .with_env_variable("TZ", "UTC")
+        A folder, and not its files: these BuildKit would digest before it runs the command, to see whether it has run
+        on others like them. Of disk images that is gigabytes.
+        """
+        return (
+            tools("ci.normalise")
+            .with_directory("/out", dag.directory())
+            .with_mounted_directory("/in", given)
+            .with_exec(command)
         )
-        # A variable that the imager does not know makes its runs others than those in the cache.
-        return imager.with_env_variable("COZYSTACK_TALOS_ATTEMPT", self._attempt) if self._attempt else imager
 
     async def initramfs(self) -> dagger.File:
         """Return the initramfs with all extensions: what every output that boots embeds."""
-        imager = self._imager().with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
-        made = imager.with_exec(
-            ["-"], use_entrypoint=True, stdin=profile.render(self._profiles[profile.INITRAMFS_RUN])
-        ).file(f"{profile.OUT_DIR}/initramfs-metal-{self._plan.arch.value}.xz")
-        command = commands.normalise_initramfs("/in/initramfs", "/out/initramfs.xz", self._epoch)
-        file = self._run({"/in/initramfs": made}, command).file("/out/initramfs.xz")
-        return await described(file)
+        packing = await hurried(self._imager)
+        made = (
+            packing.with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
+            .with_exec(["-"], use_entrypoint=True, stdin=profile.render(self._profiles[profile.INITRAMFS_RUN]))
+            .directory(profile.OUT_DIR)
+        )
+        source = f"/in/initramfs-metal-{self._plan.arch.value}.xz"
+        command = commands.normalise_initramfs(source, "/out/initramfs.xz", self._epoch)
+        return await described(self._run(made, command).file("/out/initramfs.xz"))
 
     async def output(self, output: PlannedOutput, initramfs: dagger.File | None) -> dagger.File:
         """Return one output's file."""
@@ -254,7 +253,7 @@ class Pipeline:
         if run == profile.INITRAMFS_RUN:
             assert initramfs is not None
             return initramfs
-        imager = self._imager()
+        imager = self._imager
         if output.initramfs.value == "ready":
             assert initramfs is not None
             imager = imager.with_mounted_file(profile.INITRAMFS_PATH, initramfs)
@@ -272,18 +271,18 @@ class Pipeline:
             use_entrypoint=True,
             stdin=profile.render(self._profiles[run]),
             insecure_root_capabilities=output.privileged is not None,
-        ).file(f"{profile.OUT_DIR}/{output.imager_file}")
+        ).directory(profile.OUT_DIR)
         return self._finished(output, made)
 
-    def _finished(self, output: PlannedOutput, made: dagger.File) -> dagger.File:
-        """Take out what the imager leaves to chance, and pack disk images."""
+    def _finished(self, output: PlannedOutput, made: dagger.Directory) -> dagger.File:
+        """Take out of an output what the imager leaves to chance, and pack disk images."""
         source, out = f"/in/{output.imager_file}", f"/out/{output.imager_file}"
         if output.base_installer:
-            return self._run({source: made}, commands.normalise_installer(source, out, self._epoch)).file(out)
+            return self._run(made, commands.normalise_installer(source, out, self._epoch)).file(out)
         if output.compression is not Compression.NONE:
             out += output.compression.value
-            return self._run({source: made}, commands.pack(source, out, output.compression)).file(out)
-        return made
+            return self._run(made, commands.pack(source, out, output.compression)).file(out)
+        return made.file(output.imager_file)
 
     # --- what comes out ---------------------------------------------------------------------------------------
 
@@ -350,17 +349,18 @@ class Pipeline:
         plan = self._plan
         expected = json.dumps(expectation(plan).model_dump(mode="json"), sort_keys=True)
         # They lie from the start where `build` returns them: laying them out afterwards would copy them all once more.
-        root = f"{_TREE}/{assets_path(plan)}"
-        tree = self.folder(await self.outputs(), assets_path(plan))
+        # In a folder of the tree, for the reason that `_run` has.
+        place = posixpath.join(_TREE, assets_path(plan))
+        tree = self.folder(await self.outputs(), place)
         if records is not None:
-            tree = tree.with_directory(posixpath.join(assets_path(plan), posixpath.dirname(_REPORT)), records)
+            tree = tree.with_directory(posixpath.join(place, posixpath.dirname(_REPORT)), records)
         seal = (
             tools("ci.verify")
-            .with_mounted_directory(_TREE, tree)
+            .with_mounted_directory(_TREE, tree.directory(_TREE))
             .with_new_file("/in/expected.json", expected)
             .with_new_file("/in/plan.json", plan.to_json())
             .with_exec(
-                commands.seal(root, "/in/expected.json", "/in/plan.json"),
+                commands.seal(place, "/in/expected.json", "/in/plan.json"),
                 expect=dagger.ReturnType.ANY,
             )
         )

@@ -52,7 +52,11 @@ def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Container:
     container = python()
     if packages:
         container = container.with_exec(commands.apt_install(packages))
-    return container.with_directory(f"{SOURCE}/ci", source, include=needed).with_workdir(SOURCE)
+    return (
+        container.with_directory(f"{SOURCE}/ci", source, include=needed)
+        .with_workdir(SOURCE)
+        .with_exec(commands.compile_modules(SOURCE))
+    )
 
 
 def cosign() -> dagger.Container:

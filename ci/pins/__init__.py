@@ -47,6 +47,9 @@ MATCHBOX: Final = (
 #: Python in which files are read and tests run.
 PYTHON: Final = "docker.io/library/python:3.13-slim-trixie"
 
+#: A shell that needs nothing beside it, for images that have none.
+BUSYBOX: Final = "docker.io/library/busybox:1.37.0-musl"
+
 #: The program that makes and checks images' signatures.
 COSIGN: Final = "ghcr.io/sigstore/cosign/cosign:v3.1.3"
 

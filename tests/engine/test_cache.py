@@ -29,11 +29,15 @@ class Builds:
 
     def run(self, variant: str, *flags: str | Path) -> list[str]:
         """Build a variant, and return the commands that were run for it."""
-        words = [*(word for word in COMMAND if word != "-s"), "--progress", "plain", "call", *map(str, flags)]
+        return [command.strip() for command in _RAN.findall(self.said(variant, *flags))]
+
+    def said(self, variant: str, *flags: str | Path, aloud: tuple[str, ...] = ()) -> str:
+        """Build a variant, and return what was shown."""
+        words = [*(word for word in COMMAND if word != "-s"), "--progress", "plain", *aloud, "call", *map(str, flags)]
         words += ["--source-date-epoch", self._epoch, "build", "--variant", variant, "--outputs", OUTPUTS, "entries"]
         done = subprocess.run(words, cwd=TOP, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        return [command.strip() for command in _RAN.findall(done.stderr)]
+        return done.stderr
 
 
 @pytest.fixture
@@ -77,3 +81,8 @@ def test_a_changed_extension_runs_itself_and_the_initramfs(builds: Builds, tmp_p
     assert imager_runs(ran["0.5.5"]) == 2
     assert packed(ran["0.6.0"]) == ["youki"]
     assert imager_runs(ran["0.6.0"]) == 1
+
+
+def test_the_imager_does_not_compress_at_length_what_is_compressed_anew(builds: Builds) -> None:
+    said = builds.said("spin-only", aloud=("-vv",))
+    assert said.count("zstd at level 1") == 1

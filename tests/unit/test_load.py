@@ -7,6 +7,7 @@ from typing import Any, cast
 import dagger
 import pytest
 
+from ci import pins
 from ci.arch import Arch
 from ci.errors import (
     ForeignArchitectureError,
@@ -23,7 +24,7 @@ from tests.unit.engine import TRACE, Engine, engine_error
 from tests.unit.planning import HEAD
 
 BASE = "ghcr.io/siderolabs/installer-base:v1.13.6"
-IMAGER = "ghcr.io/siderolabs/imager:v1.13.6"
+OF_THE_ENGINE = ("ghcr.io/siderolabs/imager:v1.13.6", pins.PYTHON, pins.BUSYBOX)
 
 
 @pytest.fixture
@@ -38,9 +39,10 @@ async def test_a_tag_is_looked_up_for_the_nodes_architecture(resolver: EngineRes
     assert await resolver.resolve(BASE) == digest("a")
 
 
-@pytest.mark.parametrize("resolver", [{(IMAGER, ""): digest("b")}], indirect=True)
-async def test_the_imager_is_looked_up_for_the_engines_own(resolver: EngineResolver) -> None:
-    assert await resolver.resolve(IMAGER) == digest("b")
+@pytest.mark.parametrize("resolver", [{(name, ""): digest("b") for name in OF_THE_ENGINE}], indirect=True)
+@pytest.mark.parametrize("reference", OF_THE_ENGINE)
+async def test_what_runs_is_looked_up_for_the_engines_own(resolver: EngineResolver, reference: str) -> None:
+    assert await resolver.resolve(reference) == digest("b")
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from ci.boot.model import Way
 from ci.errors import BootError
 from ci.inspect import InspectError
 from ci.inspect.compression import compression_of, expand
-from ci.inspect.context import Context, is_hole
+from ci.inspect.context import Context
 from ci.inspect.pe import read_pe
-from ci.inspect.source import open_file
+from ci.inspect.source import is_zeros, open_file
 
 if TYPE_CHECKING:
     from ci.boot.model import Request
@@ -86,7 +86,7 @@ def _unpacked(file: Path, out: Path) -> Path:
             for chunk in expand(source, kind, Context()):
                 for start in range(0, len(chunk), _BLOCK):
                     block = chunk[start : start + _BLOCK]
-                    if is_hole(block):
+                    if is_zeros(block):
                         target.seek(len(block), os.SEEK_CUR)
                     else:
                         target.write(block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -13,6 +14,15 @@ from ci.inspect.limits import CHUNK
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+
+#: Comparing with zeros is some twenty times as fast as counting them.
+_ZEROS = bytes(CHUNK)
+
+
+def is_zeros(data: bytes) -> bool:
+    """Returns whether bytes are nothing but zeros; most of a disk image is such."""
+    return all(_ZEROS.startswith(data[at : at + CHUNK]) for at in range(0, len(data), CHUNK))
 
 
 class Source:
@@ -65,7 +75,10 @@ class FileSource(Source):
 
     def __init__(self, name: str, file: BinaryIO) -> None:
         self._file = file
-        super().__init__(name, os.fstat(file.fileno()).st_size)
+        status = os.fstat(file.fileno())
+        #: Whether fewer bytes are allocated than the file has.
+        self._sparse = status.st_blocks * 512 < status.st_size
+        super().__init__(name, status.st_size)
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +87,16 @@ class FileSource(Source):
         self._file.close()
 
     def _pread(self, offset: int, length: int) -> bytes:
+        # To read a hole, the kernel fills its cache with pages of zeros: 5 s for a raw disk image, all but empty.
+        if self._sparse and self._is_hole(offset, length):
+            return _ZEROS if length == CHUNK else bytes(length)
         return os.pread(self._file.fileno(), length, offset)
+
+    def _is_hole(self, offset: int, length: int) -> bool:
+        try:
+            return os.lseek(self._file.fileno(), offset, os.SEEK_DATA) >= offset + length
+        except OSError as error:
+            return error.errno == errno.ENXIO  # no data up to the end
 
 
 class BytesSource(Source):

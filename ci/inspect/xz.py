@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from ci.inspect.source import Source
 
 _MAGIC, _END_MAGIC = b"\xfd7zXZ\0", b"YZ"
-_CHECK = lzma.CHECK_CRC64
+#: The check that this library can make of what it does not pack.
+_CHECK = lzma.CHECK_CRC32
+
+#: LZMA2: bytes of a chunk that is not packed, at the most, and how it begins: with a new dictionary, or the old one.
+_CHUNK, _RESET, _KEEP = 1 << 16, 1, 2
+#: Size of the header, one filter, no sizes, LZMA2 with a byte that says 256 KiB of dictionary; padding.
+_BLOCK_HEADER = bytes([2, 0, 0x21, 1, 12, 0, 0, 0])
 
 #: Bytes of a stream's header, and of its footer.
 _END = 12
@@ -50,6 +56,17 @@ def pack_block(content: bytes, preset: int) -> Block:
     # Behind the index's two first bytes (indicator, one record) comes the block's unpadded size.
     unpadded_size, _ = _read_integer(packed[-_END - index_size : -_END], 2)
     return Block(packed[_END : -_END - index_size], unpadded_size, len(content))
+
+
+def store_block(content: bytes) -> Block:
+    """Return content, which must not be empty, as a block that holds it as it is: LZMA2's uncompressed chunks."""
+    chunks = bytearray()
+    for at in range(0, len(content), _CHUNK):
+        piece = content[at : at + _CHUNK]
+        chunks += bytes([_KEEP if at else _RESET]) + (len(piece) - 1).to_bytes(2, "big") + piece
+    chunks += b"\0"
+    unpadded = _BLOCK_HEADER + _crc(_BLOCK_HEADER) + bytes(chunks)
+    return Block(unpadded + bytes(-len(chunks) % 4) + _crc(content), len(unpadded) + 4, len(content))
 
 
 def write_stream(blocks: Iterable[Block], flags: bytes = bytes([0, _CHECK])) -> Iterator[bytes]:

@@ -55,6 +55,21 @@ def test_equal_blocks_in_a_row_are_expanded_once(monkeypatch: pytest.MonkeyPatch
     assert len(made) == 3
 
 
+@pytest.mark.parametrize("size", [1, 3, 4, 65535, 65536, 65537, 200_000])
+def test_a_stored_block_is_what_the_library_expands(size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    data = b"".join(xz.write_stream([xz.store_block(content), xz.pack_block(bytes(size), 0), xz.store_block(content)]))
+    assert lzma.decompress(data, format=lzma.FORMAT_XZ) == content + bytes(size) + content
+    assert expanded(data) == content + bytes(size) + content
+
+
+def test_damage_to_a_stored_block_is_found() -> None:
+    data = bytearray(b"".join(xz.write_stream([xz.store_block(b"content" * 1000), xz.store_block(b"more")])))
+    data[3000] ^= 1
+    with pytest.raises(lzma.LZMAError):
+        lzma.decompress(bytes(data), format=lzma.FORMAT_XZ)
+
+
 def test_a_stream_ends_where_its_file_does() -> None:
     data = b"before" + packed()
     frame = Frame(BytesSource("disk.xz", data), 6, "xz", Context())

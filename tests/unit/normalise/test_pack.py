@@ -108,7 +108,7 @@ def test_a_reader_of_one_xz_stream_gets_all(tmp_path: Path) -> None:
     assert reader.decompress(pack(tmp_path / "a", "xz").read_bytes()) == (tmp_path / "a").read_bytes()
     assert reader.eof
     assert reader.unused_data == b""
-    assert reader.check == lzma.CHECK_CRC64
+    assert reader.check == lzma.CHECK_CRC32
 
 
 def test_a_reader_of_one_zstd_frame_gets_all(tmp_path: Path) -> None:
@@ -127,6 +127,31 @@ def test_an_xz_index_holds_any_number_of_blocks(count: int) -> None:
     packed = b"".join(xz.write_stream(xz.pack_block(content, 0) for content in contents))
     assert lzma.decompress(packed, format=lzma.FORMAT_XZ) == b"".join(contents)
     assert len(packed) % 4 == 0
+
+
+def test_what_is_packed_already_is_stored_and_the_rest_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bytes] = []
+    pack_block = xz.pack_block
+    monkeypatch.setattr(xz, "pack_block", lambda content, preset: given.append(content) or pack_block(content, preset))
+    text = b"some text " * (XZ_BLOCK // 10) + bytes(XZ_BLOCK % 10)
+    content = random.Random(3).randbytes(2 * XZ_BLOCK) + text + bytes(2 * XZ_BLOCK)
+    (tmp_path / "a").write_bytes(content)
+    packed = pack(tmp_path / "a", "xz")
+    assert given == [text, bytes(XZ_BLOCK)]
+    assert unpack(packed, "xz") == content
+    assert 2 * XZ_BLOCK < packed.stat().st_size < 2.01 * XZ_BLOCK
+
+
+@pytest.mark.skipif(shutil.which("xz") is None, reason="needs xz")
+def test_the_tool_finds_nothing_wrong_with_stored_blocks_and_their_sizes(tmp_path: Path) -> None:
+    image(tmp_path / "a")
+    packed = pack(tmp_path / "a", "xz")
+    packed = packed.rename(packed.with_suffix(".raw.xz"))
+    assert subprocess.run(["xz", "--test", packed], check=False).returncode == 0
+    listed = subprocess.run(["xz", "--robot", "--list", "-vv", packed], capture_output=True, text=True, check=True)
+    blocks = [line.split("\t") for line in listed.stdout.splitlines() if line.startswith("block")]
+    assert len(blocks) == -(-SIZE // XZ_BLOCK)
+    assert {block[9] for block in blocks} == {"CRC32"}
 
 
 def test_damage_to_a_block_is_found(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """The imager as a container: Talos's own image and program, with a clock that stands still.
 
 The run that packs extensions gets another `zstd` first in PATH. The imager has its own go over the extensions at level
-18; they are squashfs images, compressed already, and what comes out is compressed anew after it (`ci.normalise`): half of
-the run's time for nothing. What is built has the same bytes with it and without, and an imager that calls no `zstd` does not
-notice it. The imager's image has no shell, so one comes along, in a file of its own.
+18; they are squashfs images, compressed already, and what comes out is compressed anew after it (`ci.normalise`): half
+of the run's time for nothing. What is built has the same bytes with it and without, and an imager that calls no `zstd`
+does not notice it. The imager's image has no shell, so one comes along, in a file of its own.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import zstandard
 
-from ci.inspect import xz
+from ci.inspect import xz, zstd
 from ci.inspect.errors import CorruptFileError, TruncatedFileError
-from ci.inspect.limits import CHUNK, ZSTD_STEP
+from ci.inspect.limits import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,21 +66,12 @@ class Frame:
         place = f"{self.kind} frame at byte {self.offset}"
         return TruncatedFileError(self.source.name, place, f"the file ends at {self.source.size} inside it")
 
-    def _input(self, step: int) -> Iterator[bytes]:
-        for chunk in self.source.chunks(self.offset):
-            for start in range(0, len(chunk), step):
-                yield chunk[start : start + step]
-
     def _zstd(self) -> Iterator[bytes]:
         expander = zstandard.ZstdDecompressor(max_window_size=self.context.limits.window).decompressobj()
-        position = self.offset
-        for data in self._input(ZSTD_STEP):
-            yield expander.decompress(data)
-            position += len(data)
-            if expander.eof:
-                self.end = position - len(expander.unused_data)
-                return
-        raise self._cut_short()
+        # Without its blocks' borders, a few bytes of input could be gigabytes of output, given out at once.
+        for start, end in zstd.steps(self.source, self.offset, CHUNK):
+            yield expander.decompress(self.source.read_at(start, end - start, "zstd blocks"))
+            self.end = end
 
     def _xz(self) -> Iterator[bytes]:
         if stream := xz.read_stream(self.source, self.offset):
@@ -90,7 +81,7 @@ class Frame:
             return
         expander = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=2 * self.context.limits.window)
         position = self.offset
-        for data in self._input(CHUNK):
+        for data in self.source.chunks(self.offset):
             position += len(data)
             yield expander.decompress(data, CHUNK)
             while not expander.eof and not expander.needs_input:
@@ -103,7 +94,7 @@ class Frame:
     def _gzip(self) -> Iterator[bytes]:
         expander = zlib.decompressobj(wbits=31)
         position = self.offset
-        for data in self._input(CHUNK):
+        for data in self.source.chunks(self.offset):
             position += len(data)
             yield expander.decompress(data, CHUNK)
             while not expander.eof and expander.unconsumed_tail:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci.inspect.errors import CorruptFileError, LimitExceededError
-from ci.inspect.source import ExtentSource, Source
+from ci.inspect.source import ExtentSource, PagedSource, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ class Fat:
         self._clusters = (total * sector - self._data) // self._cluster_size
         self.boot = boot
         self.bits = 12 if self._clusters < 4085 else 16 if self._clusters < 65525 else 32
-        self._table = source.window(f"{source.name}: FAT", reserved * sector, table_sectors * sector)
+        self._table = PagedSource(source.window(f"{source.name}: FAT", reserved * sector, table_sectors * sector))
         self._root_cluster = int(struct.unpack_from("<I", boot, 44)[0]) if self.bits == 32 else 0
         self._read_bytes = 0
 

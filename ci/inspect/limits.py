@@ -14,10 +14,6 @@ GIB = 1024 * MIB
 #: Bytes read from a file at a time.
 CHUNK = 1 * MIB
 
-#: Bytes of zstd input given to the decompressor at a time. Four bytes of input can stand for 128 KiB of output and
-#: the library returns all of it at once, so this caps one step's output at 32 MiB.
-ZSTD_STEP = 1 * KIB
-
 
 @dataclass(frozen=True)
 class Limits:

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from ci.inspect.errors import CorruptFileError, LimitExceededError, MissingFileError, TruncatedFileError
-from ci.inspect.limits import CHUNK
+from ci.inspect.limits import CHUNK, KIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Comparing with zeros is some twenty times as fast as counting them.
 _ZEROS = bytes(CHUNK)
+
+#: What is smaller is not worth asking the file system for holes, nor reading by itself.
+_PAGE = 64 * KIB
 
 
 def is_zeros(data: bytes) -> bool:
@@ -88,7 +91,7 @@ class FileSource(Source):
 
     def _pread(self, offset: int, length: int) -> bytes:
         # To read a hole, the kernel fills its cache with pages of zeros: 5 s for a raw disk image, all but empty.
-        if self._sparse and self._is_hole(offset, length):
+        if self._sparse and length >= _PAGE and self._is_hole(offset, length):
             return _ZEROS if length == CHUNK else bytes(length)
         return os.pread(self._file.fileno(), length, offset)
 
@@ -135,6 +138,21 @@ class ExtentSource(Source):
             pieces.append(self._parent.read_at(start + offset, take, self.name))
             offset, length = 0, length - take
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class PagedSource(Source):
+    """Another source, for what is read in many small pieces near one another: the last 64 KiB are held."""
+
+    def __init__(self, parent: Source) -> None:
+        self._parent = parent
+        self._start, self._page = 0, b""
+        super().__init__(parent.name, parent.size)
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        if not self._start <= offset <= offset + length <= self._start + len(self._page):
+            self._start, self._page = offset, self._parent.read_up_to(offset, max(length, _PAGE))
+        at = offset - self._start
+        return self._page[at : at + length]
 
 
 class SourceFile(io.RawIOBase):

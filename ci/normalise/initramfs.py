@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import zstandard
 
+from ci.inspect import zstd
 from ci.inspect.compression import Frame, compression_of
 from ci.inspect.context import Context
 from ci.inspect.cpio import MAGICS, read_members
-from ci.inspect.errors import CorruptFileError, LimitExceededError, TruncatedFileError
+from ci.inspect.errors import CorruptFileError, LimitExceededError
 from ci.inspect.limits import CHUNK
 from ci.inspect.source import ByteStream, Source, open_file
 from ci.normalise.files import NormaliseError, written
@@ -33,8 +34,6 @@ LEVEL = 12
 
 _HEADER = 110
 _MODE, _LINKS, _MTIME, _SIZE, _NAME_SIZE = 1, 4, 5, 6, 11
-
-_RLE, _RESERVED = 1, 3
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def _parts(source: Source) -> list[_Part]:
         head = source.read_up_to(offset, 8)
         kind = compression_of(head)
         if kind == "zstd":
-            end = _frame_end(source, offset)
+            end = zstd.frame_end(source, offset)
         elif head[:6] in MAGICS:
             end = _archive_end(source, offset)
         else:
@@ -88,28 +87,6 @@ def _parts(source: Source) -> list[_Part]:
     if not parts:
         raise NormaliseError(source.name, "an empty file is no initramfs")
     return parts
-
-
-def _frame_end(source: Source, offset: int) -> int:
-    """Follow the sizes in a frame's headers to its end; nothing is expanded (RFC 8878, section 3)."""
-    head = source.read_up_to(offset, 18)
-    place = f"zstd frame at byte {offset}"
-    try:
-        has_checksum = zstandard.get_frame_parameters(head).has_checksum
-        end = offset + zstandard.frame_header_size(head)
-    except zstandard.ZstdError as error:
-        raise CorruptFileError(source.name, place, str(error)) from error
-    last = False
-    while not last:
-        block = int.from_bytes(source.read_at(end, 3, "a zstd block's header"), "little")
-        last, kind, size = bool(block & 1), block >> 1 & 3, block >> 3
-        if kind == _RESERVED:
-            raise CorruptFileError(source.name, place, f"the block at byte {end} is of the reserved type")
-        end += 3 + (1 if kind == _RLE else size)
-    end += 4 if has_checksum else 0
-    if end > source.size:
-        raise TruncatedFileError(source.name, place, f"the file ends at {source.size} inside it")
-    return end
 
 
 def _archive_end(source: Source, offset: int) -> int:

@@ -8,13 +8,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ci.inspect.errors import TruncatedFileError
 from ci.inspect.limits import CHUNK
-from ci.inspect.source import is_zeros, open_file
+from ci.inspect.source import BytesSource, PagedSource, is_zeros, open_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SIZE = 20 * CHUNK + 77
+
+
+class Counting(BytesSource):
+    """Bytes that know where they were read."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        super().__init__(name, data)
+        self.read: list[int] = []
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        self.read.append(offset)
+        return super()._pread(offset, length)
 
 
 @pytest.fixture
@@ -41,10 +54,12 @@ def test_holes_are_zeros_and_not_read(sparse: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "pread", counted)
     with open_file(sparse) as source:
         assert b"".join(source.chunks()) == sparse.read_bytes()
-    assert read == [0, 2, 3, 17]
+    assert read == [0, 2, 3, 17, 20]  # the last is too small to ask for
 
 
-@pytest.mark.parametrize(("offset", "length"), [(0, SIZE), (CHUNK, 5 * CHUNK), (4 * CHUNK, 3 * CHUNK + 1), (SIZE - 1, 1)])
+@pytest.mark.parametrize(
+    ("offset", "length"), [(0, SIZE), (CHUNK, 5 * CHUNK), (4 * CHUNK, 3 * CHUNK + 1), (SIZE - 1, 1)]
+)
 def test_any_part_is_what_the_file_has(sparse: Path, offset: int, length: int) -> None:
     with open_file(sparse) as source:
         assert source.read_at(offset, length, "a part") == sparse.read_bytes()[offset : offset + length]
@@ -64,3 +79,16 @@ def test_zeros_are_told_from_all_else(size: int) -> None:
     assert is_zeros(bytes(size))
     for at in {0, size // 2, size - 1} if size else ():
         assert not is_zeros(bytes(at) + b"\1" + bytes(size - at - 1))
+
+
+def test_a_paged_source_reads_once_what_lies_together_and_gives_every_part() -> None:
+    content = random.Random(2).randbytes(200_000)
+    source = Counting("table", content)
+    paged = PagedSource(source)
+    for at in range(0, 60_000, 4):
+        assert paged.read_at(at, 4, "an entry") == content[at : at + 4]
+    assert source.read == [0]
+    for at, length in ((65_530, 100), (199_990, 10), (0, 200_000), (5, 3)):
+        assert paged.read_at(at, length, "a part") == content[at : at + length]
+    with pytest.raises(TruncatedFileError):
+        paged.read_at(199_999, 2, "a part")

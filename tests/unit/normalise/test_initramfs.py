@@ -214,7 +214,7 @@ WHOLE = BASE + as_the_imager(appended(5))
         (BASE + samples.xz(b"x"), f"at byte {len(BASE)} is xz data"),
         (b"#!/bin/sh\n", "neither a zstd frame nor a cpio archive but b'#!/bin/s'"),
         (WHOLE[:-1], f"zstd frame at byte {len(BASE)}: the file ends at {len(WHOLE) - 1} inside it"),
-        (BASE[:100_000], "a zstd block's header needs 3 bytes, the file ends at 100000"),
+        (BASE[:100_000], "zstd frame at byte 0: the file ends at 100000 inside it"),
         (BASE[:5], "zstd frame at byte 0"),
         (WHOLE[:-4] + bytes(4), "checksum"),
         (BASE[:10] + b"\x07\0\0" + BASE[13:], "the block at byte 10 is of the reserved type"),

@@ -88,12 +88,12 @@ async def boot_network(plan: Plan, image: dagger.Container, upstream: Upstream, 
     request = netboot_request(plan, await server.entrypoint(), options)
     folder = f"/{matchbox.ROOT}"
     root = server.rootfs().with_directory(folder, image.directory(folder))
-    container = tools("ci.boot", packages=packages(request)).with_mounted_directory(_ASSETS, root)
+    container = (await tools("ci.boot", packages=packages(request))).with_mounted_directory(_ASSETS, root)
     return await _run(request, container, options)
 
 
 async def _boot(request: Request, files: Mapping[str, dagger.File], options: Options) -> Boot:
-    container = tools("ci.boot", packages=packages(request))
+    container = await tools("ci.boot", packages=packages(request))
     for path, file in files.items():
         container = container.with_mounted_file(f"{_ASSETS}/{path}", file)
     return await _run(request, container, options)

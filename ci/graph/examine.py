@@ -72,7 +72,7 @@ async def subject(
 
 async def inspect(subject: Subject, form: Format) -> str:
     """Return what is inside."""
-    run = subject.mounted(tools("ci.inspect"), f"{_IN}/it").with_exec(
+    run = subject.mounted(await tools("ci.inspect"), f"{_IN}/it").with_exec(
         commands.inspect(f"{_IN}/it", subject.name, form.value), expect=dagger.ReturnType.ANY
     )
     if await run.exit_code() != 0:
@@ -84,7 +84,7 @@ async def diff(before: Subject, after: Subject, form: Format, *, fail_on_change:
     """Return what changed; raises `AssetsError` with it where anything did, and that is to fail."""
     names = (before.name, after.name)
     command = commands.diff(f"{_IN}/before", f"{_IN}/after", names, form.value, fail_on_change=fail_on_change)
-    container = before.mounted(tools("ci.inspect"), f"{_IN}/before")
+    container = before.mounted(await tools("ci.inspect"), f"{_IN}/before")
     run = after.mounted(container, f"{_IN}/after").with_exec(command, expect=dagger.ReturnType.ANY)
     if await run.exit_code() != 0:
         raise AssetsError(await run.stdout() + await run.stderr())
@@ -93,7 +93,7 @@ async def diff(before: Subject, after: Subject, form: Format, *, fail_on_change:
 
 async def verify(subject: Subject, expectation: Expectation | None, form: Format) -> str:
     """Return how every check went; raises `AssetsError` with it where one failed."""
-    container = tools("ci.verify").with_mounted_directory(f"{_IN}/assets", subject.as_folder(), read_only=True)
+    container = (await tools("ci.verify")).with_mounted_directory(f"{_IN}/assets", subject.as_folder(), read_only=True)
     expected = f"{_IN}/expected.json" if expectation else None
     if expectation and expected:
         text = json.dumps(expectation.model_dump(mode="json"), sort_keys=True)

@@ -59,16 +59,17 @@ async def make_image(kind: ImageKind, assets: Assets, upstream: Upstream) -> Ass
     plan = assets.plan
     if kind.name == "installer":
         spec = images.image_spec(plan, kind, plan.installer_base)
-        return AssetImage(plan, spec, _layout(spec, archive=assets.folder.file(plan.outputs[0].path)))
+        return AssetImage(plan, spec, await _layout(spec, archive=assets.folder.file(plan.outputs[0].path)))
     if kind.name == "assets":
         spec = images.image_spec(plan, kind)
-        return AssetImage(plan, spec, _layout(spec, root=dag.directory().with_directory("assets", assets.folder)))
+        return AssetImage(plan, spec, await _layout(spec, root=dag.directory().with_directory("assets", assets.folder)))
     need = matchbox.need(upstream)
     found = (await resolve_all([need], EngineResolver(plan.arch)))[need.use]
     spec = images.image_spec(plan, kind, found)
     container = await pull(found, plan.arch.platform)
     archive = container.as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
-    return AssetImage(plan, spec, _layout(spec, archive=archive, root=await _matchbox_root(assets, upstream)), found)
+    layout = await _layout(spec, archive=archive, root=await _matchbox_root(assets, upstream))
+    return AssetImage(plan, spec, layout, found)
 
 
 async def _matchbox_root(assets: Assets, upstream: Upstream) -> dagger.Directory:
@@ -80,11 +81,13 @@ async def _matchbox_root(assets: Assets, upstream: Upstream) -> dagger.Directory
     return root
 
 
-def _layout(
+async def _layout(
     spec: ImageSpec, *, archive: dagger.File | None = None, root: dagger.Directory | None = None
 ) -> dagger.Directory:
     maker = (
-        tools("ci.oci").with_directory("/out", dag.directory()).with_new_file("/in/spec.json", spec.model_dump_json())
+        (await tools("ci.oci"))
+        .with_directory("/out", dag.directory())
+        .with_new_file("/in/spec.json", spec.model_dump_json())
     )
     if archive is not None:
         maker = maker.with_mounted_file("/in/base.tar", archive)

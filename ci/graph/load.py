@@ -132,7 +132,7 @@ async def _told_by_git(folder: dagger.Directory) -> dict[str, str | int]:
     if not await folder.exists(".git/HEAD"):
         return {}
     git = dag.directory().with_directory(".git", folder.directory(".git"))
-    reader = tools("ci.commit").with_mounted_directory("/checkout", git, read_only=True)
+    reader = (await tools("ci.commit")).with_mounted_directory("/checkout", git, read_only=True)
     return json.loads(await reader.with_exec(commands.describe_commit("/checkout")).stdout())
 
 

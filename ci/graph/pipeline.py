@@ -19,7 +19,7 @@ from ci.errors import BuildError, ForeignArchitectureError, PrivilegeError, sugg
 from ci.expectation import expectation
 from ci.extensions import Source
 from ci.graph.imager import hurried, imager
-from ci.graph.tools import base, tools
+from ci.graph.tools import base, described, tools
 from ci.outputs import Compression, Layout
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ci.secureboot import Keys
 
 T = TypeVar("T")
-D = TypeVar("D", dagger.File, dagger.Directory)
 
 #: Architecture folders of Talos assets stand below it.
 ASSETS: Final = "assets/talos"
@@ -96,12 +95,6 @@ def unprivileged(error: dagger.QueryError, output: PlannedOutput) -> Exception:
         "Allow them in the engine's configuration (Dagger: security.insecureRootCapabilities in engine.json; BuildKit: "
         f"insecure-entitlements in buildkitd.toml), {ways_out}"
     )
-
-
-async def described(made: D) -> D:
-    """Return a file or folder, told to the engine with all that it is made of: once, and not by each that takes it."""
-    await made.id()
-    return made
 
 
 class Pipeline:
@@ -177,7 +170,7 @@ class Pipeline:
         if not paths or not self._plan.builds_initramfs:
             return
         check = (
-            tools("ci.verify")
+            (await tools("ci.verify"))
             .with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
             .with_exec(
                 commands.check_extensions(paths, self._plan.talos_version, self._plan.arch),
@@ -191,7 +184,7 @@ class Pipeline:
         base = await pull(self._plan.installer_base, self._plan.arch.platform)
         archive = base.as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
         command = commands.unpack_base_installer("/in/base.tar", "/out/base", self._plan.arch)
-        return self._run(dag.directory().with_file("base.tar", archive), command).directory("/out/base")
+        return (await self._run(dag.directory().with_file("base.tar", archive), command)).directory("/out/base")
 
     async def _overlay(self) -> dagger.Directory:
         """Return the folder of the overlay's tars: for where the imager runs, and for the nodes."""
@@ -222,14 +215,14 @@ class Pipeline:
 
     # --- runs -------------------------------------------------------------------------------------------------
 
-    def _run(self, given: dagger.Directory, command: list[str]) -> dagger.Container:
+    async def _run(self, given: dagger.Directory, command: list[str]) -> dagger.Container:
         """Run a command of `ci.normalise` on the files of a folder, which are in `/in`, writing below `/out`.
 
         A folder, and not its files: these BuildKit would digest before it runs the command, to see whether it has run
         on others like them. Of disk images that is gigabytes.
         """
         return (
-            tools("ci.normalise")
+            (await tools("ci.normalise"))
             .with_directory("/out", dag.directory())
             .with_mounted_directory("/in", given)
             .with_exec(command)
@@ -245,7 +238,7 @@ class Pipeline:
         )
         source = f"/in/initramfs-metal-{self._plan.arch.value}.xz"
         command = commands.normalise_initramfs(source, "/out/initramfs.xz", self._epoch)
-        return await described(self._run(made, command).file("/out/initramfs.xz"))
+        return await described((await self._run(made, command)).file("/out/initramfs.xz"))
 
     async def output(self, output: PlannedOutput, initramfs: dagger.File | None) -> dagger.File:
         """Return one output's file."""
@@ -272,16 +265,16 @@ class Pipeline:
             stdin=profile.render(self._profiles[run]),
             insecure_root_capabilities=output.privileged is not None,
         ).directory(profile.OUT_DIR)
-        return self._finished(output, made)
+        return await self._finished(output, made)
 
-    def _finished(self, output: PlannedOutput, made: dagger.Directory) -> dagger.File:
+    async def _finished(self, output: PlannedOutput, made: dagger.Directory) -> dagger.File:
         """Take out of an output what the imager leaves to chance, and pack disk images."""
         source, out = f"/in/{output.imager_file}", f"/out/{output.imager_file}"
         if output.base_installer:
-            return self._run(made, commands.normalise_installer(source, out, self._epoch)).file(out)
+            return (await self._run(made, commands.normalise_installer(source, out, self._epoch))).file(out)
         if output.compression is not Compression.NONE:
             out += output.compression.value
-            return self._run(made, commands.pack(source, out, output.compression)).file(out)
+            return (await self._run(made, commands.pack(source, out, output.compression))).file(out)
         return made.file(output.imager_file)
 
     # --- what comes out ---------------------------------------------------------------------------------------
@@ -355,7 +348,7 @@ class Pipeline:
         if records is not None:
             tree = tree.with_directory(posixpath.join(place, posixpath.dirname(_REPORT)), records)
         seal = (
-            tools("ci.verify")
+            (await tools("ci.verify"))
             .with_mounted_directory(_TREE, tree.directory(_TREE))
             .with_new_file("/in/expected.json", expected)
             .with_new_file("/in/plan.json", plan.to_json())
@@ -365,6 +358,7 @@ class Pipeline:
             )
         )
         try:
+            seal = await described(seal)
             code = await self._checked(seal.exit_code)
         except dagger.QueryError:
             await self.made()

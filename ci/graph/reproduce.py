@@ -28,7 +28,7 @@ async def reproduce(plan: Plan, form: Format, trees: Mapping[str, dagger.Directo
 
     Raises `AssetsError` with the first difference of every output that is not the same byte for byte.
     """
-    container = tools("ci.compare")
+    container = await tools("ci.compare")
     # One after the other: at the same time, both might find the same second on the clock.
     for number, name in enumerate(("one", "other"), 1):
         say(f"build {number} of 2")

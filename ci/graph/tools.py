@@ -1,18 +1,20 @@
 """The containers in which files are made ready, read and checked: Python, and this project's own modules.
 
-Each is described once in a call: the engine is asked once for the ids of what goes into it.
+Each is described once in a call: the engine is told once what it is made of, and has an id for it from then on.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 
 import dagger
 from dagger import dag
 
 from ci import commands, pins
 from ci.requirements import PYPROJECT, requirements
+
+D = TypeVar("D", dagger.File, dagger.Directory, dagger.Container)
 
 #: Where the modules lie in the container.
 SOURCE: Final = "/src"
@@ -41,12 +43,29 @@ def python(*, extra: str | None = None) -> dagger.Container:
     )
 
 
-@cache
-def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Container:
+async def described(made: D) -> D:
+    """Return what the engine was told of, by its id: all that is asked of it then is short, however it was made."""
+    if isinstance(made, dagger.Container):
+        return dag.load_container_from_id(dagger.ContainerID(await made.id()))
+    await made.id()  # which it has from now on, for those that take it
+    return made
+
+
+_known: dict[tuple[str, tuple[str, ...]], dagger.Container] = {}
+
+
+async def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Container:
     """Return Python with one of this project's modules that have a command line, and what it needs of the others.
 
     Debian packages are taken from the mirrors that the image knows.
     """
+    key = module, packages
+    if key not in _known:
+        _known[key] = await described(_tools(module, packages))
+    return _known[key]
+
+
+def _tools(module: str, packages: tuple[str, ...]) -> dagger.Container:
     source = dag.current_module().source().directory("ci")
     needed = list(commands.NEEDED[module])
     container = python()

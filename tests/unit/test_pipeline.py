@@ -45,6 +45,9 @@ class Seal(Failing):
 
         return same
 
+    async def id(self) -> str:
+        return "an id"
+
     async def exit_code(self) -> int:
         raise engine_error("a step of many failed")
 
@@ -64,9 +67,9 @@ async def failure(
         return None
 
     def nothing_yet(*_: object) -> Any:
-        return None
+        return Seal(error)
 
-    def sealing(_: str) -> Seal:
+    async def sealing(_: str) -> Seal:
         return Seal(error)
 
     async def output(*_: object) -> dagger.File:

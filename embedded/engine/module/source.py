@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,11 @@ def _context(root: Path) -> Path:
     return root
 
 
+@cache
+def _matcher(pattern: str) -> wc.WcMatcher[str]:
+    return wc.compile(pattern, flags=FLAGS)
+
+
 def includes(source: ModuleSource, path: str) -> bool:
     """Whether a file belongs to the module; the path is relative to its root."""
     if path in ("dagger.json", "pyproject.toml"):
@@ -96,7 +102,7 @@ def includes(source: ModuleSource, path: str) -> bool:
     inside = True
     for pattern in source.include:
         negated = pattern.startswith("!")
-        if wc.globmatch(path, pattern.removeprefix("!"), flags=FLAGS):
+        if _matcher(pattern.removeprefix("!")).match(path):
             inside = not negated
     return inside
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import anyio
-
-from ci.errors import NotFoundInRegistryError, NotResolvedError, first
+from ci.at_once import at_once
+from ci.errors import NotFoundInRegistryError, NotResolvedError
 from ci.plan import as_image
 
 if TYPE_CHECKING:
@@ -28,23 +27,15 @@ async def resolve_all(needs: Iterable[Need], resolver: Resolver) -> dict[str, Im
 
     Raises `NotResolvedError` where none of a need's candidates exists; any other error of the resolver as it is.
     """
-    found: dict[str, Image] = {}
 
-    async def resolve(need: Need) -> None:
+    async def resolve(need: Need) -> tuple[str, Image]:
         for candidate in need.candidates:
             try:
                 digest = candidate.digest or await resolver.resolve(str(candidate))
             except NotFoundInRegistryError:
                 continue
-            found[need.use] = as_image(candidate.with_digest(digest))
-            return
+            return need.use, as_image(candidate.with_digest(digest))
         tried = " nor ".join(str(candidate) for candidate in need.candidates)
         raise NotResolvedError(f"{need.use}: the registry has no {tried}")
 
-    try:
-        async with anyio.create_task_group() as tasks:
-            for need in needs:
-                tasks.start_soon(resolve, need)
-    except BaseExceptionGroup as group:
-        raise first(group) from None
-    return found
+    return dict(await at_once(resolve, needs))

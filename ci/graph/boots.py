@@ -14,7 +14,7 @@ from ci.boot.machine import packages
 from ci.boot.model import Request, Way
 from ci.bootable import REPORT, Options, netboot_request, request_of_plan, request_of_report
 from ci.errors import BootError
-from ci.graph.tools import tools
+from ci.graph.tools import OUT, tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ci.upstream import Upstream
 
 _ASSETS = "/assets"
-_OUT = "/out"
 
 
 @dataclass(frozen=True)
@@ -102,11 +101,10 @@ async def _boot(request: Request, files: Mapping[str, dagger.File], options: Opt
 async def _run(request: Request, container: dagger.Container, options: Options) -> Boot:
     run = (
         container.with_new_file("/in/boot.json", request.model_dump_json())
-        .with_directory(_OUT, dag.directory())
         # A boot is a trial: whoever asks for one gets one, not what came out of another.
         .with_env_variable("COZYSTACK_TALOS_BOOT", uuid.uuid4().hex)
         .with_exec(
-            commands.boot("/in/boot.json", _ASSETS, _OUT, kvm=options.kvm),
+            commands.boot("/in/boot.json", _ASSETS, OUT, kvm=options.kvm),
             expect=dagger.ReturnType.ANY,
             insecure_root_capabilities=options.kvm,
         )
@@ -114,6 +112,6 @@ async def _run(request: Request, container: dagger.Container, options: Options) 
     code = await run.exit_code()
     if code not in commands.CHECKED:
         raise BootError(f"{request.title} can't be booted:\n" + (await run.stderr()).strip())
-    record = run.directory(_OUT)
+    record = run.directory(OUT)
     text = await record.file(f"boot-{request.way}.txt").contents()
     return Boot(request, code == 0, text, record)

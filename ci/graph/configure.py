@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import dagger
 from dagger import dag
 
 from ci import commands
+from ci.at_once import at_once
 from ci.graph.tools import SOURCE, base
 from ci.node import machine_config, tailscale
 from ci.node.configuration import placeholder
@@ -45,18 +45,14 @@ async def check_services(plan: Plan, variant: Variant, pipeline: Pipeline) -> No
 
     Raises `UnmetDependencyError` with a line for each dependency that nothing meets.
     """
-    images: list[_Image] = []
-    services: list[Service] = []
 
-    async def read(extension: PlannedExtension) -> None:
+    async def read(extension: PlannedExtension) -> tuple[_Image, Iterable[Service]]:
         image = _Image(extension.name, (await pipeline.root(extension)).directory("rootfs"))
-        images.append(image)
-        services.extend(await image.services())
+        return image, await image.services()
 
-    async with anyio.create_task_group() as tasks:
-        for extension in plan.extensions:
-            tasks.start_soon(read, extension)
-    services.sort(key=lambda service: service.file)
+    found = await at_once(read, plan.extensions)
+    images = [image for image, _ in found]
+    services = sorted((service for _, some in found for service in some), key=lambda service: service.file)
     configuration = variant.spec.configuration
     there = {*machine_config.provided_paths(configuration), *await _carried(images, services)}
     configured = [service.name for service in configuration.extension_services]
@@ -93,7 +89,6 @@ async def _filled(text: str, auth_key: dagger.Secret) -> dagger.File:
         # What a secret holds is no part of an exec's cache key: another key must not give the file of the first one.
         .with_env_variable("ONCE", secrets.token_hex(16))
         .with_new_file("/in/node.yaml", text)
-        .with_directory("/out", dag.directory())
         .with_mounted_secret(_KEY_FILE, auth_key)
         .with_exec(
             commands.fill("/in/node.yaml", "/out/node.yaml", placeholder(tailscale.AUTH_KEY), _KEY_FILE),

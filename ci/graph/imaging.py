@@ -37,7 +37,6 @@ class AssetImage:
         """Return the image as a container, of the platform that it is for."""
         archive = (
             base()
-            .with_directory("/out", dag.directory())
             .with_mounted_directory("/layout", self.layout, read_only=True)
             .with_exec(commands.tar("/layout", "/out/image.tar", self.plan.source_date.epoch))
             .file("/out/image.tar")
@@ -84,11 +83,7 @@ async def _matchbox_root(assets: Assets, upstream: Upstream) -> dagger.Directory
 async def _layout(
     spec: ImageSpec, *, archive: dagger.File | None = None, root: dagger.Directory | None = None
 ) -> dagger.Directory:
-    maker = (
-        (await tools("ci.oci"))
-        .with_directory("/out", dag.directory())
-        .with_new_file("/in/spec.json", spec.model_dump_json())
-    )
+    maker = (await tools("ci.oci")).with_new_file("/in/spec.json", spec.model_dump_json())
     if archive is not None:
         maker = maker.with_mounted_file("/in/base.tar", archive)
     if root is not None:

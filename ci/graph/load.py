@@ -11,6 +11,7 @@ import dagger
 from dagger import dag
 
 from ci import commands, pins, variant
+from ci.at_once import at_once
 from ci.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
 from ci.errors import NotFoundInRegistryError, RepositoryError, UpstreamError, VariantError, said
 from ci.graph.tools import tools
@@ -60,21 +61,12 @@ class Checkout:
 
 async def read_texts(folder: dagger.Directory, patterns: tuple[str, ...]) -> dict[str, str]:
     """Return path → text of the files that fit the patterns."""
-    texts: dict[str, str] = {}
 
-    async def read(path: str) -> None:
-        texts[path] = await folder.file(path).contents()
+    async def read(path: str) -> str:
+        return await folder.file(path).contents()
 
-    async with anyio.create_task_group() as tasks:
-
-        async def find(pattern: str) -> None:
-            for path in await folder.glob(pattern):
-                if not path.endswith("/"):
-                    tasks.start_soon(read, path)
-
-        for pattern in patterns:
-            tasks.start_soon(find, pattern)
-    return dict(sorted(texts.items()))
+    found = {path for paths in await at_once(folder.glob, patterns) for path in paths if not path.endswith("/")}
+    return dict(zip(sorted(found), await at_once(read, sorted(found)), strict=True))
 
 
 async def load_checkout(

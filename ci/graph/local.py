@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import dagger
 from dagger import dag
 
 from ci import commands
-from ci.errors import CozystackTalosError, ForeignArchitectureError, first, said
+from ci.at_once import at_once
+from ci.errors import CozystackTalosError, ForeignArchitectureError, said
 from ci.extensions import FileExtension
 from ci.graph.tools import base
 from ci.inspect.errors import InspectError
@@ -46,22 +46,15 @@ async def read_local_images(
     """
     archives = [(await file.name(), file) for file in files]
     archives += [(f"layout-{number}", _packed(layout)) for number, layout in enumerate(layouts, start=1)]
-    found: dict[int, LocalImage] = {}
 
-    async def read(place: int, name: str, archive: dagger.File) -> None:
-        found[place] = await _read(name, archive, arch)
+    async def read(named: tuple[str, dagger.File]) -> LocalImage:
+        return await _read(*named, arch)
 
-    try:
-        async with anyio.create_task_group() as tasks:
-            for place, (name, archive) in enumerate(archives):
-                tasks.start_soon(read, place, name, archive)
-    except BaseExceptionGroup as group:
-        raise first(group) from None
-    return tuple(found[place] for place in sorted(found))
+    return tuple(await at_once(read, archives))
 
 
 def _packed(layout: dagger.Directory) -> dagger.File:
-    container = base().with_directory("/out", dag.directory()).with_mounted_directory("/layout", layout)
+    container = base().with_mounted_directory("/layout", layout)
     return container.with_exec(commands.tar("/layout", "/out/layout.tar", 0)).file("/out/layout.tar")
 
 

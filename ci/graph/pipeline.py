@@ -15,7 +15,8 @@ import dagger
 from dagger import dag
 
 from ci import commands, profile
-from ci.errors import BuildError, ForeignArchitectureError, PrivilegeError, suggest
+from ci.at_once import at_once
+from ci.errors import BuildError, CozystackTalosError, ForeignArchitectureError, PrivilegeError, suggest
 from ci.expectation import expectation
 from ci.extensions import Source
 from ci.graph.imager import hurried, imager
@@ -137,7 +138,6 @@ class Pipeline:
         out = f"/out/{name}.tar"
         return (
             base()
-            .with_directory("/out", dag.directory())
             .with_mounted_directory("/image", root, read_only=True)
             .with_exec(commands.tar("/image", out, self._epoch))
             .file(out)
@@ -151,17 +151,10 @@ class Pipeline:
         return self._tars
 
     async def _packed(self) -> dagger.Directory:
-        tars: dict[str, dagger.File] = {}
-
-        async def add(extension: PlannedExtension) -> None:
-            tars[extension.name] = await self._extension_tar(extension)
-
-        async with anyio.create_task_group() as tasks:
-            for extension in self._plan.extensions:
-                tasks.start_soon(add, extension)
+        extensions = self._plan.extensions
         folder = dag.directory()
-        for extension in self._plan.extensions:
-            folder = folder.with_file(f"{extension.name}.tar", tars[extension.name])
+        for extension, tar in zip(extensions, await at_once(self._extension_tar, extensions), strict=True):
+            folder = folder.with_file(f"{extension.name}.tar", tar)
         return folder
 
     async def check_extensions(self) -> None:
@@ -221,12 +214,7 @@ class Pipeline:
         A folder, and not its files: these BuildKit would digest before it runs the command, to see whether it has run
         on others like them. Of disk images that is gigabytes.
         """
-        return (
-            (await tools("ci.normalise"))
-            .with_directory("/out", dag.directory())
-            .with_mounted_directory("/in", given)
-            .with_exec(command)
-        )
+        return (await tools("ci.normalise")).with_mounted_directory("/in", given).with_exec(command)
 
     async def initramfs(self) -> dagger.File:
         """Return the initramfs with all extensions: what every output that boots embeds."""
@@ -287,7 +275,7 @@ class Pipeline:
         async def attempt() -> None:
             try:
                 done.append(await work())
-            except (dagger.QueryError, PrivilegeError, BaseExceptionGroup) as error:
+            except (dagger.QueryError, CozystackTalosError) as error:
                 failed.append(error)
 
         async with anyio.create_task_group() as tasks:
@@ -301,7 +289,11 @@ class Pipeline:
     async def outputs(self) -> dict[str, dagger.File]:
         """Return the outputs by path, none of them made yet."""
         initramfs = await self.initramfs() if self._plan.builds_initramfs else None
-        return {output.path: await self.output(output, initramfs) for output in self._plan.outputs}
+
+        async def file(output: PlannedOutput) -> dagger.File:
+            return await self.output(output, initramfs)
+
+        return await self._of_outputs(file)
 
     async def made(self) -> dict[str, dagger.File]:
         """Return the outputs by path; independent ones are made at the same time. An error names the output."""
@@ -309,18 +301,18 @@ class Pipeline:
 
     async def _made(self) -> dict[str, dagger.File]:
         files = await self.outputs()
-        made: dict[str, dagger.File] = {}
 
-        async def make(output: PlannedOutput) -> None:
+        async def make(output: PlannedOutput) -> dagger.File:
             try:
-                made[output.path] = await files[output.path].sync()
+                return await files[output.path].sync()
             except dagger.QueryError as error:
                 raise unprivileged(error, output) from None
 
-        async with anyio.create_task_group() as tasks:
-            for output in self._plan.outputs:
-                tasks.start_soon(make, output)
-        return made
+        return await self._of_outputs(make)
+
+    async def _of_outputs(self, work: Callable[[PlannedOutput], Awaitable[dagger.File]]) -> dict[str, dagger.File]:
+        outputs = self._plan.outputs
+        return {output.path: file for output, file in zip(outputs, await at_once(work, outputs), strict=True)}
 
     def folder(self, files: Mapping[str, dagger.File], below: str = "") -> dagger.Directory:
         """Return outputs at their paths, below a folder."""

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from ci import statements
+from ci.at_once import at_once
 from ci.distribution.address import parse_address
 from ci.distribution.auth import Credentials
 from ci.distribution.client import Manifest, Registry
 from ci.distribution.push import Image, Pusher, digest_of, make_index
-from ci.errors import RegistryError, StandInError, first
+from ci.errors import RegistryError, StandInError
 from ci.graph.imaging import make_image
 from ci.images import channel_tag, parse_channel, release_tag
 from ci.oci.spec import INDEX, MANIFEST
@@ -103,17 +102,8 @@ async def _build(
     orders: Mapping[ImageKind, Sequence[Plan]], upstream: Upstream, build: Callable[[Plan], Awaitable[Assets]]
 ) -> list[_Made]:
     """Build all assets at the same time, those of equal plans once."""
-    assets: dict[str, Assets] = {}
-
-    async def one(plan: Plan) -> None:
-        assets[plan.id] = await build(plan)
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            for plan in {plan.id: plan for plans in orders.values() for plan in plans}.values():
-                tasks.start_soon(one, plan)
-    except BaseExceptionGroup as group:
-        raise first(group) from None
+    plans = {plan.id: plan for plans in orders.values() for plan in plans}
+    assets = dict(zip(plans, await at_once(build, plans.values()), strict=True))
     return [
         _Made(kind, [(await make_image(kind, assets[plan.id], upstream), assets[plan.id]) for plan in plans])
         for kind, plans in orders.items()

@@ -16,14 +16,16 @@ from ci.requirements import PYPROJECT, requirements
 
 D = TypeVar("D", dagger.File, dagger.Directory, dagger.Container)
 
+#: Where commands write.
+OUT: Final = "/out"
 #: Where the modules lie in the container.
 SOURCE: Final = "/src"
 
 
 @cache
 def base() -> dagger.Container:
-    """Return Debian with Python: all that a command needs that is not ours."""
-    return dag.container().from_(pins.PYTHON).with_env_variable("TZ", "UTC")
+    """Return Debian with Python, and an empty folder to write to: all that a command needs that is not ours."""
+    return dag.container().from_(pins.PYTHON).with_env_variable("TZ", "UTC").with_directory(OUT, dag.directory())
 
 
 @cache
@@ -44,11 +46,16 @@ def python(*, extra: str | None = None) -> dagger.Container:
 
 
 async def described(made: D) -> D:
-    """Return what the engine was told of, by its id: all that is asked of it then is short, however it was made."""
+    """Return the same, which the engine then knows by an id: what it is made of goes to it but this once.
+
+    The SDK asks for the id of a file or folder each time that it is given to something, with all that it is made of.
+    """
+    known = await made.id()
     if isinstance(made, dagger.Container):
-        return dag.load_container_from_id(dagger.ContainerID(await made.id()))
-    await made.id()  # which it has from now on, for those that take it
-    return made
+        return dag.load_container_from_id(dagger.ContainerID(known))
+    if isinstance(made, dagger.Directory):
+        return dag.load_directory_from_id(dagger.DirectoryID(known))
+    return dag.load_file_from_id(dagger.FileID(known))
 
 
 _known: dict[tuple[str, tuple[str, ...]], dagger.Container] = {}

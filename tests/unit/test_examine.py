@@ -66,7 +66,11 @@ FOLDER = cast("dagger.Directory", object())
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
     ran = Ran()
-    monkeypatch.setattr(examine, "tools", lambda _module: ran)  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
+
+    async def tools(_: str) -> Ran:
+        return ran
+
+    monkeypatch.setattr(examine, "tools", tools)
     monkeypatch.setattr(Subject, "as_folder", lambda self: ("folder of", self.content))  # pyright: ignore
     return ran
 

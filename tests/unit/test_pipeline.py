@@ -45,9 +45,6 @@ class Seal(Failing):
 
         return same
 
-    async def id(self) -> str:
-        return "an id"
-
     async def exit_code(self) -> int:
         raise engine_error("a step of many failed")
 
@@ -72,6 +69,9 @@ async def failure(
     async def sealing(_: str) -> Seal:
         return Seal(error)
 
+    async def described(made: Seal) -> Seal:
+        return made
+
     async def output(*_: object) -> dagger.File:
         return cast("dagger.File", Failing(error))
 
@@ -80,6 +80,7 @@ async def failure(
     monkeypatch.setattr(Pipeline, "output", output)
     monkeypatch.setattr(Pipeline, "folder", nothing_yet)
     monkeypatch.setattr("ci.graph.pipeline.tools", sealing)
+    monkeypatch.setattr("ci.graph.pipeline.described", described)
     graph = Pipeline(plan)
     with pytest.raises(Exception) as raised:  # noqa: PT011 - the caller looks at it
         await (graph.sealed() if seal else graph.made())

@@ -1,0 +1,43 @@
+"""Many things at the same time: results in order, one error."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from ci.at_once import at_once
+
+
+async def test_results_are_in_the_order_of_the_items_whichever_is_done_first() -> None:
+    running: list[int] = []
+
+    async def slow(number: int) -> int:
+        running.append(number)
+        await anyio.sleep(0.01 * (3 - number))
+        return number * 10
+
+    assert await at_once(slow, range(3)) == [0, 10, 20]
+    assert running == [0, 1, 2]
+
+
+async def test_nothing_gives_nothing() -> None:
+    async def never(_: int) -> int:
+        raise AssertionError
+
+    assert await at_once(never, []) == []
+
+
+async def test_the_first_error_ends_the_others_and_is_no_group() -> None:
+    ended: list[str] = []
+
+    async def work(name: str) -> None:
+        if name == "bad":
+            raise ValueError(name)
+        try:
+            await anyio.sleep(10)
+        finally:
+            ended.append(name)
+
+    with pytest.raises(ValueError, match="bad"):
+        await at_once(work, ["good", "bad"])
+    assert ended == ["good"]

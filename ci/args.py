@@ -64,7 +64,7 @@ AssetOutputs: TypeAlias = Annotated[
     list[str] | None, Doc("What the asset image holds, as for the function build; default: kernel,initramfs,cmdline")
 ]
 DiskFormat: TypeAlias = Annotated[
-    str, Name("format"), Doc("raw (large), raw.xz (small, slow to pack) or raw.zst (small, packed fast)")
+    str, Name("format"), Doc("raw (large), raw.xz (small) or raw.zst (small, unpacked faster)")
 ]
 ReproducedOutputs: TypeAlias = Annotated[
     list[str] | None, Doc("Outputs as for the function build; default: kernel,initramfs,uki,installer,iso")

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from embedded.engine.life.leases import stop
-from embedded.engine.life.place import MODES
 from embedded.engine.module import forkservers
 from embedded.setup.paths import paths
 from embedded.tests.engine.calls import COLD_SECONDS, IMAGE, Calls
 from embedded.tests.engine.publishing import Registry, serving
+from embedded.tests.life.alone import alone
 
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
-    if os.geteuid() != 0:
-        pytest.skip("BuildKit needs root")
     own, shared = tmp_path_factory.mktemp("cache") / "cozystack-talos", paths().cache
     own.mkdir()
     for name in ("setup", "lab", "modules", "uv-cache", "go"):
         (shared / name).mkdir(parents=True, exist_ok=True)
         (own / name).symlink_to(shared / name)
-    calls = Calls(own)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("BUILDKIT_HOST", "COZYSTACK_TALOS_IDLE_SECONDS", "DAGGERW_LAB"):
-            patch.delenv(name, raising=False)
-        patch.setenv("COZYSTACK_TALOS_BUILDKITD_TOML", "/dev/null")
+    with alone(Calls(own)) as calls:
+        # BuildKit survives the call that starts it, so that is to be another than those which are looked at
+        words = ["container", "from", "--address", IMAGE, "with-exec", "--args=true", "stdout"]
+        first = calls.start("--lab", "-s", "core", *words)
+        assert first.wait(COLD_SECONDS) == 0, "the lab's image can't be had"
         try:
-            # BuildKit survives the call that starts it, so that is to be another than those which are looked at
-            words = ["container", "from", "--address", IMAGE, "with-exec", "--args=true", "stdout"]
-            first = calls.start("--lab", "-s", "core", *words)
-            assert first.wait(COLD_SECONDS) == 0, "the lab's image can't be had"
             yield calls
         finally:
-            for process in calls.started:
-                process.kill()
-                process.wait()
-            for mode in MODES:
-                stop(calls.place(mode))
             forkservers.stop_all(own)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from embedded.engine.life.leases import stop
-from embedded.engine.life.place import MODES
 from embedded.setup.paths import paths
+from embedded.tests.life.alone import alone
 from embedded.tests.life.harness import Engine
 
 
@@ -35,19 +33,7 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, rootfs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def engine(tmp_path: Path, rootfs: Path) -> Iterator[Engine]:
     """An engine with a cache folder of its own; all is ended afterwards."""
-    if os.geteuid() != 0:
-        pytest.skip("BuildKit needs root")
-    for name in ("BUILDKIT_HOST", "COZYSTACK_TALOS_IDLE_SECONDS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COZYSTACK_TALOS_BUILDKITD_TOML", "/dev/null")
-    engine = Engine(replace(paths(), cache=tmp_path / "cache"), rootfs)
-    try:
+    with alone(Engine(replace(paths(), cache=tmp_path / "cache"), rootfs)) as engine:
         yield engine
-    finally:
-        for process in engine.started:
-            process.kill()
-            process.wait()
-        for mode in MODES:
-            stop(engine.place(mode))

@@ -16,6 +16,7 @@ import yaml
 
 from embedded import lab
 from embedded.lab.builder import Builder, NoProgress
+from embedded.lab.debian import NATIVE
 from embedded.setup.paths import EMBEDDED
 
 from .conftest import Registry
@@ -102,6 +103,24 @@ def test_python_image_runs_python_and_pip_by_their_short_names(registry: Registr
     config = registry.config(reference, "arm64")["config"]
     assert config["Cmd"] == ["python3"]
     assert "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" in config["Env"]
+
+
+def test_busybox_is_a_shell_that_needs_nothing_beside_it(registry: Registry, tmp_path: Path) -> None:
+    reference = "docker.io/library/busybox:1.37.0-musl"
+    for architecture, machine in MACHINES.items():
+        files = registry.export(reference, architecture)
+        assert elf_machine(files["bin/busybox"][1]) == machine
+        assert files["bin/sh"][0].linkname == "busybox"
+    program = tmp_path / "before/sh"
+    program.parent.mkdir()
+    program.write_bytes(registry.export(reference, NATIVE)["bin/busybox"][1])
+    program.chmod(0o755)
+    script = tmp_path / "before/zstd"
+    script.write_text('#!/before/sh\necho "${PATH#*:}" "$@"\n')
+    script.chmod(0o755)
+    command = ["env", "-i", "PATH=/before:/usr/sbin:/usr/bin", "chroot", tmp_path, "/before/zstd", "-18"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "/usr/sbin:/usr/bin -18\n"), done.stderr
 
 
 @pytest.mark.parametrize("talos", ["v1.13.6", "v1.11.3"])

@@ -65,8 +65,9 @@ async def read_texts(folder: dagger.Directory, patterns: tuple[str, ...]) -> dic
     async def read(path: str) -> str:
         return await folder.file(path).contents()
 
-    found = {path for paths in await at_once(folder.glob, patterns) for path in paths if not path.endswith("/")}
-    return dict(zip(sorted(found), await at_once(read, sorted(found)), strict=True))
+    found = await at_once(folder.glob, patterns)
+    files = sorted({path for paths in found for path in paths if not path.endswith("/")})
+    return dict(zip(files, await at_once(read, files), strict=True))
 
 
 async def load_checkout(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import anyio
 import dagger
 
 from ci import cosign
+from ci.at_once import at_once
 from ci.errors import SignatureError
 from ci.extensions import Source
 from ci.graph import tools
@@ -64,9 +64,7 @@ class Signers:
                     return
             failed[pinned] = "; ".join(reasons)
 
-        async with anyio.create_task_group() as tasks:
-            for pinned in todo:
-                tasks.start_soon(check, pinned)
+        await at_once(check, todo)
         if failed:
             lines = [f"{pinned}: {failed[pinned]}" for pinned in todo if pinned in failed]
             raise SignatureError(

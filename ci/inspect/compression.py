@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import zstandard
 
 from ci.inspect import xz, zstd
-from ci.inspect.errors import CorruptFileError, TruncatedFileError
+from ci.inspect.errors import CorruptFileError
 from ci.inspect.limits import CHUNK
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Frame:
     def chunks(self) -> Iterator[bytes]:
         """Yields the expanded bytes; raises where the stream is corrupt or cut short, checksums included."""
         steps = {"zstd": self._zstd, "xz": self._xz, "gzip": self._gzip}[self.kind]()
-        place = f"{self.kind} frame at byte {self.offset}"
+        place = self._place()
         try:
             for chunk in steps:
                 if chunk:
@@ -62,9 +62,8 @@ class Frame:
         except MemoryError as error:
             raise CorruptFileError(self.source.name, place, "asks for more memory than there is") from error
 
-    def _cut_short(self) -> TruncatedFileError:
-        place = f"{self.kind} frame at byte {self.offset}"
-        return TruncatedFileError(self.source.name, place, f"the file ends at {self.source.size} inside it")
+    def _place(self) -> str:
+        return f"{self.kind} frame at byte {self.offset}"
 
     def _zstd(self) -> Iterator[bytes]:
         expander = zstandard.ZstdDecompressor(max_window_size=self.context.limits.window).decompressobj()
@@ -72,6 +71,8 @@ class Frame:
         for start, end in zstd.steps(self.source, self.offset, CHUNK):
             yield expander.decompress(self.source.read_at(start, end - start, "zstd blocks"))
             self.end = end
+        if not expander.eof:
+            raise self.source.cut_short(self._place())
 
     def _xz(self) -> Iterator[bytes]:
         if stream := xz.read_stream(self.source, self.offset):
@@ -89,7 +90,7 @@ class Frame:
             if expander.eof:
                 self.end = position - len(expander.unused_data)
                 return
-        raise self._cut_short()
+        raise self.source.cut_short(self._place())
 
     def _gzip(self) -> Iterator[bytes]:
         expander = zlib.decompressobj(wbits=31)
@@ -102,7 +103,7 @@ class Frame:
             if expander.eof:
                 self.end = position - len(expander.unused_data)
                 return
-        raise self._cut_short()
+        raise self.source.cut_short(self._place())
 
 
 def expand(source: Source, kind: Compression, context: Context) -> Iterator[bytes]:

@@ -54,6 +54,10 @@ class Source:
             raise TruncatedFileError(self.name, f"byte {offset}", f"{what} is cut short")
         return data
 
+    def cut_short(self, place: str) -> TruncatedFileError:
+        """Returns the error for what begins in this source and does not end in it."""
+        return TruncatedFileError(self.name, place, f"the file ends at {self.size} inside it")
+
     def chunks(self, offset: int = 0) -> Iterator[bytes]:
         """Yields everything from `offset` on in pieces of 1 MiB."""
         while offset < self.size:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import zstandard
 
-from ci.inspect.errors import CorruptFileError, TruncatedFileError
+from ci.inspect.errors import CorruptFileError
 from ci.inspect.limits import KIB
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def steps(source: Source, offset: int, most: int) -> Iterator[tuple[int, int]]:
         end = offset + zstandard.frame_header_size(head)
     except zstandard.ZstdError as error:
         if offset + len(head) == source.size and len(head) < _HEADER:
-            raise _cut_short(source, place) from error
+            raise source.cut_short(place) from error
         raise CorruptFileError(source.name, place, str(error)) from error
     start, expanded, last = offset, 0, False
     while not last:
         if end + _BLOCK_HEADER > source.size:
-            raise _cut_short(source, place)
+            raise source.cut_short(place)
         header = int.from_bytes(source.read_at(end, _BLOCK_HEADER, "a zstd block's header"), "little")
         last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
         if kind == _RESERVED:
@@ -51,17 +51,13 @@ def steps(source: Source, offset: int, most: int) -> Iterator[tuple[int, int]]:
         expanded += _BLOCK
         end += _BLOCK_HEADER + (1 if kind == _RLE else size)
         if end > source.size:
-            raise _cut_short(source, place)
+            raise source.cut_short(place)
     end += _CHECKSUM if has_checksum else 0
     if end > source.size:
-        raise _cut_short(source, place)
+        raise source.cut_short(place)
     yield start, end
 
 
 def frame_end(source: Source, offset: int) -> int:
     """Return where the frame ends that begins at `offset`."""
     return max(end for _, end in steps(source, offset, _BLOCK))
-
-
-def _cut_short(source: Source, place: str) -> TruncatedFileError:
-    return TruncatedFileError(source.name, place, f"the file ends at {source.size} inside it")

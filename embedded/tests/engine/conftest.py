@@ -20,15 +20,15 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
     for name in ("setup", "lab", "modules", "uv-cache", "go"):
         (shared / name).mkdir(parents=True, exist_ok=True)
         (own / name).symlink_to(shared / name)
-    with alone(Calls(own)) as calls:
-        # BuildKit survives the call that starts it, so that is to be another than those which are looked at
-        words = ["container", "from", "--address", IMAGE, "with-exec", "--args=true", "stdout"]
-        first = calls.start("--lab", "-s", "core", *words)
-        assert first.wait(COLD_SECONDS) == 0, "the lab's image can't be had"
-        try:
+    try:
+        with alone(Calls(own)) as calls:
+            # BuildKit survives the call that starts it, so that is to be another than those which are looked at
+            words = ["container", "from", "--address", IMAGE, "with-exec", "--args=true", "stdout"]
+            first = calls.start("--lab", "-s", "core", *words)
+            assert first.wait(COLD_SECONDS) == 0, "the lab's image can't be had"
             yield calls
-        finally:
-            forkservers.stop_all(own)
+    finally:
+        forkservers.stop_all(own)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,9 @@ _MAGIC: dict[bytes, Compression] = {
     b"\x1f\x8b\x08": "gzip",
 }
 
+#: A frame this short is looked for again behind itself.
+_SHORT = 256
+
 #: What a library raises for bytes that are not its format's.
 _ERRORS = (zstandard.ZstdError, lzma.LZMAError, zlib.error)
 
@@ -116,8 +119,20 @@ def expand(source: Source, kind: Compression, context: Context) -> Iterator[byte
                 return
             raise CorruptFileError(source.name, f"byte {offset}", f"no {kind} frame where one should follow")
         frame = Frame(source, offset, kind, context)
-        yield from frame.chunks()
+        content: list[bytes] = []
+        for chunk in frame.chunks():
+            yield chunk
+            if frame.expanded <= CHUNK:
+                content.append(chunk)
+        packed = source.read_up_to(offset, min(frame.end - offset, _SHORT))
         offset = frame.end
+        if len(packed) == frame.end - frame.offset and frame.expanded <= CHUNK:
+            # A packed disk image is mostly holes: the same frame again and again.
+            while source.read_up_to(offset, len(packed)) == packed:
+                for chunk in content:
+                    context.count_expanded(source.name, len(chunk))
+                    yield chunk
+                offset += len(packed)
 
 
 def expand_block(kind: str, data: bytes, most: int) -> bytes:

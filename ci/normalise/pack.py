@@ -6,7 +6,7 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import zstandard
 
@@ -16,11 +16,11 @@ from ci.inspect.source import Source, is_zeros, open_file
 from ci.normalise.files import written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-#: Bytes of the image in one xz block: four times the dictionary of preset 0, so cutting costs next to nothing.
-XZ_BLOCK = 1 * MIB
+#: Bytes of the image that are packed by themselves. Four times the dictionary of xz's preset 0: cutting costs little.
+BLOCK = 1 * MIB
 XZ_PRESET = 0
 #: A block that zstd's level 1 leaves larger than this, of one, is stored: xz, at a twentieth of the speed, would too.
 _PACKABLE = 0.97
@@ -28,6 +28,8 @@ ZSTD_LEVEL = 3
 
 #: More threads would mostly hold more memory.
 _MOST_THREADS = 8
+
+T = TypeVar("T")
 
 
 class Packing(StrEnum):
@@ -38,51 +40,48 @@ class Packing(StrEnum):
 
 
 def pack(path: Path, out: Path, packing: Packing) -> None:
-    """Write the file packed: xz preset 0 with CRC32 in blocks of 1 MiB, or one zstd frame of level 3 with checksum.
+    """Write the file packed, each MiB of it by itself: xz blocks of preset 0 with CRC32, or zstd frames of level 3.
 
-    An image is holes, and what is packed already: neither is given to xz.
+    An image is holes, and what is packed already: neither is given to xz. Each zstd frame has its size and a checksum
+    (RFC 8878: frames that follow one another are one content).
     """
     threads = min(_cores(), _MOST_THREADS)
     with open_file(path) as source, written(out) as file:
-        (_pack_xz if packing is Packing.XZ else _pack_zstd)(source, file, threads)
+        blocks = _blocks(source, threads, PACKERS[packing])
+        file.writelines(xz.write_stream(blocks) if packing is Packing.XZ else blocks)
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _pack_zstd(source: Source, file: BinaryIO, threads: int) -> None:
-    # The library cuts its threads' jobs by the level alone. Without threads (0) it would not cut, and give other bytes.
-    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True, threads=threads)
-    packing = compressor.compressobj(size=source.size)
-    file.writelines(map(packing.compress, source.chunks()))
-    file.write(packing.flush())
+def _zstd_frame(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(data)
 
 
-def _pack_xz(source: Source, file: BinaryIO, threads: int) -> None:
-    file.writelines(xz.write_stream(_blocks(source, threads)))
-
-
-def _packed(data: bytes) -> xz.Block:
+def _xz_block(data: bytes) -> xz.Block:
     if len(zstandard.ZstdCompressor(level=1).compress(data)) > _PACKABLE * len(data):
         return xz.store_block(data)
     return xz.pack_block(data, XZ_PRESET)
 
 
-def _blocks(source: Source, threads: int) -> Iterator[xz.Block]:
+PACKERS: Final[dict[Packing, Callable[[bytes], Any]]] = {Packing.XZ: _xz_block, Packing.ZSTD: _zstd_frame}
+
+
+def _blocks(source: Source, threads: int, make: Callable[[bytes], T]) -> Iterator[T]:
     """Yield the image's blocks in order, packed ahead in threads; blocks of zeros are packed once."""
-    packed_zeros: dict[int, Future[xz.Block]] = {}
-    ahead: deque[Future[xz.Block]] = deque()
+    packed_zeros: dict[int, Future[T]] = {}
+    ahead: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for offset in range(0, source.size, XZ_BLOCK):
-            size = min(XZ_BLOCK, source.size - offset)
+        for offset in range(0, source.size, BLOCK):
+            size = min(BLOCK, source.size - offset)
             data = source.read_at(offset, size, "content")
             if is_zeros(data):
                 if size not in packed_zeros:
-                    packed_zeros[size] = pool.submit(xz.pack_block, data, XZ_PRESET)
+                    packed_zeros[size] = pool.submit(make, data)
                 ahead.append(packed_zeros[size])
             else:
-                ahead.append(pool.submit(_packed, data))
+                ahead.append(pool.submit(make, data))
             if len(ahead) > threads + 1:
                 yield ahead.popleft().result()
         while ahead:

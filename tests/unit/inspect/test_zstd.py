@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 
@@ -11,8 +12,8 @@ import zstandard
 from ci.inspect import zstd
 from ci.inspect.compression import Frame, expand
 from ci.inspect.context import Context
-from ci.inspect.errors import CorruptFileError, TruncatedFileError
-from ci.inspect.limits import CHUNK
+from ci.inspect.errors import CorruptFileError, LimitExceededError, TruncatedFileError
+from ci.inspect.limits import CHUNK, LIMITS
 from ci.inspect.source import BytesSource
 
 CONTENT = {
@@ -47,6 +48,42 @@ def test_steps_are_the_frame_and_none_expands_to_more(name: str, *, checksum: bo
 def test_frames_after_one_another_are_one_content(name: str) -> None:
     source = BytesSource("file", packed(CONTENT[name]) + packed(b"more"))
     assert b"".join(expand(source, "zstd", Context())) == CONTENT[name] + b"more"
+
+
+class Read(BytesSource):
+    """Counts what is read for a decompressor."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("file", data)
+        self.steps = 0
+
+    def read_at(self, offset: int, length: int, what: str) -> bytes:
+        self.steps += what == "zstd blocks"
+        return super().read_at(offset, length, what)
+
+
+def test_a_short_frame_that_is_repeated_is_expanded_once() -> None:
+    hole, data = packed(bytes(CHUNK)), packed(CONTENT["text"][:CHUNK])
+    source = Read(data + hole * 50 + data + hole * 50)
+    expected = CONTENT["text"][:CHUNK] + bytes(50 * CHUNK)
+    assert b"".join(expand(source, "zstd", Context())) == expected * 2
+    assert source.steps < 20
+
+
+def test_a_frame_that_is_not_quite_the_one_before_is_read() -> None:
+    hole, other = packed(bytes(CHUNK)), packed(b"\1" + bytes(CHUNK - 1))
+    damaged = hole[:-1] + bytes([hole[-1] ^ 1])
+    assert b"".join(expand(BytesSource("file", hole + hole + other), "zstd", Context()))[2 * CHUNK] == 1
+    with pytest.raises(CorruptFileError):
+        list(expand(BytesSource("file", hole + hole + damaged), "zstd", Context()))
+    with pytest.raises(TruncatedFileError):
+        list(expand(BytesSource("file", hole + hole + hole[:-1]), "zstd", Context()))
+
+
+def test_what_is_repeated_counts_against_the_limit() -> None:
+    limits = dataclasses.replace(LIMITS, expanded=10 * CHUNK)
+    with pytest.raises(LimitExceededError, match="expands to more than"):
+        list(expand(BytesSource("file", packed(bytes(CHUNK)) * 11), "zstd", Context(limits)))
 
 
 @pytest.mark.parametrize("length", [1, 4, 5, 10, 20, 50, -1, -4, -5])

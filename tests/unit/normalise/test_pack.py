@@ -1,24 +1,26 @@
-"""A packed image is the image, in one stream, and the same bytes on any number of cores."""
+"""A packed image is the image, and the same bytes on any number of cores."""
 
 from __future__ import annotations
 
+import itertools
 import lzma
 import os
 import random
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zstandard
 
-from ci.inspect import xz
+from ci.inspect import xz, zstd
 from ci.inspect.compression import Compression, expand
 from ci.inspect.context import Context
-from ci.inspect.source import open_file
+from ci.inspect.source import BytesSource, open_file
 from ci.normalise import pack as packing
 from ci.normalise.__main__ import main
-from ci.normalise.pack import XZ_BLOCK
+from ci.normalise.pack import BLOCK
 from tests.unit.normalise.running import run_in_two_places
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def test_the_number_of_threads_does_not_show(
 ) -> None:
     image(tmp_path / "a")
     # Many blocks, so that threads overtake one another.
-    monkeypatch.setattr(packing, "XZ_BLOCK", 64 << 10)
+    monkeypatch.setattr(packing, "BLOCK", 64 << 10)
     packed: list[bytes] = []
     for cores in (1, threads):
         monkeypatch.setattr(packing, "_cores", lambda cores=cores: cores)
@@ -84,7 +86,7 @@ def test_the_number_of_threads_does_not_show(
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("size", [0, 1, XZ_BLOCK - 1, XZ_BLOCK, XZ_BLOCK + 1])
+@pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1])
 @pytest.mark.parametrize("byte", [b"\0", b"x"])
 def test_every_size_comes_back(tmp_path: Path, form: str, size: int, byte: bytes) -> None:
     path = tmp_path / "a"
@@ -111,14 +113,48 @@ def test_a_reader_of_one_xz_stream_gets_all(tmp_path: Path) -> None:
     assert reader.check == lzma.CHECK_CRC32
 
 
-def test_a_reader_of_one_zstd_frame_gets_all(tmp_path: Path) -> None:
+def frames(packed: bytes) -> list[bytes]:
+    """The zstd frames of a file, one after the other."""
+    source, ends = BytesSource("file", packed), [0]
+    while ends[-1] < len(packed):
+        ends.append(zstd.frame_end(source, ends[-1]))
+    return [packed[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def test_each_zstd_frame_tells_its_size_and_has_a_checksum(tmp_path: Path) -> None:
     image(tmp_path / "a")
-    packed = pack(tmp_path / "a", "zst").read_bytes()
-    parameters = zstandard.get_frame_parameters(packed)
-    assert (parameters.content_size, parameters.has_checksum) == (SIZE, True)
-    reader = zstandard.ZstdDecompressor().decompressobj()
-    assert reader.decompress(packed) == (tmp_path / "a").read_bytes()
-    assert reader.unused_data == b""
+    found = [zstandard.get_frame_parameters(frame) for frame in frames(pack(tmp_path / "a", "zst").read_bytes())]
+    assert [one.content_size for one in found] == [*[BLOCK] * 25, SIZE - 25 * BLOCK]
+    assert all(one.has_checksum for one in found)
+
+
+def test_a_library_that_goes_across_frames_gets_all(tmp_path: Path) -> None:
+    image(tmp_path / "a")
+    with pack(tmp_path / "a", "zst").open("rb") as file:
+        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        assert reader.read() == (tmp_path / "a").read_bytes()
+
+
+def test_holes_are_one_frame_repeated(tmp_path: Path) -> None:
+    image(tmp_path / "a")
+    (hole, count), *_ = Counter(frames(pack(tmp_path / "a", "zst").read_bytes())).most_common()
+    assert zstandard.ZstdDecompressor().decompress(hole) == bytes(BLOCK)
+    assert (count, len(hole) < 100) == (22, True)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_zeros_are_packed_once(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bytes] = []
+    make = packing.PACKERS[packing.Packing(form)]
+
+    def noted(content: bytes) -> Any:
+        given.append(content)
+        return make(content)
+
+    monkeypatch.setitem(packing.PACKERS, packing.Packing(form), noted)
+    (tmp_path / "a").write_bytes(bytes(5 * BLOCK) + b"x" * BLOCK + bytes(2 * BLOCK))
+    pack(tmp_path / "a", form)
+    assert sorted(given) == [bytes(BLOCK), b"x" * BLOCK]
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 300])
@@ -138,13 +174,13 @@ def test_what_is_packed_already_is_stored_and_the_rest_is_not(tmp_path: Path, mo
         return pack_block(content, preset)
 
     monkeypatch.setattr(xz, "pack_block", noted)
-    text = b"some text " * (XZ_BLOCK // 10) + bytes(XZ_BLOCK % 10)
-    content = random.Random(3).randbytes(2 * XZ_BLOCK) + text + bytes(2 * XZ_BLOCK)
+    text = b"some text " * (BLOCK // 10) + bytes(BLOCK % 10)
+    content = random.Random(3).randbytes(2 * BLOCK) + text + bytes(2 * BLOCK)
     (tmp_path / "a").write_bytes(content)
     packed = pack(tmp_path / "a", "xz")
-    assert sorted(given) == [bytes(XZ_BLOCK), text]  # in threads, in any order
+    assert sorted(given) == [bytes(BLOCK), text]  # in threads, in any order
     assert unpack(packed, "xz") == content
-    assert 2 * XZ_BLOCK < packed.stat().st_size < 2.01 * XZ_BLOCK
+    assert 2 * BLOCK < packed.stat().st_size < 2.01 * BLOCK
 
 
 @pytest.mark.skipif(shutil.which("xz") is None, reason="needs xz")
@@ -155,7 +191,7 @@ def test_the_tool_finds_nothing_wrong_with_stored_blocks_and_their_sizes(tmp_pat
     assert subprocess.run(["xz", "--test", packed], check=False).returncode == 0
     listed = subprocess.run(["xz", "--robot", "--list", "-vv", packed], capture_output=True, text=True, check=True)
     blocks = [line.split("\t") for line in listed.stdout.splitlines() if line.startswith("block")]
-    assert len(blocks) == -(-SIZE // XZ_BLOCK)
+    assert len(blocks) == -(-SIZE // BLOCK)
     assert {block[9] for block in blocks} == {"CRC32"}
 
 

@@ -11,23 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-from graphql import (
-    DocumentNode,
-    ExecutionResult,
-    GraphQLError,
-    GraphQLSchema,
-    OperationType,
-    execute,  # pyright: ignore[reportUnknownVariableType]  its signature has bare tuples and lists
-    parse,
-    validate,
-)
-from graphql.language import FieldNode, OperationDefinitionNode
+from graphql import ExecutionResult, GraphQLSchema
 
 from embedded.engine import api as _api  # noqa: F401  # pyright: ignore[reportUnusedImport]  registers the resolvers
 from embedded.engine import llb, server
 from embedded.engine.api.context import Engine
 from embedded.engine.api.execs import CA_SECRET
-from embedded.engine.api.registry import Nested, resolve
+from embedded.engine.api.registry import Nested
 from embedded.engine.attachables import Attachables
 from embedded.engine.buildkit import BuildKit
 from embedded.engine.errors import EngineError
@@ -40,6 +30,7 @@ from embedded.engine.module.environment import environment
 from embedded.engine.module.loading import load
 from embedded.engine.module.processes import Launcher
 from embedded.engine.module.source import ModuleSource, copy_module, find_module
+from embedded.engine.queries import Queries, asks_only_for_the_schema
 from embedded.engine.schema import introspection, load_schema, with_types
 from embedded.engine.scratch import scratch_folder
 from embedded.setup.paths import Paths, paths, tool
@@ -71,9 +62,8 @@ class Session:
         self.tokens: dict[str, Any] = {self.token: None}
         self._listening = server.bind()
         self.port: int = self._listening.getsockname()[1]
-        self._core = load_schema(self._kept)
+        self._core = self._whole = Queries(load_schema(self._kept))
         self._sdl = ""
-        self.schema: GraphQLSchema = self._core
         self.tokens[self.token] = self
         self._nested_token = secrets.token_hex(16)
         self.tokens[self._nested_token] = Nested()
@@ -160,10 +150,15 @@ class Session:
         if not self._constructor:
             loaded = await load(self._engine, self._source, self._copy, self._runner)
             self._sdl = loaded.sdl
-            self.schema = with_types(self._core, self._kept, loaded.sdl)
+            self._whole = Queries(with_types(self._core.schema, self._kept, loaded.sdl))
             self._engine.module = loaded.bound
             self._constructor = self._source.constructor
         return self._constructor
+
+    @property
+    def schema(self) -> GraphQLSchema:
+        """The API, with the types of the module once that is loaded."""
+        return self._whole.schema
 
     # --- queries --------------------------------------------------------------------------------------------------
 
@@ -178,49 +173,19 @@ class Session:
 
     async def answer(self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None) -> bytes:
         """Answer a request that came by HTTP."""
-        if "__schema" in query and _asks_only_for_the_schema(query):
-            schema, sdl = self._seen_by(caller)
-            return introspection(self._kept, schema, sdl)
+        if "__schema" in query and asks_only_for_the_schema(query):
+            seen = self._seen_by(caller)
+            return introspection(self._kept, seen.schema, self._sdl if seen is self._whole else "")
         return orjson.dumps(server.formatted(await self._run(caller, query, variables, operation)))
 
-    def _seen_by(self, caller: Any) -> tuple[GraphQLSchema, str]:
+    def _seen_by(self, caller: Any) -> Queries:
         """A module's own process sees the API without the module, and so does an exec that uses it."""
-        return (self._core, "") if isinstance(caller, Slot | Nested) else (self.schema, self._sdl)
+        return self._core if isinstance(caller, Slot | Nested) else self._whole
 
     async def _run(
         self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None
     ) -> ExecutionResult:
-        schema, _ = self._seen_by(caller)
-        try:
-            document = parse(query, no_location=True)
-            errors = validate(schema, document)
-        except GraphQLError as error:
-            errors = [error]
-            document = DocumentNode(definitions=())
-        if errors:
-            return ExecutionResult(None, errors)
-        result = execute(
-            schema,
-            document,
-            root_value=caller,
-            context_value=self._engine,
-            variable_values=variables,
-            operation_name=operation,
-            field_resolver=resolve,
-        )
-        return await result if asyncio.iscoroutine(result) or asyncio.isfuture(result) else result  # type: ignore[misc]
-
-
-def _asks_only_for_the_schema(query: str) -> bool:
-    try:
-        document = parse(query, no_location=True)
-    except GraphQLError:
-        return False
-    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    if len(operations) != 1 or operations[0].operation is not OperationType.QUERY:
-        return False
-    fields = operations[0].selection_set.selections
-    return all(isinstance(field, FieldNode) and field.name.value == "__schema" for field in fields)
+        return await self._seen_by(caller).run(query, caller, self._engine, variables, operation)
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
 A = TypeVar("A")
+B = TypeVar("B")
 R = TypeVar("R")
 
 
@@ -29,3 +30,13 @@ async def at_once(work: Callable[[A], Awaitable[R]], items: Iterable[A]) -> list
     except BaseExceptionGroup as group:
         raise first(group) from None
     return [results[number] for number in sorted(results)]
+
+
+async def both(one: Callable[[], Awaitable[A]], other: Callable[[], Awaitable[B]]) -> tuple[A, B]:
+    """Return what comes of two different works; an error of one ends the other."""
+
+    async def work(which: Callable[[], Awaitable[A | B]]) -> A | B:
+        return await which()
+
+    first_result, second_result = await at_once(work, (one, other))
+    return cast("A", first_result), cast("B", second_result)

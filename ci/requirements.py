@@ -10,7 +10,7 @@ from typing import Any, Final
 PYPROJECT: Final = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 #: The clients of engine and registries: nothing that runs in those containers imports them.
-_NOT_IN_CONTAINERS: Final = ("certifi", "dagger-io", "httpx")
+_NOT_IN_CONTAINERS: Final = ("certifi", "dagger-io", "httpx", "sniffio")
 
 
 @dataclass(frozen=True)

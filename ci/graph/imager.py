@@ -26,7 +26,7 @@ ZSTD: Final = f"""\
 echo "zstd at level 1: what it writes is compressed anew after this run" >&2
 PATH=${{PATH#*:}} exec zstd "$@" -1
 """
-#: What programs are looked for in where an image does not say.
+#: What programs are looked for in where an image does not say, which it is not worth asking for.
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -42,11 +42,11 @@ def imager(plan: Plan, attempt: str | None = None) -> dagger.Container:
     return container.with_env_variable("COZYSTACK_TALOS_ATTEMPT", attempt) if attempt else container
 
 
-async def hurried(container: dagger.Container) -> dagger.Container:
+def hurried(container: dagger.Container) -> dagger.Container:
     """Return an imager that does not compress at length what is compressed anew after it."""
     shell = dag.container().from_(pins.BUSYBOX).file("/bin/busybox")
-    before = dag.directory().with_file("sh", shell).with_new_file("zstd", ZSTD, permissions=0o755)
-    path = await container.env_variable("PATH") or _PATH
-    return container.with_mounted_directory(_FOLDER, before, read_only=True).with_env_variable(
-        "PATH", f"{_FOLDER}:{path}"
+    return (
+        container.with_file(f"{_FOLDER}/sh", shell)
+        .with_new_file(f"{_FOLDER}/zstd", ZSTD, permissions=0o755)
+        .with_env_variable("PATH", f"{_FOLDER}:$PATH:{_PATH}", expand=True)
     )

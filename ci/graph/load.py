@@ -6,16 +6,16 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-import anyio
 import dagger
 from dagger import dag
 
 from ci import commands, pins, variant
-from ci.at_once import at_once
+from ci.at_once import at_once, both
 from ci.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
 from ci.errors import NotFoundInRegistryError, RepositoryError, UpstreamError, VariantError, said
 from ci.graph.tools import tools
 from ci.plan import (
+    ImageUse,
     Need,
     Origin,
     Plan,
@@ -61,12 +61,15 @@ class Checkout:
 
 async def read_texts(folder: dagger.Directory, patterns: tuple[str, ...]) -> dict[str, str]:
     """Return path → text of the files that fit the patterns."""
+    found = await at_once(folder.glob, patterns)
+    return await _read(folder, {path for paths in found for path in paths if not path.endswith("/")})
 
+
+async def _read(folder: dagger.Directory, paths: set[str]) -> dict[str, str]:
     async def read(path: str) -> str:
         return await folder.file(path).contents()
 
-    found = await at_once(folder.glob, patterns)
-    files = sorted({path for paths in found for path in paths if not path.endswith("/")})
+    files = sorted(paths)
     return dict(zip(files, await at_once(read, files), strict=True))
 
 
@@ -88,18 +91,7 @@ async def load_checkout(
         folder, origin = ref.tree(), Origin(where=repository, release=tag, commit=commit)
     else:
         origin = Origin(where="given as --upstream")
-    texts: dict[str, str] = {}
-    told: dict[str, str | int] = {}
-
-    async def read_profiles() -> None:
-        texts.update(await read_texts(folder, PATTERNS))
-
-    async def ask_git() -> None:
-        told.update(await _told_by_git(folder))
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(read_profiles)
-        tasks.start_soon(ask_git)
+    texts, told = await both(lambda: read_texts(folder, PATTERNS), lambda: _told_by_git(folder))
     upstream = load_upstream(texts)
     commit, date = told.get("commit"), told.get("date")
     if isinstance(commit, str):
@@ -124,8 +116,9 @@ async def from_repository(repository: str, asked: str, answer: Awaitable[T]) -> 
 async def _told_by_git(folder: dagger.Directory) -> dict[str, str | int]:
     if not await folder.exists(".git/HEAD"):
         return {}
-    git = dag.directory().with_directory(".git", folder.directory(".git"))
-    reader = (await tools("ci.commit")).with_mounted_directory("/checkout", git, read_only=True)
+    reader = (await tools("ci.commit")).with_mounted_directory(
+        "/checkout/.git", folder.directory(".git"), read_only=True
+    )
     return json.loads(await reader.with_exec(commands.describe_commit("/checkout")).stdout())
 
 
@@ -189,10 +182,15 @@ async def load_plan(
     need = catalog_need(request)
     # What is known without the catalog is looked up beside it.
     found = await resolve_all([*release_needs(request.upstream), *([need] if need else [])], resolver)
-    catalog = await _read_catalog(found[need.use].pinned) if need else None
-    found |= await resolve_all(extension_needs(request, catalog), resolver)
-    imager = await dag.container().from_(found["imager"].pinned).label(pins.STAND_IN_LABEL)
-    return make_plan(request, catalog, found, stand_in=imager == "true")
+
+    async def choose() -> Catalog | None:
+        catalog = await _read_catalog(found[need.use].pinned) if need else None
+        found.update(await resolve_all(extension_needs(request, catalog), resolver))
+        return catalog
+
+    label = dag.container().from_(found[ImageUse.IMAGER].pinned).label
+    catalog, stand_in = await both(choose, lambda: label(pins.STAND_IN_LABEL))
+    return make_plan(request, catalog, found, stand_in=stand_in == "true")
 
 
 async def load_catalog(upstream: Upstream, resolver: EngineResolver) -> Catalog:
@@ -222,5 +220,6 @@ async def tool_images(checkout: Checkout, arch: Arch) -> tuple[Pulled, ...]:
 
 
 async def _read_catalog(reference: str) -> Catalog:
-    texts = await read_texts(dag.container().from_(reference).rootfs(), (IMAGE_DIGESTS, DESCRIPTIONS))
+    root = dag.container().from_(reference).rootfs()
+    texts = await _read(root, {IMAGE_DIGESTS, DESCRIPTIONS}.intersection(await root.entries()))
     return parse_catalog(texts.get(IMAGE_DIGESTS, ""), texts.get(DESCRIPTIONS, ""))

@@ -21,7 +21,7 @@ from ci.expectation import expectation
 from ci.extensions import Source
 from ci.graph.imager import hurried, imager
 from ci.graph.tools import base, described, tools
-from ci.outputs import Compression, Layout
+from ci.outputs import Compression, Initramfs, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -151,11 +151,8 @@ class Pipeline:
         return self._tars
 
     async def _packed(self) -> dagger.Directory:
-        extensions = self._plan.extensions
-        folder = dag.directory()
-        for extension, tar in zip(extensions, await at_once(self._extension_tar, extensions), strict=True):
-            folder = folder.with_file(f"{extension.name}.tar", tar)
-        return folder
+        tars = await at_once(self._extension_tar, self._plan.extensions)
+        return dag.directory().with_files(".", tars)
 
     async def check_extensions(self) -> None:
         """Raise `BuildError` for extensions that can't go into this plan's images."""
@@ -218,7 +215,7 @@ class Pipeline:
 
     async def initramfs(self) -> dagger.File:
         """Return the initramfs with all extensions: what every output that boots embeds."""
-        packing = await hurried(self._imager)
+        packing = hurried(self._imager)
         made = (
             packing.with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
             .with_exec(["-"], use_entrypoint=True, stdin=profile.render(self._profiles[profile.INITRAMFS_RUN]))
@@ -228,16 +225,9 @@ class Pipeline:
         command = commands.normalise_initramfs(source, "/out/initramfs.xz", self._epoch)
         return await described((await self._run(made, command)).file("/out/initramfs.xz"))
 
-    async def output(self, output: PlannedOutput, initramfs: dagger.File | None) -> dagger.File:
-        """Return one output's file."""
+    async def output(self, output: PlannedOutput, imager: dagger.Container) -> dagger.File:
+        """Return the file of an output other than the initramfs, of an imager that has what is embedded."""
         run = profile.run_name(output)
-        if run == profile.INITRAMFS_RUN:
-            assert initramfs is not None
-            return initramfs
-        imager = self._imager
-        if output.initramfs.value == "ready":
-            assert initramfs is not None
-            imager = imager.with_mounted_file(profile.INITRAMFS_PATH, initramfs)
         if output.base_installer:
             imager = imager.with_mounted_directory(
                 profile.INSTALLER_BASE_DIR, await self._installer_base(), read_only=True
@@ -289,9 +279,14 @@ class Pipeline:
     async def outputs(self) -> dict[str, dagger.File]:
         """Return the outputs by path, none of them made yet."""
         initramfs = await self.initramfs() if self._plan.builds_initramfs else None
+        embedding = self._imager
+        if initramfs and any(output.initramfs is Initramfs.READY for output in self._plan.outputs):
+            embedding = await described(embedding.with_mounted_file(profile.INITRAMFS_PATH, initramfs))
 
         async def file(output: PlannedOutput) -> dagger.File:
-            return await self.output(output, initramfs)
+            if initramfs and output.initramfs is Initramfs.BUILT:
+                return initramfs
+            return await self.output(output, embedding if output.initramfs is Initramfs.READY else self._imager)
 
         return await self._of_outputs(file)
 

@@ -6,13 +6,17 @@ Each is described once in a call: the engine is told once what it is made of, an
 from __future__ import annotations
 
 from functools import cache
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+import anyio
 import dagger
 from dagger import dag
 
 from ci import commands, pins
 from ci.requirements import PYPROJECT, requirements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 D = TypeVar("D", dagger.File, dagger.Directory, dagger.Container)
 
@@ -58,7 +62,14 @@ async def described(made: D) -> D:
     return dag.load_file_from_id(dagger.FileID(known))
 
 
-_known: dict[tuple[str, tuple[str, ...]], dagger.Container] = {}
+_known: dict[tuple[str, ...], dagger.Container] = {}
+_describing = anyio.Lock()
+
+
+async def _once(key: tuple[str, ...], make: Callable[[], dagger.Container]) -> dagger.Container:
+    if key not in _known:
+        _known[key] = await described(make())
+    return _known[key]
 
 
 async def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Container:
@@ -66,20 +77,20 @@ async def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Contai
 
     Debian packages are taken from the mirrors that the image knows.
     """
-    key = module, packages
-    if key not in _known:
-        _known[key] = await described(_tools(module, packages))
-    return _known[key]
+    async with _describing:
+        own = await _once((), python)
+        return await _once((module, *packages), lambda: _tools(own, module, packages))
 
 
-def _tools(module: str, packages: tuple[str, ...]) -> dagger.Container:
-    source = dag.current_module().source().directory("ci")
-    needed = list(commands.NEEDED[module])
-    container = python()
-    if packages:
-        container = container.with_exec(commands.apt_install(packages))
+@cache
+def _source() -> dagger.Directory:
+    return dag.current_module().source().directory("ci")
+
+
+def _tools(own: dagger.Container, module: str, packages: tuple[str, ...]) -> dagger.Container:
+    container = own.with_exec(commands.apt_install(packages)) if packages else own
     return (
-        container.with_directory(f"{SOURCE}/ci", source, include=needed)
+        container.with_directory(f"{SOURCE}/ci", _source(), include=list(commands.NEEDED[module]))
         .with_workdir(SOURCE)
         .with_exec(commands.compile_modules(SOURCE))
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from ci.at_once import at_once
+from ci.at_once import at_once, both
 
 
 async def test_results_are_in_the_order_of_the_items_whichever_is_done_first() -> None:
@@ -41,3 +41,25 @@ async def test_the_first_error_ends_the_others_and_is_no_group() -> None:
     with pytest.raises(ValueError, match="bad"):
         await at_once(work, ["good", "bad"])
     assert ended == ["good"]
+
+
+async def test_two_works_go_on_at_the_same_time() -> None:
+    began = anyio.Event()
+
+    async def waits() -> str:
+        await began.wait()
+        return "waited"
+
+    async def begins() -> int:
+        began.set()
+        return 1
+
+    assert await both(waits, begins) == ("waited", 1)
+
+
+async def test_an_error_of_one_work_ends_the_other() -> None:
+    async def fails() -> None:
+        raise ValueError("one")
+
+    with pytest.raises(ValueError, match="one"):
+        await both(anyio.sleep_forever, fails)

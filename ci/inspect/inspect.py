@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,13 +71,13 @@ def inspect_path(path: Path | str, limits: Limits = LIMITS, *, name: str | None 
         return _inspect(source, name or path.name, source.name, context)
 
 
-def _inspect(source: Source, name: str, path: str, context: Context) -> Inspection:
+def _inspect(source: Source, name: str, path: str, context: Context, digest: str = "") -> Inspection:
     """Reads a source; the bytes of one that was read before are not read again."""
     context.nesting += 1
     try:
         if context.nesting > context.limits.nesting:
             raise LimitExceededError(source.name, "", f"more than {context.limits.nesting} archives in one another")
-        digest = source.sha256()
+        digest = digest or source.sha256()
         known = context.seen.get(digest) if source.size >= _SMALL else None
         if known is not None:
             return known.model_copy(update={"name": name, "contents": (), "same_as": known.same_as})
@@ -215,24 +216,28 @@ def _folder(path: Path, name: str, context: Context) -> Inspection:
     entries: list[Entry] = []
     contents: list[Inspection] = []
     layouts: list[str] = []
-    counting = Context(context.limits)
-    for entry, place in folder_entries(path, name, counting):
+    found: list[tuple[Entry, Path]] = []
+    for entry, place in folder_entries(path, name, Context(context.limits)):
         if any(entry.path.startswith(f"{layout}/") for layout in layouts):
             continue
-        context.restart()
         if entry.type == "directory" and (place / "oci-layout").is_file():
             layouts.append(entry.path)
-            contents.append(_readable(_layout, place, entry, context))
-        elif entry.type == "file":
-            contents.append(_readable(_file, place, entry, context))
-        else:
+        elif entry.type != "file":
             entries.append(entry)
+            continue
+        found.append((entry, place))
+    # The digests are made ahead, on another core: the libraries that expand, and the one that digests, let it run.
+    with ThreadPoolExecutor(1) as ahead:
+        digests = {place: ahead.submit(_digest, place) for entry, place in found if entry.type == "file"}
+
+        def file(place: Path, name: str, context: Context) -> Inspection:
+            with open_file(place, name) as source:
+                return _inspect(source, name, name, context, digests[place].result())
+
+        for entry, place in found:
+            context.restart()
+            contents.append(_readable(file if place in digests else _layout, place, entry, context))
     return Inspection(name=name, size=0, sha256="", facts=FolderFacts(entries=tuple(entries)), contents=tuple(contents))
-
-
-def _file(path: Path, name: str, context: Context) -> Inspection:
-    with open_file(path, name) as source:
-        return _inspect(source, name, name, context)
 
 
 def _readable(

@@ -91,8 +91,11 @@ async def load_checkout(
         folder, origin = ref.tree(), Origin(where=repository, release=tag, commit=commit)
     else:
         origin = Origin(where="given as --upstream")
-    texts, told = await both(lambda: read_texts(folder, PATTERNS), lambda: _told_by_git(folder))
-    upstream = load_upstream(texts)
+
+    async def read() -> Upstream:
+        return load_upstream(await read_texts(folder, PATTERNS))
+
+    upstream, told = await both(read, lambda: _told_by_git(folder))
     commit, date = told.get("commit"), told.get("date")
     if isinstance(commit, str):
         origin = origin.model_copy(update={"commit": commit})

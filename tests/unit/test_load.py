@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import dagger
@@ -9,6 +10,7 @@ import pytest
 
 from ci import pins
 from ci.arch import Arch
+from ci.catalog import parse_catalog
 from ci.errors import (
     ForeignArchitectureError,
     NotFoundInRegistryError,
@@ -17,11 +19,11 @@ from ci.errors import (
     VariantError,
 )
 from ci.graph import load, pipeline
-from ci.graph.load import EngineResolver, load_checkout, load_variants, read_texts
+from ci.graph.load import EngineResolver, load_catalog, load_checkout, load_variants, read_texts
 from ci.plan import Image
-from tests.unit.catalogs import digest
+from tests.unit.catalogs import CATALOG, DESCRIPTIONS, IMAGE_DIGESTS, digest
 from tests.unit.engine import TRACE, Engine, engine_error
-from tests.unit.planning import HEAD
+from tests.unit.planning import HEAD, Registry, upstream
 
 BASE = "ghcr.io/siderolabs/installer-base:v1.13.6"
 OF_THE_ENGINE = ("ghcr.io/siderolabs/imager:v1.13.6", pins.PYTHON, pins.BUSYBOX)
@@ -100,6 +102,39 @@ async def test_an_image_of_the_architecture_is_taken(said: str, monkeypatch: pyt
     assert cast("Any", await pipeline.pull(image, "linux/arm64")).reference == image.pinned
 
 
+class Catalogs:
+    """An engine with one image of a catalog."""
+
+    def __init__(self, **files: str) -> None:
+        self.root = Folder()
+        self.root.files = {
+            name.replace("_digests", "-digests").replace("_yaml", ".yaml"): files[name] for name in files
+        }
+
+    def container(self) -> Catalogs:
+        return self
+
+    def from_(self, _reference: str) -> Catalogs:
+        return self
+
+    def rootfs(self) -> Folder:
+        return self.root
+
+    async def image_ref(self) -> str:
+        return f"ghcr.io/siderolabs/extensions:v1.13.6@{digest('9')}"
+
+
+@pytest.mark.parametrize("descriptions", [{"descriptions_yaml": DESCRIPTIONS}, {}])
+async def test_a_catalog_is_read_with_its_descriptions_or_without(
+    monkeypatch: pytest.MonkeyPatch, descriptions: dict[str, str]
+) -> None:
+    engine = Catalogs(image_digests=IMAGE_DIGESTS, README_yaml="more", **descriptions)
+    monkeypatch.setattr(load, "dag", engine)
+    catalog = await load_catalog(upstream("v1.6.2"), cast("EngineResolver", Registry()))
+    assert catalog == (CATALOG if descriptions else parse_catalog(IMAGE_DIGESTS))
+    assert set(engine.root.read) == {"image-digests", *(["descriptions.yaml"] if descriptions else [])}
+
+
 class Folder:
     """A directory of the engine with some files."""
 
@@ -111,12 +146,22 @@ class Folder:
         ending = pattern.removeprefix("*")
         return ["sub/", *(name for name in self.files if name.endswith(ending) and "/" not in name)]
 
-    def file(self, path: str) -> Folder:
+    async def entries(self) -> list[str]:
+        return [*self.files]
+
+    def file(self, path: str) -> Text:
         self.read.append(path)
-        return self
+        return Text(self.files[path])
+
+
+@dataclass
+class Text:
+    """A file of the engine."""
+
+    text: str
 
     async def contents(self) -> str:
-        return self.files[self.read[-1]]
+        return self.text
 
 
 def directory(folder: Folder) -> dagger.Directory:

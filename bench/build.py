@@ -62,22 +62,27 @@ class Run:
 
 
 class Engine:
-    """The command line, as a user calls it."""
+    """The command line, as a user calls it: flags of daggerw, and of the module."""
 
-    def __init__(self, flags: list[str], scratch: Path) -> None:
+    def __init__(self, flags: list[str], given: list[str], scratch: Path) -> None:
         self._dagger = [str(TOP / "daggerw"), *flags, "--progress", "plain"]
+        self._given = given
         self._log = scratch / "log"
 
     def call(self, *words: str) -> Run:
         """Call functions of the module, and measure it."""
         with Meter() as meter:
-            self._run("call", *words)
+            self._run("call", *self._given, *words)
         steps = [(name.strip(), float(seconds)) for name, seconds in _STEP.findall(self._log.read_text())]
         return Run(meter.cost, steps)
 
-    def output(self, *words: str) -> str:
-        """Return what a command prints."""
-        return self._run(*words)
+    def answer(self, *words: str) -> str:
+        """Call functions of the module, and return what is printed."""
+        return self._run("call", *self._given, *words)
+
+    def run(self, *command: str) -> str:
+        """Run a command in a session, and return what it prints."""
+        return self._run("run", *command)
 
     def _run(self, *words: str) -> str:
         with self._log.open("w") as log:
@@ -139,12 +144,12 @@ class Measurement:
         """Build outputs in upstream's way; returns each run's cost."""
         self._new()
         self._say(f"upstream's way, {outputs}")
-        plan = self._engine.output("call", "plan", "--variant", FIRST, "--outputs", outputs, "--format", "json")
+        plan = self._engine.answer("plan", "--variant", FIRST, "--outputs", outputs, "--format", "json")
         path = self._scratch / "plan.json"
         path.write_text(plan)
         script = str(TOP / "bench" / "upstream_way.py")
         printed: dict[str, Any] = json.loads(
-            self._engine.output("run", "python", script, str(path), str(self._epoch)).strip().splitlines()[-1]
+            self._engine.run("python", script, str(path), str(self._epoch)).strip().splitlines()[-1]
         )
         return {output: Cost(**cost) for output, cost in printed.items()}
 
@@ -168,6 +173,7 @@ def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(description="Measures builds.")
     parser.add_argument("--lab", action="store_true", help="against the lab's stand-ins instead of the real images")
+    parser.add_argument("--upstream", metavar="DIR", help="CozyStack's checkout, instead of its release")
     parser.add_argument("--only", choices=SETS, action="append", help="only this set of outputs; may be repeated")
     parser.add_argument("--times", type=int, default=3, help="how often what is fast is measured (the median counts)")
     parser.add_argument("--dry", action="store_true", help="print the page instead of writing it")
@@ -177,10 +183,11 @@ def main() -> None:
     most = next(name for name in ("six", "own", "four", "two") if name in names)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        measure = Measurement(Engine(["--lab"] if given.lab else [], scratch), scratch)
+        upstream = ["--upstream", given.upstream] if given.upstream else []
+        measure = Measurement(Engine(["--lab"] if given.lab else [], upstream, scratch), scratch)
         measure.warm_up(most)
         idle = measure.no_op(given.times)
-        upstream = measure.upstream("upstream" if most in ("six", "own") else SETS[most][0])
+        costs = measure.upstream("upstream" if most in ("six", "own") else SETS[most][0])
         builds = {name: measure.builds(name, given.times) for name in names}
     figures = performance.Figures(
         date=time.strftime("%Y-%m-%d"),
@@ -188,7 +195,7 @@ def main() -> None:
         lab=given.lab,
         command="python3 bench/build.py" + (" --lab" if given.lab else ""),
         idle=idle.cost,
-        upstream=upstream,
+        upstream=costs,
         first=FIRST,
         builds={name: {case: (run.cost, run.steps) for case, run in runs.items()} for name, runs in builds.items()},
         sets={name: SETS[name][0] for name in names},

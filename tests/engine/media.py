@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,9 +19,7 @@ from ci.inspect.source import BytesSource, open_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MIB = 1 << 20
-#: All partitions that hold files begin in it; behind it there is the empty rest of the disk.
-_FIRST = 130 * _MIB
+_ZEROS = bytes(1 << 20)
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,16 @@ class Disk:
 
 
 def read_disk(packed: Path, scratch: Path) -> Disk:
-    """Read a `.raw.zst` disk image without writing its empty end."""
+    """Read a `.raw.zst` disk image without writing what is empty."""
     raw = scratch / "disk.raw"
-    with packed.open("rb") as file:
-        size = zstandard.get_frame_parameters(file.read(64)).content_size
-        file.seek(0)
-        raw.write_bytes(zstandard.ZstdDecompressor().stream_reader(file).read(_FIRST))
-    with raw.open("r+b") as file:
-        file.truncate(size)
+    with packed.open("rb") as file, raw.open("wb") as out:
+        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        while data := reader.read(len(_ZEROS)):
+            if data == _ZEROS:
+                out.seek(len(data), os.SEEK_CUR)
+            else:
+                out.write(data)
+        out.truncate(out.tell())
     with open_file(raw, packed.name) as source:
         partitions = read_partitions(source, Context())
         (esp,) = (partition for partition in partitions if partition.type == "esp")

@@ -216,16 +216,23 @@ def _source(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+_parsing = threading.Lock()
+
+
 @cache
-def _meaning(path: Path) -> str:
-    return hashlib.sha256(ast.dump(ast.parse(path.read_text())).encode()).hexdigest()
+def meaning(path: Path) -> str:
+    """Return a digest of what a Python file says, whatever its comments and lines are."""
+    # Of two threads that parse at the same time, Python 3.11 fails one now and then (a SystemError of its own making).
+    with _parsing:
+        tree = ast.parse(path.read_text())
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 def key(recipe: Recipe, results: Mapping[str, Result]) -> str:
     """Return the digest of all that decides a recipe's result: its code, inputs, files and needs."""
     parts = [
         FORMAT,
-        [_meaning(path) for path in (Path(recipe.make.__code__.co_filename), *recipe.code)],
+        [meaning(path) for path in (Path(recipe.make.__code__.co_filename), *recipe.code)],
         recipe.inputs,
         [_source(path) for path in recipe.files],
         {name: results[name].digest for name in sorted(recipe.needs)},

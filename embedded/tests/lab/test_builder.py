@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import ast
 import errno
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 from embedded.lab.builder import Builder, NoProgress
 from embedded.lab.errors import LabError
 from embedded.lab.oci import Platform
-from embedded.lab.recipe import Bench, Recipe, Step, Value
+from embedded.lab.recipe import Bench, Recipe, Step, Value, meaning
 from embedded.lab.tree import Tree
 
 
@@ -269,3 +272,38 @@ def test_changed_inputs_change_the_key(kitchen: Kitchen, tmp_path: Path) -> None
     kitchen.recipes["part/of-file"] = Recipe(plain.name, plain.make, inputs={"version": "2"}, files=(source,))
     assert kitchen.build("part/of-file") == ["part/of-file"]
     assert kitchen.build("part/of-file") == []
+
+
+class Yielding:
+    """Garbage that lets another thread run when it is collected."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        time.sleep(0)
+
+
+@pytest.fixture
+def often() -> Generator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("often")
+def test_files_are_read_in_many_threads(tmp_path: Path) -> None:
+    """Python's own parser fails where two threads are in it."""
+    text = Path(ast.__file__).read_text()
+    paths = [tmp_path / f"{number}.py" for number in range(24)]
+    for path in paths:
+        path.write_text(text)
+
+    def read(path: Path) -> str:
+        Yielding()
+        return meaning(path)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(read, paths))) == 1

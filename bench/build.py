@@ -126,11 +126,10 @@ class Measurement:
         # With another time in all files nothing that was built before is of use.
         self._epoch += 1
 
-    def no_op(self, times: int) -> Run:
-        """Call a function that asks the engine for nothing."""
+    def _no_op(self) -> Run:
+        # A function that asks the engine for nothing.
         self._say("a call that does nothing")
-        self._engine.call("variants")
-        return _median([self._engine.call("variants") for _ in range(times)])
+        return self._engine.call("variants")
 
     def warm_up(self, name: str) -> None:
         """Pull and install all that is pulled and installed once."""
@@ -155,13 +154,21 @@ class Measurement:
 
     def builds(self, name: str, times: int) -> dict[str, Run]:
         """Build a set cold, then a second variant, then again with nothing changed, then with an extension changed."""
-        self._new()
-        found = {"cold": self._build(FIRST, name)}
-        found["second"] = self._build(SECOND, name)
-        found["unchanged"] = _median([self._build(FIRST, name) for _ in range(times)])
+        cold: list[Run] = []
+        for _ in range(times):
+            self._new()
+            cold.append(self._build(FIRST, name))
+        second = self._build(SECOND, name)
+        # By turns, since a machine is not as fast at one time as at another.
+        pairs = [(self._build(FIRST, name), self._no_op()) for _ in range(times)]
         self._changed(VERSIONS[0], name)
-        found["changed"] = self._changed(VERSIONS[1], name)
-        return found
+        return {
+            "cold": _median(cold),
+            "second": second,
+            "unchanged": _median([unchanged for unchanged, _ in pairs]),
+            "idle": _median([idle for _, idle in pairs]),
+            "changed": self._changed(VERSIONS[1], name),
+        }
 
 
 def _median(runs: list[Run]) -> Run:
@@ -175,7 +182,7 @@ def main() -> None:
     parser.add_argument("--lab", action="store_true", help="against the lab's stand-ins instead of the real images")
     parser.add_argument("--upstream", metavar="DIR", help="CozyStack's checkout, instead of its release")
     parser.add_argument("--only", choices=SETS, action="append", help="only this set of outputs; may be repeated")
-    parser.add_argument("--times", type=int, default=3, help="how often what is fast is measured (the median counts)")
+    parser.add_argument("--times", type=int, default=3, help="how often (b) and (d) are measured (the median counts)")
     parser.add_argument("--dry", action="store_true", help="print the page instead of writing it")
     parser.add_argument("--raw", type=Path, help="file for the figures as JSON")
     given = parser.parse_args()
@@ -186,7 +193,6 @@ def main() -> None:
         upstream = ["--upstream", given.upstream] if given.upstream else []
         measure = Measurement(Engine(["--lab"] if given.lab else [], upstream, scratch), scratch)
         measure.warm_up(most)
-        idle = measure.no_op(given.times)
         costs = measure.upstream("upstream" if most in ("six", "own") else SETS[most][0])
         builds = {name: measure.builds(name, given.times) for name in names}
     figures = performance.Figures(
@@ -194,7 +200,6 @@ def main() -> None:
         cores=os.cpu_count() or 1,
         lab=given.lab,
         command="python3 bench/build.py" + (" --lab" if given.lab else ""),
-        idle=idle.cost,
         upstream=costs,
         first=FIRST,
         builds={name: {case: (run.cost, run.steps) for case, run in runs.items()} for name, runs in builds.items()},

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import zstandard
 
@@ -47,8 +47,10 @@ def pack(path: Path, out: Path, packing: Packing) -> None:
     """
     threads = min(_cores(), _MOST_THREADS)
     with open_file(path) as source, written(out) as file:
-        blocks = _blocks(source, threads, PACKERS[packing])
-        file.writelines(xz.write_stream(blocks) if packing is Packing.XZ else blocks)
+        if packing is Packing.XZ:
+            file.writelines(xz.write_stream(_blocks(source, threads, _xz_block)))
+        else:
+            file.writelines(_blocks(source, threads, _zstd_frame) if source.size else [_zstd_frame(b"")])
 
 
 def _cores() -> int:
@@ -63,9 +65,6 @@ def _xz_block(data: bytes) -> xz.Block:
     if len(zstandard.ZstdCompressor(level=1).compress(data)) > _PACKABLE * len(data):
         return xz.store_block(data)
     return xz.pack_block(data, XZ_PRESET)
-
-
-PACKERS: Final[dict[Packing, Callable[[bytes], Any]]] = {Packing.XZ: _xz_block, Packing.ZSTD: _zstd_frame}
 
 
 def _blocks(source: Source, threads: int, make: Callable[[bytes], T]) -> Iterator[T]:

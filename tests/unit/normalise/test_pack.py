@@ -128,6 +128,12 @@ def test_each_zstd_frame_tells_its_size_and_has_a_checksum(tmp_path: Path) -> No
     assert all(one.has_checksum for one in found)
 
 
+def test_nothing_is_a_frame_too(tmp_path: Path) -> None:
+    """A file without a frame is none of the format: the tool refuses it."""
+    (tmp_path / "a").touch()
+    assert zstandard.ZstdDecompressor().decompress(pack(tmp_path / "a", "zst").read_bytes()) == b""
+
+
 def test_a_library_that_goes_across_frames_gets_all(tmp_path: Path) -> None:
     image(tmp_path / "a")
     with pack(tmp_path / "a", "zst").open("rb") as file:
@@ -145,13 +151,14 @@ def test_holes_are_one_frame_repeated(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_zeros_are_packed_once(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[bytes] = []
-    make = packing.PACKERS[packing.Packing(form)]
+    maker = {"xz": "_xz_block", "zst": "_zstd_frame"}[form]
+    make = getattr(packing, maker)
 
     def noted(content: bytes) -> Any:
         given.append(content)
         return make(content)
 
-    monkeypatch.setitem(packing.PACKERS, packing.Packing(form), noted)
+    monkeypatch.setattr(packing, maker, noted)
     (tmp_path / "a").write_bytes(bytes(5 * BLOCK) + b"x" * BLOCK + bytes(2 * BLOCK))
     pack(tmp_path / "a", form)
     assert sorted(given) == [bytes(BLOCK), b"x" * BLOCK]

@@ -199,7 +199,7 @@ def main() -> None:
         date=time.strftime("%Y-%m-%d"),
         cores=os.cpu_count() or 1,
         lab=given.lab,
-        command="python3 bench/build.py" + (" --lab" if given.lab else ""),
+        command="python3 bench/build.py" + " --lab" * given.lab + " --upstream DIR" * bool(given.upstream),
         upstream=costs,
         first=FIRST,
         builds={name: {case: (run.cost, run.steps) for case, run in runs.items()} for name, runs in builds.items()},

@@ -10,7 +10,7 @@ from dagger import dag
 
 from ci import commands
 from ci.at_once import at_once
-from ci.graph.tools import SOURCE, base
+from ci.graph.tools import base, with_module
 from ci.node import machine_config, tailscale
 from ci.node.configuration import placeholder
 from ci.node.services import FOLDER, Service, UnmetDependencyError, parse_service, unmet
@@ -81,11 +81,8 @@ async def folder(made: MachineConfig, auth_key: dagger.Secret | None) -> dagger.
 
 
 async def _filled(text: str, auth_key: dagger.Secret) -> dagger.File:
-    source = dag.current_module().source().directory("ci")
     done = (
-        base()
-        .with_directory(f"{SOURCE}/ci", source, include=list(commands.NEEDED["ci.fill"]))
-        .with_workdir(SOURCE)
+        with_module(base(), "ci.fill")
         # What a secret holds is no part of an exec's cache key: another key must not give the file of the first one.
         .with_env_variable("ONCE", secrets.token_hex(16))
         .with_new_file("/in/node.yaml", text)

@@ -82,18 +82,15 @@ async def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Contai
         return await _once((module, *packages), lambda: _tools(own, module, packages))
 
 
-@cache
-def _source() -> dagger.Directory:
-    return dag.current_module().source().directory("ci")
+def with_module(container: dagger.Container, module: str) -> dagger.Container:
+    """Return a container with one of this project's modules in it, and what that needs of the others."""
+    source = dag.current_module().source().directory("ci")
+    return container.with_directory(f"{SOURCE}/ci", source, include=list(commands.NEEDED[module])).with_workdir(SOURCE)
 
 
 def _tools(own: dagger.Container, module: str, packages: tuple[str, ...]) -> dagger.Container:
     container = own.with_exec(commands.apt_install(packages)) if packages else own
-    return (
-        container.with_directory(f"{SOURCE}/ci", _source(), include=list(commands.NEEDED[module]))
-        .with_workdir(SOURCE)
-        .with_exec(commands.compile_modules(SOURCE))
-    )
+    return with_module(container, module).with_exec(commands.compile_modules(SOURCE))
 
 
 def cosign() -> dagger.Container:

@@ -228,32 +228,30 @@ def _folder(path: Path, name: str, context: Context) -> Inspection:
         found.append((entry, place))
     # The digests are made ahead, on another core: the libraries that expand, and the one that digests, let it run.
     with ThreadPoolExecutor(1) as ahead:
-        digests = {place: ahead.submit(_digest, place) for entry, place in found if entry.type == "file"}
-
-        def file(place: Path, name: str, context: Context) -> Inspection:
-            with open_file(place, name) as source:
-                return _inspect(source, name, name, context, digests[place].result())
-
+        digests = {place: ahead.submit(_digest, place, entry.path) for entry, place in found if entry.type == "file"}
         for entry, place in found:
             context.restart()
-            contents.append(_readable(file if place in digests else _layout, place, entry, context))
+            contents.append(_readable(place, entry, context, digests[place].result() if place in digests else ""))
     return Inspection(name=name, size=0, sha256="", facts=FolderFacts(entries=tuple(entries)), contents=tuple(contents))
 
 
-def _readable(
-    read: Callable[[Path, str, Context], Inspection], place: Path, entry: Entry, context: Context
-) -> Inspection:
+def _readable(place: Path, entry: Entry, context: Context, digest: str) -> Inspection:
+    """Reads a file, whose digest is known, or an OCI layout, which has none."""
     try:
-        return read(place, entry.path, context)
+        return _file(place, entry.path, context, digest) if digest else _layout(place, entry.path, context)
     except MissingFileError:
         raise
     except InspectError as error:
-        digest = "" if entry.type == "directory" else _digest(place)
         return Inspection(name=entry.path, size=entry.size, sha256=digest, facts=UnreadableFacts(error=str(error)))
 
 
-def _digest(path: Path) -> str:
-    with open_file(path) as source:
+def _file(path: Path, name: str, context: Context, digest: str) -> Inspection:
+    with open_file(path, name) as source:
+        return _inspect(source, name, name, context, digest)
+
+
+def _digest(path: Path, name: str) -> str:
+    with open_file(path, name) as source:
         return source.sha256()
 
 

@@ -28,10 +28,11 @@ _TEXT = re.compile(r'"""(?:\\"""|.)*?"""|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 
 
 class Queries:
-    """The queries to one schema."""
+    """The queries to one schema, which has the types of a module or of none."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, module_sdl: str = "") -> None:
         self.schema = schema
+        self.module_sdl = module_sdl
         self._valid: set[str] = set()
 
     def _check(self, query: str, document: DocumentNode) -> list[GraphQLError]:

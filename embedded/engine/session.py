@@ -63,7 +63,6 @@ class Session:
         self._listening = server.bind()
         self.port: int = self._listening.getsockname()[1]
         self._core = self._whole = Queries(load_schema(self._kept))
-        self._sdl = ""
         self.tokens[self.token] = self
         self._nested_token = secrets.token_hex(16)
         self.tokens[self._nested_token] = Nested()
@@ -149,8 +148,7 @@ class Session:
             )
         if not self._constructor:
             loaded = await load(self._engine, self._source, self._copy, self._runner)
-            self._sdl = loaded.sdl
-            self._whole = Queries(with_types(self._core.schema, self._kept, loaded.sdl))
+            self._whole = Queries(with_types(self._core.schema, self._kept, loaded.sdl), loaded.sdl)
             self._engine.module = loaded.bound
             self._constructor = self._source.constructor
         return self._constructor
@@ -175,7 +173,7 @@ class Session:
         """Answer a request that came by HTTP."""
         if "__schema" in query and asks_only_for_the_schema(query):
             seen = self._seen_by(caller)
-            return introspection(self._kept, seen.schema, self._sdl if seen is self._whole else "")
+            return introspection(self._kept, seen.schema, seen.module_sdl)
         return orjson.dumps(server.formatted(await self._run(caller, query, variables, operation)))
 
     def _seen_by(self, caller: Any) -> Queries:

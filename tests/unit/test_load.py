@@ -105,11 +105,8 @@ async def test_an_image_of_the_architecture_is_taken(said: str, monkeypatch: pyt
 class Catalogs:
     """An engine with one image of a catalog."""
 
-    def __init__(self, **files: str) -> None:
-        self.root = Folder()
-        self.root.files = {
-            name.replace("_digests", "-digests").replace("_yaml", ".yaml"): files[name] for name in files
-        }
+    def __init__(self, files: dict[str, str]) -> None:
+        self.root = Folder(**files)
 
     def container(self) -> Catalogs:
         return self
@@ -120,19 +117,16 @@ class Catalogs:
     def rootfs(self) -> Folder:
         return self.root
 
-    async def image_ref(self) -> str:
-        return f"ghcr.io/siderolabs/extensions:v1.13.6@{digest('9')}"
 
-
-@pytest.mark.parametrize("descriptions", [{"descriptions_yaml": DESCRIPTIONS}, {}])
+@pytest.mark.parametrize("descriptions", [{"descriptions.yaml": DESCRIPTIONS}, {}])
 async def test_a_catalog_is_read_with_its_descriptions_or_without(
     monkeypatch: pytest.MonkeyPatch, descriptions: dict[str, str]
 ) -> None:
-    engine = Catalogs(image_digests=IMAGE_DIGESTS, README_yaml="more", **descriptions)
+    engine = Catalogs({"image-digests": IMAGE_DIGESTS, "README.yaml": "more", **descriptions})
     monkeypatch.setattr(load, "dag", engine)
     catalog = await load_catalog(upstream("v1.6.2"), cast("EngineResolver", Registry()))
     assert catalog == (CATALOG if descriptions else parse_catalog(IMAGE_DIGESTS))
-    assert set(engine.root.read) == {"image-digests", *(["descriptions.yaml"] if descriptions else [])}
+    assert set(engine.root.read) == {"image-digests", *descriptions}
 
 
 class Folder:

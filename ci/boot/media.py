@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from ci.boot import machine
 from ci.boot.model import Way
 from ci.errors import BootError
-from ci.inspect import InspectError
 from ci.inspect.compression import compression_of, expand
 from ci.inspect.context import Context
+from ci.inspect.errors import InspectError
 from ci.inspect.pe import read_pe
 from ci.inspect.source import is_zeros, open_file
 

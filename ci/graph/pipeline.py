@@ -312,7 +312,9 @@ class Pipeline:
     def folder(self, files: Mapping[str, dagger.File], below: str = "") -> dagger.Directory:
         """Return outputs at their paths, below a folder."""
         folder = dag.directory()
-        for path, file in sorted(files.items()):
+        # Copied one after the other: the installer is ready last, and the others do not wait for it.
+        last = {output.path for output in self._plan.outputs if output.base_installer}
+        for path, file in sorted(files.items(), key=lambda item: (item[0] in last, item[0])):
             folder = folder.with_file(posixpath.join(below, path), file, permissions=0o644)
         if self._plan.stand_in:
             folder = folder.with_new_file(posixpath.join(below, STAND_IN_FILE), STAND_IN_TEXT)

@@ -14,6 +14,8 @@ from ci.inspect.limits import MIB
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ci.inspect.source import Source
+
 #: `e_machine` of the ELF header (System V ABI), with the names that Go and container images use.
 _ELF_MACHINES = {
     3: "386",
@@ -88,12 +90,17 @@ class ContentReader:
         # vermagic may lie across the border of two pieces.
         self._tail = data[-300:]
 
+    @property
+    def sha256(self) -> str:
+        """The digest so far."""
+        return self._digest.hexdigest()
+
     def finish(self) -> Content:
         """Returns the findings."""
         machine = elf_machine(self._head)
         if self._packed is not None:
             machine = self._unpack_module() or machine
-        return Content(self._size, self._digest.hexdigest(), self._head, machine, self._vermagic)
+        return Content(self._size, self.sha256, self._head, machine, self._vermagic)
 
     def _unpack_module(self) -> str | None:
         kind = compression_of(self._head)
@@ -121,6 +128,13 @@ def read_content(path: str, chunks: Iterable[bytes]) -> Content:
     for chunk in chunks:
         reader.update(chunk)
     return reader.finish()
+
+
+def read_source(path: str, source: Source) -> Content:
+    """Reads all of a source and returns what it was; its digest is not to be made again."""
+    content = read_content(path, source.chunks())
+    source.is_known(content.sha256)
+    return content
 
 
 def watched(reader: ContentReader, chunks: Iterable[bytes]) -> Iterator[bytes]:

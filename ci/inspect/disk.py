@@ -6,7 +6,7 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING
 
-from ci.inspect.content import read_content
+from ci.inspect.content import read_source
 from ci.inspect.errors import CorruptFileError, LimitExceededError
 from ci.inspect.fat import Fat, is_fat
 from ci.inspect.models import Entry, PartitionFacts
@@ -83,7 +83,7 @@ def read_esp(source: Source, context: Context) -> tuple[list[Entry], list[tuple[
             continue
         window = fat.open(file)
         context.count_expanded(source.name, window.size)
-        content = read_content(file.path, window.chunks())
+        content = read_source(file.path, window)
         entries.append(
             Entry(
                 path=file.path,

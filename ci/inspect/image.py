@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ci.inspect.blobs import blob_of, claimed_digest
 from ci.inspect.compression import compression_of, expand
 from ci.inspect.content import ContentReader, watched
 from ci.inspect.errors import CorruptFileError, LimitExceededError, UnsupportedFileError
@@ -21,7 +21,6 @@ from ci.inspect.tar import Member, stream_members
 if TYPE_CHECKING:
     from ci.inspect.context import Context
 
-_DIGEST = re.compile(r"(?:^|[/:])([0-9a-f]{64})(?:\.tar(?:\.gz)?|\.json)?$")
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 
 #: Given the path and a source, reads a file inside the image.
@@ -140,10 +139,10 @@ class _Blobs:
             raise UnsupportedFileError(
                 self.name, "index.json", f"a layout of exactly one image is wanted, here are {platforms or 'none'}"
             )
-        manifest = self.read(_blob(descriptors[0].digest), _Manifest)
+        manifest = self.read(blob_of(descriptors[0].digest), _Manifest)
         tag = descriptors[0].annotations.get("org.opencontainers.image.ref.name")
-        layers = [_blob(layer.digest) for layer in manifest.layers]
-        return _Found("oci-layout", _blob(manifest.config.digest), layers, [tag] if tag else [])
+        layers = [blob_of(layer.digest) for layer in manifest.layers]
+        return _Found("oci-layout", blob_of(manifest.config.digest), layers, [tag] if tag else [])
 
     def _images(self, blob: str, depth: int) -> list[_Descriptor]:
         if depth > 3:
@@ -151,21 +150,11 @@ class _Blobs:
         found: list[_Descriptor] = []
         for descriptor in self.read(blob, _Index).manifests:
             if descriptor.mediaType in _INDEXES:
-                found += self._images(_blob(descriptor.digest), depth + 1)
+                found += self._images(blob_of(descriptor.digest), depth + 1)
             # Builders put attestations beside images, as images of an unknown platform.
             elif descriptor.platform is None or descriptor.platform.os != "unknown":
                 found.append(descriptor)
         return found
-
-
-def _blob(digest: str) -> str:
-    return "blobs/" + digest.replace(":", "/", 1)
-
-
-def claimed_digest(blob: str) -> str | None:
-    """Returns the digest that a blob's name claims, if it is one of the usual names."""
-    found = _DIGEST.search(blob)
-    return found[1] if found else None
 
 
 @dataclass
@@ -247,6 +236,7 @@ class _LayerReader:
             if _wants_reading(member.path, first):
                 name = f"{self._source.name}:{member.path}"
                 with self._context.spool(name, _chain(first, passing)) as source:
+                    source.is_known(reader.sha256)
                     inner = self._nested(member.path, source)
             else:
                 for _ in passing:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
-from ci.inspect.content import read_content
+from ci.inspect.content import read_source
 from ci.inspect.errors import CorruptFileError, LimitExceededError
 from ci.inspect.limits import MIB
 from ci.inspect.models import Entry, IsoFacts
@@ -54,7 +54,7 @@ def inspect_iso(source: Source, context: Context) -> tuple[IsoFacts, list[tuple[
             extent = (int(record.extent_location()) * _SECTOR, int(record.get_data_length()))
             window = ExtentSource(f"{source.name}:/{path}", source, [extent])
             context.count_expanded(source.name, window.size)
-            content = read_content(path, window.chunks())
+            content = read_source(path, window)
             entries.append(
                 Entry(
                     path=path,

@@ -34,6 +34,7 @@ class Source:
     def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.size = size
+        self._sha256: str | None = None
 
     def _pread(self, offset: int, length: int) -> bytes:
         raise NotImplementedError
@@ -70,11 +71,17 @@ class Source:
         return ExtentSource(name, self, [(offset, length)])
 
     def sha256(self) -> str:
-        """Returns the digest of all bytes in hexadecimal."""
-        digest = hashlib.sha256()
-        for chunk in self.chunks():
-            digest.update(chunk)
-        return digest.hexdigest()
+        """Returns the digest of all bytes in hexadecimal; they are read for it once."""
+        if self._sha256 is None:
+            digest = hashlib.sha256()
+            for chunk in self.chunks():
+                digest.update(chunk)
+            self._sha256 = digest.hexdigest()
+        return self._sha256
+
+    def is_known(self, sha256: str) -> None:
+        """Takes the digest from who has read all bytes for something else."""
+        self._sha256 = sha256
 
 
 class FileSource(Source):

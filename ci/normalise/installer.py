@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pydantic import BaseModel, ConfigDict, RootModel
 
+from ci.inspect.blobs import claimed_digest
 from ci.inspect.context import Context
-from ci.inspect.image import claimed_digest
 from ci.inspect.limits import CHUNK
 from ci.inspect.source import BytesSource, Source, SourceFile, open_file
 from ci.inspect.tar import list_members

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, RootModel
 
+from ci.inspect.blobs import blob_of
 from ci.inspect.compression import compression_of
 from ci.inspect.context import Context
 from ci.inspect.tar import list_members
@@ -117,8 +118,8 @@ def _of_layout(archive: str, files: Mapping[str, Source]) -> tuple[str, list[str
     manifests = read_json(files["index.json"], _Index).manifests
     if len(manifests) != 1:
         raise NormaliseError(archive, f"holds {len(manifests)} images, one is expected")
-    manifest = read_json(_file(archive, files, _blob(manifests[0])), _Manifest)
-    return _blob(manifest.config), [_blob(layer) for layer in manifest.layers]
+    manifest = read_json(_file(archive, files, blob_of(manifests[0].digest)), _Manifest)
+    return blob_of(manifest.config.digest), [blob_of(layer.digest) for layer in manifest.layers]
 
 
 def _of_docker(archive: Source, files: Mapping[str, Source]) -> tuple[str, list[str]]:
@@ -128,10 +129,6 @@ def _of_docker(archive: Source, files: Mapping[str, Source]) -> tuple[str, list[
     if len(images) != 1:
         raise NormaliseError(archive.name, f"holds {len(images)} images, one is expected")
     return images[0].Config, images[0].Layers
-
-
-def _blob(descriptor: _Descriptor) -> str:
-    return "blobs/" + descriptor.digest.replace(":", "/", 1)
 
 
 def _file(archive: str, files: Mapping[str, Source], name: str) -> Source:

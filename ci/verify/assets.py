@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ci.inspect import inspect_path
+from ci.inspect.inspect import inspect_path
 from ci.inspect.limits import MIB
 from ci.inspect.models import (
     CmdlineFacts,

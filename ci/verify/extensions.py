@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ci.inspect import InspectError, inspect_path
+from ci.inspect.errors import InspectError
+from ci.inspect.inspect import inspect_path
 from ci.inspect.models import ExtensionFacts
 from ci.verify.checks_extensions import compatibility, overlaps
 from ci.verify.model import Result, Verdict

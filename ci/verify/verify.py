@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ci.inspect import inspect_path
+from ci.inspect.inspect import inspect_path
 from ci.verify import checks_boot as boot
 from ci.verify import checks_extensions as extensions
 from ci.verify import checks_files as files

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.inspect import inspect_path
+from ci.inspect.inspect import inspect_path
 from ci.inspect.models import ImageFacts, InitramfsFacts, IsoFacts, SquashfsFacts, UkiFacts
 from tests.engine.built import Initramfs, expanded_frames
 

@@ -153,6 +153,31 @@ async def test_only_disk_images_of_old_imagers_are_privileged() -> None:
             assert {output.name for output in plan.outputs if output.privileged} == privileged
 
 
+class Folder:
+    """Takes down the order in which files are copied into it."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    def directory(self) -> Folder:
+        return self
+
+    def with_file(self, path: str, *_: object, **__: object) -> Folder:
+        self.paths.append(path)
+        return self
+
+
+async def test_no_output_waits_to_be_copied_for_the_installer_which_is_made_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = Folder()
+    monkeypatch.setattr(pipeline, "dag", folder)
+    plan = await plan_of(request(outputs=("nocloud", "installer", "iso", "kernel")))
+    files = {output.path: cast("dagger.File", None) for output in plan.outputs}
+    Pipeline(plan).folder(files)
+    assert [path.partition("/")[0] for path in folder.paths] == ["boot", "iso", "nocloud", "installer"]
+
+
 OVERLAY = f"ghcr.io/siderolabs/sbc-raspberrypi:v0.2.0@{digest('b')}"
 BOARD = f"overlay: {{image: '{OVERLAY}', name: rpi_generic}}\n"
 RASPBERRY = {"installers": ["rpi_5", "rpi_generic"]}

@@ -16,15 +16,17 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ci.inspect import InspectError, Limits, inspect_path
 from ci.inspect.errors import (
     CorruptFileError,
+    InspectError,
     LimitExceededError,
     MissingFileError,
     TruncatedFileError,
     UnsafePathError,
     UnsupportedFileError,
 )
+from ci.inspect.inspect import inspect_path
+from ci.inspect.limits import Limits
 from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.inspect import inspect_path
+from ci.inspect.inspect import inspect_path
 from ci.inspect.models import (
     CmdlineFacts,
     DiskFacts,
@@ -26,7 +26,7 @@ from tests.unit.inspect.samples import File
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ci.inspect import Inspection
+    from ci.inspect.models import Inspection
 
 
 def inspected(tmp_path: Path, data: bytes) -> Inspection:

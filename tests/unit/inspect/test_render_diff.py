@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from ci.inspect import Inspection, inspect_path
 from ci.inspect.__main__ import main
 from ci.inspect.diff import Difference, diff, render_diff
+from ci.inspect.inspect import inspect_path
+from ci.inspect.models import Inspection
 from ci.inspect.render import render, size_text
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.inspect import inspect_path
+from ci.inspect.inspect import inspect_path
 from ci.inspect.models import ImageFacts
 from ci.normalise.__main__ import main
 from tests.unit.inspect import samples

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ci.arch import Arch
-from ci.inspect import inspect_path
+from ci.inspect.inspect import inspect_path
 from ci.inspect.models import ImageFacts
 from ci.oci.__main__ import main
 from ci.oci.gzip_stored import StoredGzip

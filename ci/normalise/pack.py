@@ -1,4 +1,4 @@
-"""Disk images packed: fast on holes, and the same bytes on any number of cores."""
+"""Disk images packed: fast on zeros, and the same bytes on any number of cores."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Packing(StrEnum):
 def pack(path: Path, out: Path, packing: Packing) -> None:
     """Write the file packed, each MiB of it by itself: xz blocks of preset 0 with CRC32, or zstd frames of level 3.
 
-    An image is holes, and what is packed already: neither is given to xz. Each zstd frame has its size and a checksum
+    An image is zeros, and what is packed already: neither is given to xz. Each zstd frame has its size and a checksum
     (RFC 8878: frames that follow one another are one content).
     """
     threads = min(_cores(), _MOST_THREADS)

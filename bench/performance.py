@@ -181,9 +181,9 @@ def _disks(figures: Figures) -> list[str]:
     lines = [
         *("## Where the time of disk images goes", ""),
         "A raw disk image is nearly all zeros, and what is in it (the UKI) is compressed already; the imager has xz go",
-        "over all of it. Here the imager makes the raw file, and it is packed apart, on all cores: zeros are packed once,",
-        "and xz does not try what is packed already (`ci/normalise/pack.py`). `.raw.zst` is the default, `.raw.xz`",
-        "what `--layout upstream` gives.",
+        "over all of it. Here the imager makes the raw file, and it is packed apart, on all cores: zeros are packed",
+        "once, and xz does not try what is packed already (`ci/normalise/pack.py`). `.raw.zst` is the default,",
+        "`.raw.xz` what `--layout upstream` gives.",
         *("", "| | " + " | ".join(images) + " |", "|---|" + "---|" * len(images)),
         _seconds("(a) the imager's run, which packs with xz", [_upstreams_run(figures, image) for image in images]),
         _seconds("(b) packing as `.raw.xz`, beside other steps", [xz.get(image) for image in images]),

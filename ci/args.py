@@ -212,7 +212,7 @@ BootedAssets: TypeAlias = Annotated[
 ]
 Deadline: TypeAlias = Annotated[int, Doc("Seconds after which a machine that is not up is given up")]
 KernelArguments: TypeAlias = Annotated[
-    str | None, Doc("Further kernel arguments, separated by spaces, for example talos.config=http://10.0.2.2/node.yaml")
+    str | None, Doc("Further kernel arguments, separated by spaces, for example talos.dashboard.disabled=1")
 ]
 Kvm: TypeAlias = Annotated[bool, Doc("Let the host's processor run the machine where it can: a privileged step")]
 Boot: TypeAlias = Annotated[bool, Doc("Boot every variant in QEMU too, from kernel, UKI, ISO and disk image")]

@@ -133,11 +133,16 @@ def first(error: BaseException) -> BaseException:
     return error
 
 
+def nearest(given: str, allowed: Iterable[str]) -> str | None:
+    """Return the name that `given` is most likely meant to be, `None` where none is like it."""
+    return next(iter(difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)), None)
+
+
 def suggest(given: str, allowed: Iterable[str], *, most: int = 20) -> str:
     """Say what to write instead of `given`: the nearest name, else all of them if they are not more than `most`."""
     names = list(allowed)
-    if close := difflib.get_close_matches(given, names, n=1, cutoff=0.6):
-        return f"did you mean {close[0]}?"
+    if close := nearest(given, names):
+        return f"did you mean {close}?"
     if len(names) == 1:
         return f"only {names[0]} is known"
     if len(names) <= most:

@@ -300,6 +300,7 @@ class CozystackTalos:
 
         With a variant, they have to be what is planned for it: versions, extensions, nothing of what it must not have.
         Without, they have to agree with themselves: one architecture, one Talos version, one kernel and initramfs.
+        Where nothing boots there is nothing to check, which is an error.
         """
         form = tables.parse_format(format_)
         found = await self._subject(assets, image, file)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from ci import yamltext
+from ci import pins, yamltext
 from ci.arch import Arch
 from ci.errors import ReferenceSyntaxError, UpstreamError
 from ci.model import Value
@@ -39,6 +39,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "nocloud": ("image", "nocloud"),
 }
 
+#: A tag of CozyStack's releases: v1.6.2, v1.7.0-rc.1.
+_RELEASE = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.-]+)?")
 _VERSION = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+(-(alpha|beta|rc)\.[0-9]+)?")
 _INSTALL_PATH = re.compile(r"/usr/install/(?P<arch>[a-z0-9_]+)/(?P<file>[a-z0-9.-]+)")
 # Extensions with kernel modules carry the Talos version that they are built for: drbd:9.3.2-v1.13.6.
@@ -144,6 +146,15 @@ class Upstream:
     #: By file name without `.yaml`.
     profiles: Mapping[str, ProfileFacts]
     matchbox: Matchbox | None
+
+
+def parse_release(text: str) -> str:
+    """Read a release's tag; raises `UpstreamError` for what is none, before a repository is asked for it."""
+    if not _RELEASE.fullmatch(text):
+        raise UpstreamError(
+            "--release", None, f"bad release {text!r}: write CozyStack's tag, such as {pins.DEFAULT_RELEASE.tag}"
+        )
+    return text
 
 
 def load_upstream(files: Mapping[str, str]) -> Upstream:

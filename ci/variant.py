@@ -15,6 +15,7 @@ An added extension is written as a word or as a mapping with a reason:
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ from pydantic import (
 
 from ci import yamltext
 from ci.arch import Arch, parse_arch
-from ci.errors import CozystackTalosError, UnknownVariantError, VariantError
+from ci.errors import CozystackTalosError, UnknownVariantError, VariantError, nearest
 from ci.model import Value
 from ci.node.configuration import EXTENSION, Configuration, ExtensionName, Text, must_be_quoted
 from ci.references import Reference, parse_reference
@@ -40,6 +41,13 @@ BUILTIN = Path(__file__).resolve().parents[1] / "variants"
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _VERSION = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+
+#: Keys of texts for programs, which may have any lines: files, META values, environment variables.
+_FREE = ("content", "value")
+#: Unicode's categories of characters that no text may have: halves of one.
+_IN_NO_TEXT = ("Cs",)
+#: And those that a text of one line may not: control characters, and further ends of a line.
+_IN_NO_LINE = (*_IN_NO_TEXT, "Cc", "Zl", "Zp")
 
 Version = Annotated[str, StringConstraints(pattern=f"^{_VERSION}$")]
 
@@ -211,14 +219,19 @@ class Variants:
         return tuple(self.by_name)
 
     def get(self, name: str) -> Variant:
-        """Return the variant of that name or alias; raises `UnknownVariantError` with the names that exist."""
+        """Return the variant of that name or alias; raises `UnknownVariantError` with the nearest name, or all."""
         if name in self.by_name:
             return self.by_name[name]
         for variant in self:
             if name in variant.spec.aliases:
                 return variant
+        # Asked for by its file, most likely.
+        asked = re.sub(r"\.ya?ml$", "", name.lower().rpartition("/")[2])
+        aliases = (alias for variant in self for alias in variant.spec.aliases)
+        if close := nearest(asked, [*self.names, *aliases]):
+            raise UnknownVariantError(f"unknown variant {name!r}: did you mean {close}?")
         raise UnknownVariantError(
-            f"unknown variant {name!r}: choose one of {', '.join(self.names)}, or add variants/{_as_name(name)}.yaml"
+            f"unknown variant {name!r}: choose one of {', '.join(self.names)}, or add variants/{_as_name(asked)}.yaml"
         )
 
     def merged(self, own: Variants) -> Variants:
@@ -227,7 +240,7 @@ class Variants:
 
 
 def _as_name(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "NAME"
+    return re.sub(r"[^a-z0-9]+", "-", text).lstrip("-0123456789").rstrip("-") or "NAME"
 
 
 def parse_variant(file: str, text: str) -> Variant:
@@ -235,10 +248,33 @@ def parse_variant(file: str, text: str) -> Variant:
     name = Path(file).stem
     if not _NAME.fullmatch(name):
         raise VariantError(file, None, f"bad variant name {name!r}: a-z first, then a-z, 0-9 and -")
+    if "\ufffd" in text:
+        # What the engine puts in the place of bytes that are no UTF-8.
+        raise _no_utf8(file, text[: text.index("\ufffd")])
     document = yamltext.parse_yaml(text, file, VariantError)
     variant = Variant(name, file, yamltext.validate(VariantSpec, document, VariantError), document)
+    _refuse_what_breaks_lines(variant)
     _refuse_duplicates(variant)
     return variant
+
+
+def _no_utf8(file: str, before: str) -> VariantError:
+    return VariantError(file, before.count("\n") + 1, "not UTF-8: save it as UTF-8")
+
+
+def _refuse_what_breaks_lines(variant: Variant) -> None:
+    """Refuse what would break a table, or tell the terminal what to do, in texts that are shown to people."""
+    for path, text in variant.document.texts():
+        is_free = path[:2] == ("overlay", "options") or path[-1] in _FREE
+        refused = _IN_NO_TEXT if is_free else _IN_NO_LINE
+        # What is around a text is taken away.
+        found = next((one for one in text.strip(" \t\r\n") if unicodedata.category(one) in refused), None)
+        if found == "\n":
+            raise variant.error(path, f"{yamltext.spell(path)}: one line is expected, not {text!r}")
+        if found:
+            raise variant.error(
+                path, f"{yamltext.spell(path)}: {text!r} has the unprintable character U+{ord(found):04X}: leave it out"
+            )
 
 
 def _refuse_duplicates(variant: Variant) -> None:
@@ -301,7 +337,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise VariantError(path.name, None, f"not UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise _no_utf8(path.name, error.object[: error.start].decode()) from None
 
 
 def _checked(by_name: Mapping[str, Variant]) -> Variants:

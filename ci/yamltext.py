@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -50,6 +50,21 @@ class Document:
             if path[:length] in self.lines:
                 return self.lines[path[:length]]
         return None
+
+    def texts(self) -> Iterator[tuple[Path, str]]:
+        """Yield every text with its path, in the order of the file."""
+        yield from _texts(self.data, ())
+
+
+def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, inner in cast("Mapping[str, object]", value).items():
+            yield from _texts(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(cast("list[object]", value)):
+            yield from _texts(inner, (*path, index))
 
 
 def parse_yaml(text: str, file: str, error: type[FileError]) -> Document:
@@ -134,7 +149,7 @@ def _place(detail: ErrorDetails, document: Document) -> Path:
 
 
 def _say(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    where = _spell(detail["loc"])
+    where = spell(detail["loc"])
     if detail["type"] == "extra_forbidden":
         key = str(detail["loc"][-1])
         return f"unknown key {where!r}: {suggest(key, _keys_at(model, detail['loc'][:-1]))}"
@@ -147,7 +162,8 @@ def _say(detail: ErrorDetails, model: type[BaseModel]) -> str:
     return f"{where}: {text}" if where else text
 
 
-def _spell(path: Path) -> str:
+def spell(path: Path) -> str:
+    """Return a path as errors name it: `extensions.add[0].name`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

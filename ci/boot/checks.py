@@ -33,6 +33,8 @@ class Seen:
     version: str | None
     #: Services of extensions that wait, and for what.
     waiting: Mapping[str, str]
+    #: Whether it ended in maintenance, without a machine configuration.
+    maintenance: bool
     found: Mapping[re.Pattern[str], list[str]]
 
     def passed(self, stage: Stage) -> bool:
@@ -125,6 +127,8 @@ def _none(sign: re.Pattern[str], seen: Seen) -> Verdict:
 def _services(seen: Seen) -> Verdict:
     if not seen.passed(Stage.MACHINE):
         return skip(_NOT_SO_FAR)
+    if seen.maintenance:
+        return skip("no machine configuration: services do not start")
     if Stage.READY in seen.reached:
         return Verdict()
     return Verdict(problems=[f"{name}: {why}" for name, why in seen.waiting.items()])

@@ -104,6 +104,8 @@ STAGES: dict[Stage, re.Pattern[str]] = {
     Stage.READY: re.compile(r"^\[talos\] .*(entering maintenance service|machine is running and ready)"),
 }
 
+#: Where a machine without a machine configuration ends: `cri` is not started, nor any service of an extension.
+MAINTENANCE = re.compile(r"^\[talos\] .*entering maintenance service")
 ENABLED = re.compile(r"^\[talos\] \[initramfs\] enabling system extension (?P<name>\S+) (?P<version>\S+)$")
 VERSION = re.compile(r"^\[talos\] \[initramfs\] booting Talos (?P<version>v\S+)$")
 #: The imager's own layer: the index of the modules that extensions bring. It is no extension that anybody plans.

@@ -32,6 +32,7 @@ class Reader:
         self._found: dict[re.Pattern[str], list[str]] = {}
         self._version: str | None = None
         self._services: dict[str, tuple[str, str]] = {}
+        self._maintenance = False
         self._fatal = False
         self._tail: deque[str] = deque(maxlen=TAIL)
 
@@ -58,6 +59,7 @@ class Reader:
             self._version = match["version"]
         if match := console.SERVICE.match(message):
             self._services[match["name"]] = (match["state"], match["message"])
+        self._maintenance = self._maintenance or bool(console.MAINTENANCE.match(message))
         for sign in console.BAD_SIGNS:
             if sign.search(message):
                 lines = self._found.setdefault(sign, [])
@@ -87,6 +89,7 @@ class Reader:
             extensions=tuple(self._extensions),
             version=self._version,
             waiting={name: why for name, (state, why) in self._services.items() if state == console.WAITING},
+            maintenance=self._maintenance,
             found=self._found,
         )
         result = outcome(seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -76,7 +77,7 @@ async def inspect(subject: Subject, form: Format) -> str:
         commands.inspect(f"{_IN}/it", subject.name, form.value), expect=dagger.ReturnType.ANY
     )
     if await run.exit_code() != 0:
-        raise AssetsError(await run.stderr())
+        raise AssetsError(_complaint(await run.stderr()))
     return await run.stdout()
 
 
@@ -87,7 +88,7 @@ async def diff(before: Subject, after: Subject, form: Format, *, fail_on_change:
     container = before.mounted(await tools("ci.inspect"), f"{_IN}/before")
     run = after.mounted(container, f"{_IN}/after").with_exec(command, expect=dagger.ReturnType.ANY)
     if await run.exit_code() != 0:
-        raise AssetsError(await run.stdout() + await run.stderr())
+        raise AssetsError((await run.stdout() + _complaint(await run.stderr())).rstrip("\n"))
     return await run.stdout()
 
 
@@ -99,10 +100,23 @@ async def verify(subject: Subject, expectation: Expectation | None, form: Format
         text = json.dumps(expectation.model_dump(mode="json"), sort_keys=True)
         container = container.with_new_file(expected, text)
     run = container.with_exec(commands.verify(f"{_IN}/assets", expected, form.value), expect=dagger.ReturnType.ANY)
-    code = await run.exit_code()
-    text = await run.stdout() + await run.stderr()
+    code, told = await run.exit_code(), await run.stdout()
+    if code not in commands.CHECKED:
+        raise AssetsError(told + _complaint(await run.stderr(), (f"{_IN}/assets", subject.name)))
     if code != 0:
         # Of the other forms an error is the document alone.
-        title = f"{subject.name}: a check failed:\n" if code in commands.CHECKED and form is Format.TEXT else ""
-        raise AssetsError(title + text)
-    return text
+        title = f"{subject.name}: a check failed:\n" if form is Format.TEXT else ""
+        raise AssetsError(title + (told + await run.stderr()).rstrip("\n"))
+    return told
+
+
+def _complaint(stderr: str, *names: tuple[str, str]) -> str:
+    """Return what a command complained of, as it is to be shown: an error says itself that it is one.
+
+    `names` are paths in the container, and what the user calls them.
+    """
+    text = re.sub("^error: ", "", stderr, flags=re.MULTILINE)
+    for path, name in (*names, (f"{_IN}/", "")):
+        # Where a path begins: a folder inside of assets may be called so too.
+        text = name.join(re.split(rf"(?<![\w./-]){re.escape(path)}", text))
+    return text.rstrip("\n")

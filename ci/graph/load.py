@@ -30,7 +30,7 @@ from ci.plan import (
 from ci.pulled import Pulled
 from ci.references import parse_reference
 from ci.resolve import resolve_all
-from ci.upstream import PATTERNS, Upstream, load_upstream
+from ci.upstream import PATTERNS, Upstream, load_upstream, parse_release
 from ci.vendors.description import DESCRIPTION, parse_description
 
 if TYPE_CHECKING:
@@ -78,8 +78,10 @@ async def load_checkout(
 ) -> Checkout:
     """Read a checkout: the one given, or CozyStack's release from its git repository.
 
-    Raises `UpstreamError` where both are given, or the checkout can't be understood.
+    Raises `UpstreamError` where both are given, the release is no tag, or the checkout can't be understood.
     """
+    if release is not None:
+        parse_release(release)
     if folder is not None and release is not None:
         raise UpstreamError(
             "--upstream", None, f"a checkout and the release {release} are both given: leave out one of them"

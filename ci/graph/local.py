@@ -22,10 +22,28 @@ if TYPE_CHECKING:
     from ci.arch import Arch
 
 MANIFEST: Final = "manifest.yaml"
+#: What lies in a folder of the OCI layout beside its blobs (OCI image specification, image-layout.md).
+LAYOUT_FILES: Final = ("index.json", "oci-layout")
+
+_HOW_ARCHIVES: Final = "give an archive as `docker save`, `crane pull` or `skopeo copy … oci-archive:` write it"
+_HOW_LAYOUTS: Final = "give a folder as `crane pull --format oci` or `skopeo copy … oci:` write it"
 
 
 class LocalImageError(CozystackTalosError):
     """A file holds no extension image that can be taken."""
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """A file that is to hold an image."""
+
+    #: In the plan.
+    name: str
+    #: In errors: what the user gave.
+    called: str
+    file: dagger.File
+    #: How such a one is made.
+    how: str
 
 
 @dataclass(frozen=True)
@@ -44,13 +62,27 @@ async def read_local_images(
     Raises `LocalImageError` for what is no image or no extension, `ForeignArchitectureError` for an image of another
     architecture.
     """
-    archives = [(await file.name(), file) for file in files]
-    archives += [(f"layout-{number}", _packed(layout)) for number, layout in enumerate(layouts, start=1)]
+    archives: list[_Archive] = []
+    for file in files:
+        name = await file.name()
+        archives.append(_Archive(name, name, file, _HOW_ARCHIVES))
+    for number, layout in enumerate(layouts, start=1):
+        called = f"--extension-layout, folder {number}"
+        await _check_layout(called, layout)
+        archives.append(_Archive(f"layout-{number}", called, _packed(layout), _HOW_LAYOUTS))
 
-    async def read(named: tuple[str, dagger.File]) -> LocalImage:
-        return await _read(*named, arch)
+    async def read(archive: _Archive) -> LocalImage:
+        return await _read(archive, arch)
 
     return tuple(await at_once(read, archives))
+
+
+async def _check_layout(called: str, layout: dagger.Directory) -> None:
+    """Raise for a folder that is none: the engine would complain of a file that the user did not give."""
+    entries = await layout.entries()
+    for marker in LAYOUT_FILES:
+        if marker not in entries:
+            raise LocalImageError(f"{called}: no OCI layout: it has no {marker}; {_HOW_LAYOUTS}")
 
 
 def _packed(layout: dagger.Directory) -> dagger.File:
@@ -58,29 +90,29 @@ def _packed(layout: dagger.Directory) -> dagger.File:
     return container.with_exec(commands.tar("/layout", "/out/layout.tar", 0)).file("/out/layout.tar")
 
 
-async def _read(name: str, archive: dagger.File, arch: Arch) -> LocalImage:
-    container = dag.container(platform=dagger.Platform(arch.platform)).import_(archive)
+async def _read(archive: _Archive, arch: Arch) -> LocalImage:
+    called = archive.called
+    container = dag.container(platform=dagger.Platform(arch.platform)).import_(archive.file)
     try:
         platform = str(await container.platform())
     except dagger.QueryError as error:
         raise LocalImageError(
-            f"{name}: no image for {arch.platform} can be read from it; give an archive as `docker save`, "
-            f"`crane pull` or `skopeo copy … oci-archive:` write it. The engine says: {said(error)}"
+            f"{called}: no image for {arch.platform} can be read from it; {archive.how}. The engine says: {said(error)}"
         ) from None
     if not platform.startswith(arch.platform):
-        raise ForeignArchitectureError(f"{name}: the image is for {platform}; the build is for {arch.platform}")
+        raise ForeignArchitectureError(f"{called}: the image is for {platform}; the build is for {arch.platform}")
     root = container.rootfs()
     if not await root.exists(MANIFEST):
-        raise LocalImageError(f"{name}: no system extension: the image has no /{MANIFEST}")
+        raise LocalImageError(f"{called}: no system extension: the image has no /{MANIFEST}")
     try:
-        manifest = parse_manifest(f"{name}:/{MANIFEST}", (await root.file(MANIFEST).contents()).encode())
+        manifest = parse_manifest(f"{called}:/{MANIFEST}", (await root.file(MANIFEST).contents()).encode())
     except InspectError as error:
         raise LocalImageError(str(error)) from None
-    summed = await base().with_mounted_file("/archive", archive).with_exec(commands.sha256("/archive")).stdout()
+    summed = await base().with_mounted_file("/archive", archive.file).with_exec(commands.sha256("/archive")).stdout()
     extension = FileExtension(
         name=manifest.metadata.name,
         version=manifest.metadata.version,
-        file=name,
+        file=archive.name,
         digest=f"sha256:{summed.split()[0]}",
     )
     return LocalImage(extension, root)

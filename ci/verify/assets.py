@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -22,9 +24,10 @@ from ci.inspect.models import (
     LayerFacts,
     SquashfsFacts,
     UkiFacts,
+    UnreadableFacts,
 )
 from ci.pins import STAND_IN_LABEL
-from ci.verify.checksums import CHECKSUMS, file_digests
+from ci.verify.checksums import CHECKSUMS, REPORT, file_digests
 from ci.verify.model import Expectation, VerifyError
 
 if TYPE_CHECKING:
@@ -41,6 +44,18 @@ MODULES_IMAGE = "modules.dep.sqsh"
 
 #: Bytes of a report or a list of checksums.
 _LONGEST_TEXT = 64 * MIB
+
+#: What boots, or is given to what boots. What can't be read may have been one: a check of its own says so.
+_ASSETS = (
+    KernelFacts,
+    InitramfsFacts,
+    CmdlineFacts,
+    UkiFacts,
+    IsoFacts,
+    DiskFacts,
+    ImageFacts,
+    UnreadableFacts,
+)
 
 _Facts = TypeVar("_Facts", bound=Facts)
 
@@ -75,6 +90,10 @@ class Assets:
         originals = {node.sha256: node for _, node in inspection.walk() if node.same_as is None}
         self._nodes = [found for node in inspection.contents for found in _walk(node, "", originals)]
         self.files = {node.name: node for node in inspection.contents}
+
+    def nodes(self) -> Iterator[tuple[str, Inspection]]:
+        """Yields everything with its path, what is inside of other things included."""
+        yield from self._nodes
 
     def of(self, kind: type[_Facts]) -> list[Found[_Facts]]:
         """Returns all of one kind, wherever they are, repeated bytes included."""
@@ -219,8 +238,34 @@ def read_assets(folder: Path) -> Assets:
     return Assets(inspection, root)
 
 
+def check_boots(assets: Assets) -> None:
+    """Raises `VerifyError` where nothing is there that boots: a wrong path would pass checks that have no object."""
+    if any(isinstance(node.facts, _ASSETS) for _, node in assets.nodes()):
+        return
+    kinds = ", ".join(sorted({node.kind for node in assets.inspection.contents}))
+    raise VerifyError(
+        f"{assets.root}: holds no boot assets: no kernel, initramfs, kernel command line, unified kernel image, ISO, "
+        f"disk or container image is there, only {kinds}: give the folder that `build` exported, or one of its files"
+    )
+
+
 def expected_of(assets: Assets, expectation: Expectation | None) -> Expectation:
-    """Returns the expectation, what it leaves open filled in from the assets: they must agree with themselves."""
+    """Returns the expectation, what it leaves open filled in from the assets: they must agree with themselves.
+
+    What they don't tell, their report may: a kernel names no Talos version, a command line no architecture either.
+    """
     given = expectation or Expectation()
     arch = given.arch or (assets.arch if assets.arch in ("arm64", "amd64") else None)
-    return given.model_copy(update={"arch": arch, "talos": given.talos or assets.talos})
+    talos = given.talos or assets.talos
+    if arch is None or talos is None:
+        reported = _reported(assets)
+        arch, talos = arch or reported.arch, talos or reported.talos
+    return given.model_copy(update={"arch": arch, "talos": talos})
+
+
+def _reported(assets: Assets) -> Expectation:
+    """Returns what the report says that the assets are for; one that can't be read is for a check to say."""
+    with suppress(ValueError, AttributeError):
+        document = json.loads(assets.text(REPORT) or "{}")
+        return Expectation(arch=document.get("arch"), talos=document.get("talos"))
+    return Expectation()

@@ -6,19 +6,18 @@ are named by package URLs of type `oci` (the purl specification's PURL-TYPES).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.alias_generators import to_camel
-
 from ci.verify.assets import VALIDATION
 from ci.verify.checksums import UNLISTED
+from ci.verify.planned import plan_id, read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from ci.verify.planned import Image
 
 PROVENANCE = "validation/provenance.json"
 
@@ -28,67 +27,21 @@ _BUILDER = "urn:cozystack-talos:builder"
 _Object = dict[str, Any]
 
 
-class _Value(BaseModel):
-    # A plan says more than is told here.
-    model_config = ConfigDict(extra="ignore", alias_generator=to_camel)
-
-
-class _Image(_Value):
-    reference: str
-    digest: str
-
-
-class _Origin(_Value):
-    where: str
-    release: str | None = None
-    commit: str | None = None
-
-
-class _Named(_Value):
-    name: str
-
-
-class _Extension(_Image):
-    name: str
-
-
-class _Plan(_Value):
-    """What is told of a plan (`ci.plan`), read from its JSON."""
-
-    variant: str
-    arch: str
-    talos_version: str
-    origin: _Origin
-    imager: _Image
-    installer_base: _Image
-    catalog: _Image | None
-    extensions: tuple[_Extension, ...]
-    overlay: _Image | None = None
-    outputs: tuple[_Named, ...]
-    stand_in: bool = False
-
-
 def make_provenance(digests: Mapping[str, str], plan: Any, signers: Mapping[str, str] | None = None) -> _Object | None:
     """Returns the statement on files by digest, `None` where there is no plan that names the inputs.
 
     `signers` are those whose signatures were found, by reference with digest.
     """
-    try:
-        read = _Plan.model_validate(plan)
-    except ValidationError:
+    read = read_plan(plan)
+    if read is None:
         return None
-    images = [("imager", read.imager), ("installer base", read.installer_base)]
-    images += [("catalog", read.catalog)] if read.catalog else []
-    images += [(f"extension {extension.name}", extension) for extension in read.extensions]
-    images += [("overlay", read.overlay)] if read.overlay else []
-    canonical = json.dumps(plan, sort_keys=True, separators=(",", ":"))
-    dependencies: list[_Object] = [{"name": "plan", "digest": {"sha256": _sha256(canonical)}}]
+    dependencies: list[_Object] = [{"name": "plan", "digest": {"sha256": plan_id(plan)}}]
     if read.origin.commit:
         upstream: _Object = {"name": "upstream", "digest": {"gitCommit": read.origin.commit}}
         if "://" in read.origin.where:
             upstream["uri"] = f"git+{read.origin.where}"
         dependencies.append(upstream)
-    dependencies += [_image(name, image, signers or {}) for name, image in images]
+    dependencies += [_image(name, image, signers or {}) for name, image in read.images]
     parameters = {"variant": read.variant, "arch": read.arch, "upstream": read.origin.where}
     if read.origin.release:
         parameters["release"] = read.origin.release
@@ -108,10 +61,6 @@ def make_provenance(digests: Mapping[str, str], plan: Any, signers: Mapping[str,
     }
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _subject(digests: Mapping[str, str]) -> list[_Object]:
     return [
         {"name": name, "digest": {"sha256": digest}}
@@ -120,7 +69,7 @@ def _subject(digests: Mapping[str, str]) -> list[_Object]:
     ]
 
 
-def _image(name: str, image: _Image, signers: Mapping[str, str]) -> _Object:
+def _image(name: str, image: Image, signers: Mapping[str, str]) -> _Object:
     if image.reference.startswith("file:"):
         uri = quote(image.reference, safe=":")
         return {"name": name, "uri": uri, "digest": {"sha256": image.digest.removeprefix("sha256:")}}
@@ -129,7 +78,7 @@ def _image(name: str, image: _Image, signers: Mapping[str, str]) -> _Object:
     digest = image.digest.removeprefix("sha256:")
     where = f"repository_url={quote(repository, safe='/')}&tag={quote(tag, safe='')}"
     told: _Object = {"name": name, "uri": f"pkg:oci/{short}@sha256%3A{digest}?{where}", "digest": {"sha256": digest}}
-    if signer := signers.get(f"{image.reference}@{image.digest}"):
+    if signer := signers.get(image.pinned):
         told["annotations"] = {"signedBy": signer}
     return told
 

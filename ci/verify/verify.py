@@ -9,7 +9,7 @@ from ci.inspect.inspect import inspect_path
 from ci.verify import checks_boot as boot
 from ci.verify import checks_extensions as extensions
 from ci.verify import checks_files as files
-from ci.verify.assets import VALIDATION, Assets, expected_of, read_assets
+from ci.verify.assets import VALIDATION, Assets, check_boots, expected_of, read_assets
 from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, render_checksums
 from ci.verify.model import Check, Expectation, Requirement, Result
 from ci.verify.provenance import PROVENANCE, make_provenance
@@ -81,9 +81,10 @@ def verify(folder: Path, expectation: Expectation | None = None) -> Result:
 
     All checks are run, whatever fails. Without an expectation the assets must agree with themselves: one architecture,
     one Talos version, the same kernel and initramfs everywhere. Raises `VerifyError` or `InspectError` only where
-    there is nothing to check.
+    there is nothing to check: no files, or none that boots.
     """
     assets = read_assets(folder)
+    check_boots(assets)
     return Result(checks=_run(assets, expected_of(assets, expectation), REQUIREMENTS))
 
 

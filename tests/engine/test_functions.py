@@ -60,8 +60,19 @@ def test_verify_reads_a_cut_file_and_tells_all_that_fails(call: Call, spin_only:
     assert "checksums.true" in done.stderr
     done = call("inspect", "--file", copy.root / INITRAMFS)
     assert done.returncode != 0
-    assert "error: initramfs.xz: " in done.stderr
+    assert "initramfs.xz: zstd frame at byte" in done.stderr
+    assert "error: initramfs.xz" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_verify_refuses_a_path_where_nothing_boots(call: Call, spin_only: Built, tmp_path: Path) -> None:
+    done = call("verify", "--file", spin_only.root / "validation/build-report.txt")
+    assert done.returncode != 0
+    assert "build-report.txt: holds no boot assets" in done.stderr
+    kernel = spin_only.copy(tmp_path / "copy", ("kernel",))
+    done = call("verify", "--assets", kernel.root / "boot", "--variant", "spin-only")
+    assert done.returncode != 0
+    assert "- there is no initramfs" in done.stderr
 
 
 def test_diff_tells_workers_from_routers(call: Call, spin_only: Built, spin_tailscale: Built) -> None:

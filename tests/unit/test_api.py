@@ -170,8 +170,9 @@ async def test_an_unknown_architecture_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"variant": "spin"},
-         "unknown variant 'spin': choose one of spin-only, spin-tailscale, or add variants/spin.yaml"),
+        ({"variant": "edge"},
+         "unknown variant 'edge': choose one of spin-only, spin-tailscale, or add variants/edge.yaml"),
+        ({"variant": "spin_only"}, "unknown variant 'spin_only': did you mean spin-only?"),
         ({"variant": "spin-only", "outputs": ["kernal"]}, "unknown output 'kernal': did you mean kernel?"),
         ({"variant": "spin-only", "outputs": [","]},
          ("no output is asked for: choose from kernel, initramfs, cmdline, uki, installer, iso, metal, nocloud, "

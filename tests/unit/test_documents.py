@@ -137,6 +137,9 @@ REFUSED = [
     f"{HEAD}extensions:\n  add: ['ghcr.io/example/sensors:v2']\n",
     f"{HEAD}extensions:\n  drop: [drbd]\n",
     f"{HEAD}architectures: [x86_64]\n",
+    'description: x\nrole: "worker\\nat the edge"\n',
+    'description: "\\e[31mred"\nrole: worker\n',
+    b"description: caf\xe9\nrole: worker\n".decode(errors="replace"),
 ]
 REFUSED_LATER = [
     f"{HEAD}extensions:\n  add: [spinn]\n",

@@ -104,7 +104,7 @@ async def test_inspect_returns_what_was_printed_or_raises_what_was_complained(ra
     assert ran.given["/in/it"] is FILE
     assert ran.given["command"][-4:] == ["--name", "a.iso", "--format", "text"]
     ran.code, ran.stderr_ = 2, "error: a.iso: byte 7: cut short\n"
-    with pytest.raises(AssetsError, match=r"^error: a\.iso: byte 7: cut short\n$"):
+    with pytest.raises(AssetsError, match=r"^a\.iso: byte 7: cut short\Z"):
         await examine.inspect(Subject("a.iso", FILE), Format.TEXT)
 
 
@@ -114,7 +114,10 @@ async def test_a_difference_is_an_error_where_it_is_to_be_one(ran: Ran, fail: bo
     assert await examine.diff(*both, Format.JSON, fail_on_change=fail) == "out\n"
     assert ("--fail-on-change" in ran.given["command"]) is fail
     ran.code = 1
-    with pytest.raises(AssetsError, match=r"^out\n$"):
+    with pytest.raises(AssetsError, match=r"^out\Z"):
+        await examine.diff(*both, Format.JSON, fail_on_change=fail)
+    ran.code, ran.stdout_, ran.stderr_ = 2, "", "error: old: cut short\nerror: new: byte 7: error: odd\n"
+    with pytest.raises(AssetsError, match=r"^old: cut short\nnew: byte 7: error: odd\Z"):
         await examine.diff(*both, Format.JSON, fail_on_change=fail)
 
 
@@ -122,11 +125,27 @@ async def test_a_failed_check_is_an_error_with_the_whole_report(ran: Ran) -> Non
     assert await examine.verify(Subject("assets", FILE), None, Format.TEXT) == "out\n"
     assert "/in/expected.json" not in ran.given
     ran.code = 1
-    with pytest.raises(AssetsError, match=r"^assets: a check failed:\nout\n$"):
+    with pytest.raises(AssetsError, match=r"^assets: a check failed:\nout\Z"):
         await examine.verify(Subject("assets", FILE), Expectation(arch="arm64"), Format.TEXT)
-    with pytest.raises(AssetsError, match=r"^out\n$"):
+    with pytest.raises(AssetsError, match=r"^out\Z"):
         await examine.verify(Subject("assets", FILE), None, Format.JSON)
     assert '"arch": "arm64"' in ran.given["/in/expected.json"]
-    ran.code, ran.stdout_, ran.stderr_ = 2, "", "error: holds no files\n"
-    with pytest.raises(AssetsError, match=r"^error: holds no files\n$"):
-        await examine.verify(Subject("assets", FILE), None, Format.TEXT)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "told"),
+    [
+        ("assets", "/in/assets: holds no files: give", "assets: holds no files: give"),
+        ("README.md", "/in/assets: holds no boot assets", "README.md: holds no boot assets"),
+        ("assets", "/in/assets/talos/arm64: holds no files", "assets/talos/arm64: holds no files"),
+        ("assets", "/in/expected.json: archs: no such key", "expected.json: archs: no such key"),
+        ("assets", "x.tar: usr/in/assets/y is cut short", "x.tar: usr/in/assets/y is cut short"),
+    ],
+)
+async def test_an_error_names_what_the_user_gave_and_no_path_of_the_container(
+    ran: Ran, name: str, said: str, told: str
+) -> None:
+    ran.code, ran.stdout_, ran.stderr_ = 2, "", f"error: {said}\n"
+    with pytest.raises(AssetsError) as raised:
+        await examine.verify(Subject(name, FILE), None, Format.TEXT)
+    assert str(raised.value) == told

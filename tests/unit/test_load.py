@@ -188,6 +188,14 @@ async def test_a_checkout_and_a_release_together_are_refused() -> None:
     assert str(raised.value) == ("--upstream: a checkout and the release v1.6.2 are both given: leave out one of them")
 
 
+@pytest.mark.parametrize("release", ["1.6.2", ""])
+async def test_a_release_that_is_no_tag_is_refused_before_anything_is_asked(release: str) -> None:
+    """There is no engine that could be asked."""
+    with pytest.raises(UpstreamError) as raised:
+        await load_checkout(None, release)
+    assert str(raised.value) == f"--release: bad release {release!r}: write CozyStack's tag, such as v1.6.2"
+
+
 class Repository:
     """A repository that answers nothing but an error."""
 

@@ -20,7 +20,7 @@ from tests.unit.engine import TRACE, engine_error
 from tests.unit.planning import Registry, builtin, plan_of, request, variant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import dagger
 
@@ -79,10 +79,25 @@ def archive(called: str, *, name: str = "sensors", version: str = "1.0", platfor
     return Archive(called, platform, {"manifest.yaml": MANIFEST.format(name=name, version=version)})
 
 
-async def read(monkeypatch: pytest.MonkeyPatch, *archives: Archive) -> tuple[local.LocalImage, ...]:
+class Layout:
+    """A folder, and the image that would be read from its tar."""
+
+    def __init__(self, image: Archive, *names: str) -> None:
+        self.image = image
+        self.names = names
+
+    async def entries(self) -> list[str]:
+        return [*self.names]
+
+
+async def read(
+    monkeypatch: pytest.MonkeyPatch, *archives: Archive, layouts: Sequence[Layout] = ()
+) -> tuple[local.LocalImage, ...]:
     monkeypatch.setattr(local, "dag", Archive("engine"))
     monkeypatch.setattr(local, "base", lambda: Archive("base"))
-    return await read_local_images(cast("list[dagger.File]", list(archives)), [], Arch.ARM64)
+    monkeypatch.setattr(local, "_packed", lambda layout: layout.image)  # pyright: ignore
+    given, folders = cast("Any", list(archives)), cast("Any", list(layouts))
+    return await read_local_images(given, folders, Arch.ARM64)
 
 
 async def test_files_are_read_in_the_order_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +131,37 @@ async def test_a_file_that_can_not_be_taken_is_refused_by_name(
     with pytest.raises(error) as raised:
         await read(monkeypatch, archive("good.tar"), given)
     assert str(raised.value) == message
+
+
+LAYOUT = ("blobs/", "index.json", "oci-layout")
+
+
+async def test_folders_come_after_files_and_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Layout(archive("layout.tar", name="beta"), *LAYOUT)
+    found = await read(monkeypatch, archive("a.tar", name="alpha"), layouts=[given])
+    assert [(one.extension.name, one.extension.file) for one in found] == [("alpha", "a.tar"), ("beta", "layout-1")]
+
+
+HOW = "give a folder as `crane pull --format oci` or `skopeo copy … oci:` write it"
+
+
+@pytest.mark.parametrize(
+    ("names", "image", "message"),
+    [
+        (["boot.md", "ci/"], archive("layout.tar"), f"no OCI layout: it has no index.json; {HOW}"),
+        (["blobs/", "index.json"], archive("layout.tar"), f"no OCI layout: it has no oci-layout; {HOW}"),
+        (LAYOUT, Archive("layout.tar", ""),
+         f"no image for linux/arm64 can be read from it; {HOW}. The engine says: no such thing"),
+        (LAYOUT, Archive("layout.tar"), "no system extension: the image has no /manifest.yaml"),
+    ],
+)  # fmt: skip
+async def test_a_folder_that_can_not_be_taken_is_refused_by_flag_and_number(
+    names: Sequence[str], image: Archive, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = Layout(archive("layout.tar"), *LAYOUT)
+    with pytest.raises(LocalImageError) as raised:
+        await read(monkeypatch, layouts=[good, Layout(image, *names)])
+    assert str(raised.value) == f"--extension-layout, folder 2: {message}"
 
 
 # The plan

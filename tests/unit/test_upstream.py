@@ -7,7 +7,7 @@ import pytest
 from ci.arch import Arch
 from ci.errors import UpstreamError
 from ci.references import parse_reference
-from ci.upstream import PATTERNS, ProfileFacts, load_upstream
+from ci.upstream import PATTERNS, ProfileFacts, load_upstream, parse_release
 from tests.unit.cozystack import MATCHBOX_GROUP, MATCHBOX_PROFILE, PROFILES, RELEASES, checkout, profile_path
 
 TAG = "v1.6.2"
@@ -43,6 +43,18 @@ def test_a_real_release_is_understood(tag: str) -> None:
     assert [str(reference) for reference in upstream.extensions] == release["extensions"]
     assert upstream.matchbox is not None
     assert str(upstream.matchbox.base) == release["matchbox"]
+
+
+@pytest.mark.parametrize("tag", ["v1.6.2", "v0.38.2", "v1.7.0-rc.1", "v1.0.0-beta.3"])
+def test_a_releases_tag_is_taken(tag: str) -> None:
+    assert parse_release(tag) == tag
+
+
+@pytest.mark.parametrize("text", ["", "1.6.2", "v1.6", "latest", "main", "v1.6.2 ", "v1.6.2-", "refs/tags/v1.6.2"])
+def test_what_is_no_tag_of_a_release_is_refused_with_one(text: str) -> None:
+    with pytest.raises(UpstreamError) as raised:
+        parse_release(text)
+    assert str(raised.value) == f"--release: bad release {text!r}: write CozyStack's tag, such as v1.6.2"
 
 
 def test_the_releases_cover_both_layouts_and_every_talos_version_since_v0_38() -> None:

@@ -64,13 +64,40 @@ def test_tailscales_key_is_required_and_secret() -> None:
     ]  # fmt: skip
 
 
-def test_an_unknown_variant_is_answered_with_the_known_ones() -> None:
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("edge", "edge"),
+        ("edge.yaml", "edge"),
+        ("mine/Edge.yml", "edge"),
+        ("gpu_node", "gpu-node"),
+        ("1st", "st"),
+        ("", "NAME"),
+    ],
+)
+def test_an_unknown_variant_is_answered_with_the_known_ones_and_the_file_to_add(name: str, file: str) -> None:
     with pytest.raises(UnknownVariantError) as raised:
-        read_variants(BUILTIN).get("spin")
-    assert (
-        str(raised.value)
-        == "unknown variant 'spin': choose one of spin-only, spin-tailscale, or add variants/spin.yaml"
+        read_variants(BUILTIN).get(name)
+    assert str(raised.value) == (
+        f"unknown variant {name!r}: choose one of spin-only, spin-tailscale, or add variants/{file}.yaml"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("spin_only", "spin-only"),
+        ("Spin-Only", "spin-only"),
+        ("spin-only.yaml", "spin-only"),
+        ("variants/spin-tailscale.yml", "spin-tailscale"),
+        ("spin+tailscale", "spin-tailscale"),
+        ("tailscale-spin", "tailscale+spin"),
+    ],
+)
+def test_a_variant_that_is_nearly_one_is_answered_with_that_and_no_file_to_add(name: str, meant: str) -> None:
+    with pytest.raises(UnknownVariantError) as raised:
+        read_variants(BUILTIN).get(name)
+    assert str(raised.value) == f"unknown variant {name!r}: did you mean {meant}?"
 
 
 def test_a_whole_file_is_read() -> None:
@@ -204,6 +231,20 @@ def test_what_is_left_out_has_defaults() -> None:
          ":3: meta[0].key: input should be less than or equal to 255, not 300"),
         (f"{HEAD}meta: [{{key: ten, value: x}}]\n", ":3: meta[0].key: a whole number is expected, not 'ten'"),
         (f"{HEAD}meta: [{{key: 10, value: x}}, {{key: 0xa, value: y}}]\n", ":3: meta: 'key 0xa' is listed twice"),
+        # texts that would not stay in their line
+        ('description: x\nrole: "worker\\nsecond line"\n',
+         ":2: role: one line is expected, not 'worker\\nsecond line'"),
+        ("description: |\n  one\n  two\nrole: x\n", ":1: description: one line is expected, not 'one\\ntwo\\n'"),
+        ('description: "\\e[31mred"\nrole: x\n',
+         ":1: description: '\\x1b[31mred' has the unprintable character U+001B: leave it out"),
+        (f'{HEAD}extensions:\n  drop:\n    - {{name: zfs, reason: "a\\Lb"}}\n',
+         ":5: extensions.drop[0].reason: 'a\\u2028b' has the unprintable character U+2028: leave it out"),
+        (f'{HEAD}configuration:\n  kernelModules:\n    - {{name: "a\\tb", reason: x}}\n',
+         ":5: configuration.kernelModules[0].name: 'a\\tb' has the unprintable character U+0009: leave it out"),
+        (f'{HEAD}absent: ["a\\u0085b"]\n',
+         ":3: absent[0]: 'a\\x85b' has the unprintable character U+0085: leave it out"),
+        (f'{HEAD}meta: [{{key: 10, value: "\\ud800"}}]\n',
+         ":3: meta[0].value: '\\ud800' has the unprintable character U+D800: leave it out"),
         (f"{HEAD}absent: [spin]\nextensions:\n  add: [spin]\n", ":3: 'spin' must be absent, but 'spin' is added"),
     ],
 )  # fmt: skip
@@ -262,7 +303,39 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"description: \xff\xfe\x00")
     with pytest.raises(VariantError) as raised:
         read_variants(tmp_path)
-    assert str(raised.value) == "mine.yaml: not UTF-8 text: invalid start byte at byte 13"
+    assert str(raised.value) == "mine.yaml:1: not UTF-8: save it as UTF-8"
+
+
+def test_a_file_in_another_encoding_is_refused_with_its_line_however_it_was_read(tmp_path: Path) -> None:
+    text = f"{HEAD}# café\n"
+    (tmp_path / "mine.yaml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(VariantError) as raised:
+        read_variants(tmp_path)
+    assert str(raised.value) == "mine.yaml:3: not UTF-8: save it as UTF-8"
+    answered_by_the_engine = text.encode("latin-1").decode(errors="replace")
+    assert refusal(answered_by_the_engine) == "variants/mine.yaml:3: not UTF-8: save it as UTF-8"
+    parse_variant("mine.yaml", text)
+
+
+def test_texts_for_programs_may_have_any_lines() -> None:
+    spec = parse_variant(
+        "mine.yaml",
+        f"""{HEAD}overlay:
+  image: {OWN}
+  name: rpi
+  options: {{description: "a\\nb"}}
+meta: [{{key: 10, value: "a\\n\\tb"}}]
+configuration:
+  extensionServices:
+    - name: lldpd
+      configFiles: [{{mountPath: /etc/lldpd.conf, content: "a\\x1b\\nb"}}]
+      reason: >
+        it waits
+        for it
+""",
+    ).spec
+    assert spec.meta[0].value == "a\n\tb"
+    assert spec.configuration.extension_services[0].reason == "it waits for it"
 
 
 def test_an_error_can_be_pickled() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from ci.verify import (
     check_extensions,
     parse_expectation,
     render_result,
+    seal,
     verify,
 )
 from ci.verify.__main__ import main
@@ -26,11 +27,12 @@ from ci.verify.provenance import PROVENANCE
 from ci.verify.report import STAND_IN_LINE
 from ci.verify.sbom import SBOM
 from ci.verify.signatures import SIGNATURES, render_signatures
-from tests.unit.inspect import samples
+from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import build, expectation_of, files_of, good, plan_of, write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -123,6 +125,33 @@ def test_sealing_twice_writes_the_same_bytes(tmp_path: Path) -> None:
     assert {name: (tmp_path / name).read_bytes() for name in first} == first
 
 
+#: How a report begins; the plan's id was got with `sha256sum`, of what `jq -cjS .plan` prints.
+REPORTED = f"""\
+Talos boot assets: spin-only, arm64
+
+Talos       v1.13.6
+kernel      6.18.38-talos
+CozyStack   https://example.com/cozystack.git v1.6.2 (commit {"c" * 40})
+timestamps  1700000000 (given)
+plan        1ad87aebf12b00e0cec52851bc6a27c74add85d58443755e68854d62e6380448
+
+extension    version        source   why
+spin         v0.21.0        catalog  why spin is there
+drbd         9.3.2-v1.13.6  catalog  why drbd is there
+modules.dep  6.18.38-talos  imager   index of the extensions' kernel modules
+
+left out  by            why
+i915      architecture  for amd64 only
+
+built from      image
+imager          ghcr.io/siderolabs/imager:v1.13.6@sha256:{1:064x}
+installer base  ghcr.io/siderolabs/installer-base:v1.13.6@sha256:{2:064x}
+extension spin  ghcr.io/siderolabs/spin:v0.21.0@sha256:{10:064x}
+extension drbd  ghcr.io/siderolabs/drbd:9.3.2-v1.13.6@sha256:{11:064x}
+
+command line of installer/installer-arm64.tar:usr/install/arm64/vmlinuz.efi:.cmdline: """
+
+
 def test_report_holds_the_plan_the_findings_and_every_check(tmp_path: Path) -> None:
     build(tmp_path, good())
     report = json.loads((tmp_path / REPORT).read_text())
@@ -134,9 +163,57 @@ def test_report_holds_the_plan_the_findings_and_every_check(tmp_path: Path) -> N
     assert kinds == {**(expectation_of(good()).files or {}), SBOM: "text", PROVENANCE: "text"}
     assert {check["status"] for check in report["checks"]} == {"pass"}
     text = (tmp_path / REPORT_TEXT).read_text()
-    assert text.startswith("Talos boot assets: spin-only, arm64\n")
-    assert "extension   spin v0.21.0\n" in text
+    assert text.startswith(REPORTED)
     assert text.endswith("39 checks: 39 passed, 0 failed, 0 skipped\n")
+
+
+def planned_report(root: Path, change: Callable[[dict[str, Any]], Any]) -> list[str]:
+    """The lines of the report on assets whose plan was changed."""
+    write(root, files_of(good()))
+    plan = plan_of(good())
+    change(plan)
+    seal(root, expectation_of(good()), plan)
+    return (root / REPORT_TEXT).read_text().splitlines()
+
+
+def test_report_wraps_reasons_and_leaves_references_whole(tmp_path: Path) -> None:
+    reference = f"registry.example.com/{'long/' * 30}spin:v0.21.0"
+
+    def change(plan: dict[str, Any]) -> None:
+        plan["extensions"][0] |= {"reason": "word " * 40, "reference": reference}
+
+    lines = planned_report(tmp_path, change)
+    at = next(number for number, line in enumerate(lines) if line.startswith("spin "))
+    assert [len(line) <= 120 for line in lines[at : at + 3]] == [True] * 3
+    assert lines[at + 1] == " " * lines[at].index("word") + " ".join(["word"] * 16)
+    assert f"extension spin  {reference}@sha256:{10:064x}" in lines
+
+
+def test_report_names_an_overlay_and_the_certificate_of_secure_boot(tmp_path: Path) -> None:
+    overlay = {"reference": "ghcr.io/siderolabs/sbc:v1", "digest": "sha256:1"}
+    lines = planned_report(tmp_path, lambda plan: plan.update(overlay=overlay, secureBoot={"certificate": "abc"}))
+    assert "secure boot  certificate sha256:abc" in lines
+    assert "overlay         ghcr.io/siderolabs/sbc:v1@sha256:1" in lines
+
+
+def test_report_names_no_extensions_of_outputs_that_hold_none(tmp_path: Path) -> None:
+    plan = plan_of(good()) | {"outputs": [{"name": "kernel", "initramfs": "none"}]}
+    write(tmp_path, {"boot/vmlinuz": files_of(good())["boot/vmlinuz"]})
+    seal(tmp_path, expectation_of(good()).model_copy(update={"files": {"boot/vmlinuz": "kernel"}}), plan)
+    text = (tmp_path / REPORT_TEXT).read_text()
+    assert "why spin is there" not in text
+    assert "extension spin  ghcr.io/siderolabs/spin:" not in text
+    assert "imager          ghcr.io/siderolabs/imager:" in text
+
+
+@pytest.mark.parametrize("plan", [None, [], {"variant": "x"}])
+def test_report_of_what_is_no_plan_tells_what_was_found(tmp_path: Path, plan: Any) -> None:
+    write(tmp_path, files_of(good()))
+    seal(tmp_path, expectation_of(good()), plan)
+    lines = (tmp_path / REPORT_TEXT).read_text().splitlines()
+    assert "spin         v0.21.0" in lines
+    assert "modules.dep  6.18.38-talos  imager  index of the extensions' kernel modules" in lines
+    assert not any(line.startswith(("plan ", "built from")) for line in lines)
 
 
 def test_report_of_stand_ins_says_so_in_its_first_line(tmp_path: Path) -> None:
@@ -200,6 +277,73 @@ def test_a_folder_without_assets_is_a_clear_error(tmp_path: Path) -> None:
         verify(tmp_path)
     with pytest.raises(VerifyError, match="no such folder"):
         verify(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("files", [{"README.md": b"# Talos\n"}, {"a/b.bin": bytes(range(64)), "x.tar": b""}])
+def test_files_of_which_none_boots_are_an_error_and_no_pass(tmp_path: Path, files: dict[str, bytes]) -> None:
+    write(tmp_path, files)
+    for expectation in (None, expectation_of(good())):
+        with pytest.raises(VerifyError, match=r": holds no boot assets: no kernel, .* only .*: give the folder that"):
+            verify(tmp_path, expectation)
+
+
+@pytest.mark.parametrize("name", list(files_of(good())))
+def test_an_output_alone_is_enough_to_be_checked(tmp_path: Path, name: str) -> None:
+    write(tmp_path, {name: files_of(good())[name], "README.md": b"# Talos\n"})
+    assert verify(tmp_path).ok
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {"cmdline/cmdline-metal-arm64": "cmdline"},
+        {"boot/vmlinuz": "kernel"},
+        {"boot/vmlinuz": "kernel", "boot/initramfs.xz": "initramfs"},
+    ],
+    ids=" ".join,
+)
+def test_outputs_that_name_no_talos_version_agree_with_their_report(tmp_path: Path, kinds: dict[str, str]) -> None:
+    write(tmp_path, {name: files_of(good())[name] for name in kinds})
+    assert seal(tmp_path, expectation_of(good()).model_copy(update={"files": kinds}), plan_of(good())).ok
+    assert verify(tmp_path).failures == ()
+
+
+@pytest.mark.parametrize("report", ["", "[]", '{"arch": 1}', '{"arch": "mips"}'])
+def test_a_report_that_is_none_tells_nothing(tmp_path: Path, report: str) -> None:
+    write(tmp_path, {"boot/vmlinuz": files_of(good())["boot/vmlinuz"], REPORT: report.encode()})
+    assert [check.id for check in verify(tmp_path).failures] == ["report.agrees"]
+
+
+def test_a_file_that_can_not_be_read_is_a_failed_check_also_alone(tmp_path: Path) -> None:
+    write(tmp_path, {"initramfs.xz": files_of(good())["boot/initramfs.xz"][:-100]})
+    assert [check.id for check in verify(tmp_path).failures] == ["files.readable"]
+
+
+def anywhere(**changed: Any) -> Expectation:
+    """What `verify --variant` expects: the plan's content, wherever its files lie."""
+    return expectation_of(good()).model_copy(update={"files": None, **changed})
+
+
+@pytest.mark.parametrize(("name", "kind"), [("boot/vmlinuz", "kernel"), ("cmdline/cmdline-metal-arm64", "cmdline")])
+def test_of_a_variant_there_has_to_be_an_initramfs(tmp_path: Path, name: str, kind: str) -> None:
+    write(tmp_path, {name: files_of(good())[name]})
+    failed = {check.id: check.evidence for check in verify(tmp_path, anywhere()).failures}
+    assert failed == {
+        "extensions.planned": ("there is no initramfs: nothing here tells which extensions the assets have",)
+    }
+    # A build is checked for the outputs that it was asked for.
+    built = verify(tmp_path, anywhere(files={name: kind}))
+    assert "extensions.planned" in {check.id for check in built.checks if check.status == "skip"}
+
+
+def test_an_initramfs_that_a_disk_hides_is_not_missed(tmp_path: Path) -> None:
+    """GRUB's disks have it in XFS."""
+    esp = sample_media.fat([File("EFI/boot/BOOTAA64.efi", samples.boot_loader())], 12)
+    partitions = [(sample_media.ESP, "EFI", esp), (sample_media.LINUX, "BOOT", bytes(1 << 20))]
+    disk = sample_media.gpt([*partitions, (sample_media.LINUX, "META", bytes(1 << 20))])
+    write(tmp_path, {"metal-arm64.raw": disk})
+    result = verify(tmp_path, anywhere())
+    assert "extensions.planned" in {check.id for check in result.checks if check.status == "skip"}
 
 
 def test_expectation_goes_through_json_and_names_unknown_keys() -> None:

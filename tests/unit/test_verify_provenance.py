@@ -6,9 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ci.verify import seal
+from ci.verify.planned import plan_id, read_plan
 from ci.verify.provenance import PROVENANCE
 from ci.verify.signatures import SIGNATURES, render_signatures
 from tests.unit.inspect import samples
+from tests.unit.planning import plan_of as make_plan
+from tests.unit.planning import request
 from tests.unit.verify_assets import build, expectation_of, files_of, good, plan_of, write
 
 if TYPE_CHECKING:
@@ -67,6 +70,23 @@ def test_checkout_given_as_a_folder_has_a_commit_but_no_address(tmp_path: Path) 
     seal(tmp_path, expectation_of(spec), plan)
     inputs = json.loads((tmp_path / PROVENANCE).read_text())["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert inputs[1] == {"name": "upstream", "digest": {"gitCommit": "d" * 40}}
+
+
+async def test_what_is_told_of_a_plan_is_in_every_plan() -> None:
+    """Else statement and report would say nothing, without a word."""
+    plan = await make_plan(request("spin-tailscale"))
+    document = json.loads(plan.to_json())
+    read = read_plan(document)
+    assert read is not None
+    assert plan_id(document) == plan.id
+    assert [entry.reason for entry in read.extensions] == [entry.reason for entry in plan.extensions]
+    assert [entry.reason for entry in read.dropped] == [entry.reason for entry in plan.dropped]
+    assert read.has_initramfs is plan.builds_initramfs is True
+    assert (read.source_date.epoch, read.source_date.source) == (plan.source_date.epoch, plan.source_date.source)
+    kernel = await make_plan(request("spin-tailscale", outputs=("kernel",)))
+    read = read_plan(json.loads(kernel.to_json()))
+    assert read is not None
+    assert read.has_initramfs is kernel.builds_initramfs is False
 
 
 def test_without_a_plan_there_is_no_statement(tmp_path: Path) -> None:

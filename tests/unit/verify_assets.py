@@ -169,24 +169,33 @@ def write(root: Path, files: dict[str, bytes]) -> None:
 
 
 def plan_of(spec: Spec) -> dict[str, Any]:
-    """The part of a plan that the provenance tells."""
+    """The part of a plan that provenance and report tell."""
 
     def image(name: str, number: int) -> dict[str, str]:
         return {"reference": f"ghcr.io/siderolabs/{name}", "digest": f"sha256:{number:064x}"}
 
     extensions = [
-        {"name": e.name, **image(f"{e.name}:{e.version}", 10 + number)} for number, e in enumerate(spec.extensions)
+        {
+            "name": e.name,
+            "version": e.version,
+            **image(f"{e.name}:{e.version}", 10 + number),
+            "source": "catalog",
+            "reason": f"why {e.name} is there",
+        }
+        for number, e in enumerate(spec.extensions)
     ]
     return {
         "variant": spec.variant,
         "arch": spec.arch,
         "talosVersion": spec.talos,
         "origin": {"where": "https://example.com/cozystack.git", "release": "v1.6.2", "commit": "c" * 40},
+        "sourceDate": {"epoch": 1700000000, "source": "given"},
         "imager": image(f"imager:{spec.talos}", 1),
         "installerBase": image(f"installer-base:{spec.talos}", 2),
         "catalog": None,
         "extensions": extensions,
-        "outputs": [{"name": "kernel"}, {"name": "initramfs"}],
+        "dropped": [{"name": "i915", "by": "architecture", "reason": "for amd64 only"}],
+        "outputs": [{"name": "kernel", "initramfs": "none"}, {"name": "initramfs", "initramfs": "built"}],
     }
 
 

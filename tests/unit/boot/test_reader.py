@@ -23,7 +23,7 @@ def evidence(verdict: Verdict, check: str) -> tuple[str, ...]:
 def test_talos_that_reaches_maintenance_has_booted() -> None:
     verdict = read_boot(lines(TALOS), request())
     assert (verdict.outcome, verdict.ok, verdict.tail) == (Outcome.BOOTED, True, ())
-    assert set(status(verdict).values()) == {"pass"}
+    assert {name for name, how in status(verdict).items() if how != "pass"} == {"services"}
     assert {one.stage: one.seconds for one in verdict.stages} == {
         Stage.KERNEL: 0.0,
         Stage.INITRAMFS: 2.604702,
@@ -36,9 +36,13 @@ def test_talos_that_reaches_maintenance_has_booted() -> None:
     assert [one.name for one in verdict.extensions] == ["modules.dep", "spin", "zfs", "drbd"]
 
 
+READY = '[    9.1] [talos] machine is running and ready {"component": "controller-runtime"}\n'
+
+
 def test_a_configured_machine_has_booted_when_it_is_running_and_ready() -> None:
-    ready = '[    9.1] [talos] machine is running and ready {"component": "controller-runtime"}\n'
-    assert read_boot(lines(TALOS, without="maintenance", and_then=ready), request()).outcome is Outcome.BOOTED
+    verdict = read_boot(lines(TALOS, without="maintenance", and_then=READY), request())
+    assert verdict.outcome is Outcome.BOOTED
+    assert set(status(verdict).values()) == {"pass"}
     assert read_boot(lines(TALOS, without="maintenance"), request()).outcome is Outcome.HANG
 
 
@@ -99,6 +103,15 @@ def test_what_went_wrong_is_named_with_its_line(name: str, outcome: Outcome, che
     assert status(verdict)[check] == "fail"
     assert words in "\n".join(evidence(verdict, check))
     assert verdict.tail[-1] == lines(name)[-1].text
+
+
+def test_without_a_machine_configuration_no_service_is_judged() -> None:
+    """Talos does not start them: that none waits for long says nothing."""
+    maintenance = "[   10.1] [talos] entering maintenance service\n"
+    verdict = read_boot(lines("talos-waiting-service", and_then=maintenance), request())
+    assert (verdict.outcome, status(verdict)["services"]) == (Outcome.BOOTED, "skip")
+    assert evidence(verdict, "services") == ("no machine configuration: services do not start",)
+    assert status(read_boot(lines("talos-waiting-service", and_then=READY), request()))["services"] == "pass"
 
 
 def test_a_service_that_only_waited_for_a_while_is_no_problem() -> None:

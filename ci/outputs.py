@@ -80,6 +80,31 @@ class Kind:
         """
         return self.takes_kernel_args
 
+    @property
+    def takes_whole_overlay(self) -> bool:
+        """Whether a board's firmware, boot loader and device trees go in, beside the overlay's kernel arguments.
+
+        The imager asks every overlay for its arguments (`buildCmdline` in pkg/imager), but runs it for disk images
+        only, and packs it into installers, which run it on the node.
+        """
+        return self.disk or self.takes_base_installer
+
+    def shortfalls(self, *, kernel_args: bool, meta: bool, overlay: bool) -> tuple[str, ...]:
+        """Return what of these a reader would look for in vain, in words; each says whether the variant has such."""
+        said: list[str] = []
+        if kernel_args and not self.takes_kernel_args:
+            said.append(
+                "carries no kernel arguments: the boot loader has to give them (output cmdline has the whole line)"
+            )
+        if meta and not self.takes_meta:
+            said.append("carries no META values: the imager puts none into this kind")
+        if overlay and self.is_boot_image and not self.takes_whole_overlay:
+            said.append(
+                "carries the overlay's kernel arguments only: firmware, boot loader and device trees go into metal, "
+                "nocloud and installer"
+            )
+        return tuple(said)
+
 
 _DISK_PRIVILEGE = (1, 13)
 
@@ -201,6 +226,15 @@ class Output:
 
     def _arch(self, arch: Arch, signed: bool) -> str:
         return f"{arch.value}-secureboot" if signed and self.kind.is_boot_image else arch.value
+
+    def loses_overlay_when_signed(self, talos_version: str) -> bool:
+        """Return whether the imager of that Talos version leaves a board's overlay out of the signed file.
+
+        A signed disk image has systemd-boot, whatever the profile asks for (`selectBootloader` in pkg/imager/profile).
+        An imager that makes the image without a loop device runs the overlay beside GRUB only (`GenerateAssets` of
+        sdboot has no `ExtraInstallStep`); older ones install into a device, and run it there beside either.
+        """
+        return self.kind.disk and self.privilege(talos_version) is None
 
     def privilege(self, talos_version: str) -> str | None:
         """Return why the imager of that Talos version needs a privileged exec for this output, else `None`."""

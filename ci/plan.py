@@ -217,8 +217,8 @@ class Need:
 def choose_source_date(given: int | None, origin: Origin, commit_date: int | None) -> SourceDate:
     """Choose the time of all timestamps: the one given, else the commit's, a known release's, or a fixed one."""
     if given is not None:
-        if not 0 <= given < 2**32:
-            raise PlanError(f"bad source date epoch {given}: it is in seconds since 1970, from 0 to {2**32 - 1}")
+        if not 0 <= given < 2**31:  # GraphQL's integers reach no further
+            raise PlanError(f"bad source date epoch {given}: it is in seconds since 1970, from 0 to {2**31 - 1}")
         return SourceDate(epoch=given, source="given")
     if commit_date is not None:
         return SourceDate(epoch=commit_date, source=f"date of commit {origin.commit or 'of the checkout'}")
@@ -366,6 +366,14 @@ def _outputs(request: Request) -> tuple[PlannedOutput, ...]:
             f"none of the outputs can be signed for secure boot ({asked}): the imager signs whole boot images. Add one "
             "of uki, installer, iso, metal, nocloud, or leave the keys out"
         )
+    talos = request.upstream.talos_version
+    bare = [output.name for output in request.outputs if output.loses_overlay_when_signed(talos)]
+    if spec.overlay and request.secure_boot and bare:
+        raise PlanError(
+            f"an overlay and keys for secure boot do not go together in {', '.join(bare)}: the imager of Talos {talos} "
+            "gives a signed disk image systemd-boot, beside which it runs no overlay, so the board's firmware and boot "
+            "loader would be missing. Leave the keys or the overlay out, or build only cmdline, uki, installer, iso"
+        )
     return planned
 
 
@@ -373,14 +381,7 @@ def _output(output: Output, request: Request) -> PlannedOutput:
     kind, spec, upstream = output.kind, request.variant.spec, request.upstream
     signed = request.secure_boot is not None
     facts = upstream.profiles.get(kind.name, upstream.profiles["metal"])
-    notes: list[str] = []
     args = tuple(dict.fromkeys((*facts.extra_kernel_args, *spec.extra_kernel_args)))
-    if args and not kind.takes_kernel_args:
-        notes.append(
-            "carries no kernel arguments: the boot loader has to give them (output cmdline has the whole line)"
-        )
-    if spec.meta and not kind.takes_meta:
-        notes.append("carries no META values: the imager puts none into this kind")
     return PlannedOutput(
         name=output.name,
         imager_kind=kind.imager_kind,
@@ -397,5 +398,5 @@ def _output(output: Output, request: Request) -> PlannedOutput:
         overlay=kind.is_boot_image and spec.overlay is not None,
         signed=kind.is_boot_image and signed,
         privileged=output.privilege(upstream.talos_version),
-        notes=tuple(notes),
+        notes=kind.shortfalls(kernel_args=bool(args), meta=bool(spec.meta), overlay=spec.overlay is not None),
     )

@@ -18,6 +18,8 @@ from ci.plan import (
     Origin,
     Plan,
     PlannedOutput,
+    Request,
+    SecureBoot,
     SourceDate,
     catalog_need,
     choose_source_date,
@@ -368,6 +370,51 @@ async def test_an_output_that_does_not_carry_a_customization_says_so() -> None:
     }
 
 
+OVERLAY = f"overlay: {{image: 'ghcr.io/siderolabs/sbc-raspberrypi:v0.2.0@{digest('b')}', name: rpi_generic}}\n"
+
+
+async def test_an_output_that_carries_only_an_overlays_kernel_arguments_says_so() -> None:
+    """As in Talos's pkg/imager: `buildCmdline` asks every overlay, `buildImage` runs it, `outInstaller` packs it."""
+    every = ("initramfs", "cmdline", "uki", "installer", "iso", "metal", "nocloud")
+    plan = await plan_of(request(variant(OVERLAY), outputs=every))
+    note = (
+        "carries the overlay's kernel arguments only: firmware, boot loader and device trees go into metal, nocloud "
+        "and installer"
+    )
+    assert [output.name for output in plan.outputs if note in output.notes] == ["cmdline", "uki", "iso"]
+    plain = await plan_of(request(outputs=every))
+    assert not [output.name for output in plain.outputs if note in output.notes]
+
+
+def signed(outputs: tuple[str, ...], tag: str = "v1.6.2") -> Request:
+    asked = request(variant(OVERLAY), outputs=outputs, tag=tag)
+    return replace(asked, secure_boot=SecureBoot(certificate="c" * 64))
+
+
+async def test_a_disk_image_with_both_an_overlay_and_keys_is_refused() -> None:
+    """The imager signs it with systemd-boot, and beside that leaves the overlay out without a word."""
+    with pytest.raises(PlanError) as raised:
+        await plan_of(signed(("uki", "installer", "metal", "nocloud.raw.xz")))
+    assert str(raised.value) == (
+        "an overlay and keys for secure boot do not go together in metal.raw.zst, nocloud.raw.xz: the imager of Talos "
+        "v1.13.6 gives a signed disk image systemd-boot, beside which it runs no overlay, so the board's firmware and "
+        "boot loader would be missing. Leave the keys or the overlay out, or build only cmdline, uki, installer, iso"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tag", "outputs"),
+    [
+        ("v1.6.2", ("cmdline", "uki", "installer", "iso")),
+        # Talos v1.11.3, which installs into a loop device and runs the overlay there beside systemd-boot too.
+        (OLDEST_RELEASE.tag, ("metal",)),
+    ],
+)
+async def test_an_overlay_and_keys_are_taken_where_both_get_in(tag: str, outputs: tuple[str, ...]) -> None:
+    plan = await plan_of(signed(outputs, tag))
+    assert [(output.overlay, output.signed) for output in plan.outputs] == [(True, True)] * len(outputs)
+
+
 @pytest.mark.parametrize(
     ("text", "outputs", "message"),
     [
@@ -435,7 +482,7 @@ def test_where_timestamps_come_from(
     assert choose_source_date(given, Origin(where="somewhere", commit=commit), date) == chosen
 
 
-@pytest.mark.parametrize("given", [-1, 2**32])
+@pytest.mark.parametrize("given", [-1, 2**31])
 def test_a_time_that_no_format_can_hold_is_refused(given: int) -> None:
     with pytest.raises(PlanError, match=rf"^bad source date epoch {given}: it is in seconds since 1970, from 0 to"):
         choose_source_date(given, Origin(where="somewhere"), None)

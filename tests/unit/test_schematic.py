@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
+from ci.plan import SecureBoot
 from ci.schematic import canonical, schematic, schematic_as, schematic_id
 from ci.tables import Format
 from tests.unit.planning import plan_of, request, variant
@@ -69,6 +71,88 @@ def test_texts_are_written_as_go_writes_them(text: str, number: str) -> None:
     assert schematic_id(document) == number
 
 
+# An overlay's options, and what go.yaml.in/yaml/v4 v4.0.0 writes below `options:` for them.
+OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"text": "a=1\nb=2"}, "text: |-\n    a=1\n    b=2\n"),
+    ({"text": "  a=1\nb=2\n"}, "text: |4\n      a=1\n    b=2\n"),
+    ({"a": {"b": {"c": "x\ny\n"}}}, "a:\n    b:\n        c: |\n            x\n            y\n"),
+    (
+        {"d": ["x\ny", {"k": "x\ny", "l": {"m": " x\ny"}}, ["  x\ny", [[" p\nq"]]]]},
+        (
+            "d:\n"
+            "    - |-\n      x\n      y\n"
+            "    - k: |-\n        x\n        y\n"
+            "      l:\n        m: |4-\n             x\n            y\n"
+            "    - - |2-\n          x\n        y\n"
+            "      - - - |2-\n             p\n            q\n"
+        ),
+    ),
+    ({"z": [{"b10": 1, "b9": 2}], "a": {"y": 1, "x": 2}}, 'a:\n    x: 2\n    "y": 1\nz:\n    - b9: 2\n      b10: 1\n'),
+    ({"a": True, "b": False, "c": None, "d": "true"}, 'a: true\nb: false\nc: null\nd: "true"\n'),
+    ({"a": "x\x85y"}, 'a: "x\\Ny"\n'),
+    ({"r": [True, None, 2.5, {}, []]}, "r:\n    - true\n    - null\n    - 2.5\n    - {}\n    - []\n"),
+]
+
+
+@pytest.mark.parametrize(("options", "text"), OPTIONS)
+def test_an_overlays_options_are_written_as_go_writes_them(options: dict[str, Any], text: str) -> None:
+    assert canonical(with_options(options)) == (
+        "overlay:\n    image: siderolabs/sbc-raspberrypi\n    name: rpi_generic\n    options:\n"
+        + "".join(f"        {line}\n" for line in text.splitlines())
+        + "customization: {}\n"
+    )
+
+
+def with_options(options: dict[str, Any]) -> dict[str, Any]:
+    overlay = {"image": "siderolabs/sbc-raspberrypi", "name": "rpi_generic", "options": options}
+    return {"overlay": overlay, "customization": {}}
+
+
+def test_an_overlays_options_are_sorted_as_go_sorts_a_map() -> None:
+    # As go.yaml.in/yaml/v4 v4.0.0 wrote them.
+    sorted_keys = [
+        "1", "2", "10", "B", "a-1", "a.b", "a_b", "a1b", "a1_", "ab", "b", "c", "c1x", "c2", "c02", "c10", "c12",
+        "c100", "c103",
+    ]  # fmt: skip
+    written = canonical(with_options(dict.fromkeys(reversed(sorted_keys), "v")))
+    assert list(yaml.safe_load(written)["overlay"]["options"]) == sorted_keys
+
+
+# As go.yaml.in/yaml/v4 v4.0.0 wrote what it had read.
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1.5, "1.5"),
+        (1.0, "1"),
+        (-0.0, "-0"),
+        (100000.0, "100000"),
+        (123456.789, "123456.789"),
+        (1000000.0, "1e+06"),
+        (12345678.25, "1.234567825e+07"),
+        (1e20, "1e+20"),
+        (0.0001, "0.0001"),
+        (0.00001, "1e-05"),
+        (5e-324, "5e-324"),
+        (float("inf"), ".inf"),
+        (float("-inf"), "-.inf"),
+        (float("nan"), ".nan"),
+        (-7, "-7"),
+        (2**64 - 1, "18446744073709551615"),
+        (2**64, "1.8446744073709552e+19"),
+        (-(2**63) - 1, "-9.223372036854776e+18"),
+    ],
+)
+def test_numbers_are_written_as_go_writes_them(number: float, text: str) -> None:
+    assert f"        a: {text}\n" in canonical(with_options({"a": number}))
+
+
+# Quoted or not as go.yaml.in/yaml/v4 v4.0.0 wrote it.
+@pytest.mark.parametrize("text", ['"0B1"', '"0O17"', '"1_000"', '"-_1"', '".5"', ".5_", "5e3356", "0...", "quiet..."])
+def test_texts_that_look_like_numbers_are_quoted_and_the_end_of_a_text_stays(text: str) -> None:
+    written = canonical({"customization": {"extraKernelArgs": [text.strip('"')]}})
+    assert written == f"customization:\n    extraKernelArgs:\n        - {text}\n"
+
+
 async def test_a_variant_names_upstreams_extensions_and_its_own() -> None:
     assert canonical(schematic(await plan_of(request("spin-tailscale", outputs=("cmdline",))))) == (
         "customization:\n"
@@ -105,6 +189,15 @@ async def test_what_the_factory_does_not_have_is_left_out_and_told() -> None:
     assert not {"siderolabs/zfs", "siderolabs/sensors", "example/sensors"} & set(names)
     assert f"# left out, since the factory does not have it: {OWN}" in schematic_as(plan, Format.TEXT).splitlines()
     assert json.loads(schematic_as(plan, Format.JSON))["leftOut"] == [OWN]
+
+
+async def test_for_secure_boot_it_is_the_factorys_signed_installer() -> None:
+    """The names are those of image-factory's `getRequestedImage` (internal/frontend/http/registry.go)."""
+    keys = SecureBoot(certificate="c" * 64)
+    text = schematic_as(await plan_of(replace(request(outputs=("uki",)), secure_boot=keys)), Format.TEXT)
+    number = text.split()[2]
+    assert f"# factory.talos.dev/metal-installer-secureboot/{number}:v1.13.6" in text.splitlines()
+    assert "# The factory signs it with keys of its own: a node that only has yours enrolled does not boot it." in text
 
 
 async def test_the_formats_agree_on_the_id() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import os
 import signal
@@ -186,6 +187,7 @@ def _run(request: Request, opener: OpenSession | None) -> int:
     # What does not end by itself is ended: the engine's own programs die with this process.
     last_resort = threading.Timer(_STOP_WITHIN, lambda: os._exit(128 + stopped[0]))
     last_resort.daemon = True
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     async def guarded() -> int:
         loop = asyncio.get_running_loop()
@@ -193,17 +195,16 @@ def _run(request: Request, opener: OpenSession | None) -> int:
         assert task is not None
 
         def stop(number: int, _frame: FrameType | None) -> None:
+            # Once is enough: a second cancellation would interrupt the clean-up after the first.
             if not stopped:
+                stopped.append(number)
                 last_resort.start()
-            stopped.append(number)
-            loop.call_soon_threadsafe(task.cancel)
+                with contextlib.suppress(RuntimeError):  # all is done, and the loop is closed
+                    loop.call_soon_threadsafe(task.cancel)
 
-        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-        try:
-            return await _serve(request, opener)
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        for number in previous:
+            signal.signal(number, stop)
+        return await _serve(request, opener)
 
     try:
         return asyncio.run(guarded())
@@ -212,6 +213,8 @@ def _run(request: Request, opener: OpenSession | None) -> int:
         return 128 + stopped[0] if stopped else 1
     finally:
         last_resort.cancel()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 async def _serve(request: Request, opener: OpenSession | None) -> int:
@@ -330,8 +333,12 @@ def _check_command(command: str) -> None:
         return
     if command in _UNSUPPORTED or Path(command).is_file():
         raise UnsupportedError(f"dagger {command if command in _UNSUPPORTED else 'shell'}")
+    from embedded.cli.functions import seems_a_function
+
     message = f'unknown command or file "{command}" for "dagger"'
     near = difflib.get_close_matches(command, sorted(_COMMANDS), n=3, cutoff=0.7)
+    if seems_a_function(command, Path.cwd()):
+        near.insert(0, f"call {command}")
     raise EngineError(message + ("\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in near) if near else ""))
 
 

@@ -15,6 +15,7 @@ from embedded.cli.flags import Flag, FlagSet
 from embedded.cli.model import Argument, Function, Kind, TypeView
 from embedded.cli.values import (
     Value,
+    graphql_int,
     many,
     parse_bool,
     parse_build_arg,
@@ -51,6 +52,13 @@ _LOOKUPS = {
     "Module": "moduleSource(refString: $text) { asModule { id } }",
 }
 _CHECKED_AT_ONCE = frozenset({"Directory", "File", "Container", "Module", "ModuleSource"})
+# The engine's schema is Dagger's without its texts. What writes to the caller's disk has to say what it does there.
+_EXPORTED = frozenset({"Changeset", "Container", "Directory", "File"})
+_EXPORT_USAGE = {
+    "path": "Where to write it on this machine, from the working folder on",
+    "wipe": "Delete what else lies in that folder: left out, it stays beside what is written",
+    "allowParentDirPath": "Where --path is a folder, write the file into it under its own name",
+}
 _INPUTS = {"BuildArg": parse_build_arg, "PortForward": parse_port_forward}
 
 
@@ -65,7 +73,8 @@ def argument_flags(function: Function) -> FlagSet:
     for arg in function.arguments:
         value = _value(arg)
         if value is not None:
-            flags.add(Flag(arg.flag, value, arg.description, default=_shown_default(arg), required=arg.required))
+            usage = arg.description or _usage(function, arg)
+            flags.add(Flag(arg.flag, value, usage, default=_shown_default(arg), required=arg.required))
     return flags
 
 
@@ -89,7 +98,7 @@ def _value(arg: Argument) -> Value | None:
         case Kind.STRING | Kind.VOID:
             return scalar("string", str)
         case Kind.INT:
-            return scalar("int", parse_int)
+            return scalar("int", graphql_int(parse_int))
         case Kind.FLOAT:
             return scalar("float", parse_float)
         case Kind.BOOL:
@@ -110,7 +119,7 @@ def _list_value(element: TypeView) -> Value | None:
         case Kind.STRING | Kind.VOID:
             return many("strings", split_csv, str)
         case Kind.INT:
-            return many("ints", split_commas, parse_list_int)
+            return many("ints", split_commas, graphql_int(parse_list_int))
         case Kind.FLOAT:
             return many("floats", split_commas, parse_float)
         case Kind.BOOL:
@@ -164,6 +173,10 @@ async def _look_up(session: Session, arg: Argument, name: str, text: str, comman
     while isinstance(found, dict):
         (found,) = cast("dict[str, Any]", found).values()
     return found
+
+
+def _usage(function: Function, arg: Argument) -> str:
+    return _EXPORT_USAGE.get(arg.name, "") if function.name == "export" and function.owner in _EXPORTED else ""
 
 
 def _shown_default(arg: Argument) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from embedded.cli.arguments import argument_flags, supported
 from embedded.cli.errors import UsageError
-from embedded.cli.flags import FlagError, FlagSet
+from embedded.cli.flags import FlagError, FlagSet, UnknownFlagError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,12 +67,11 @@ def read_chain(
     rest = words
     if model.constructor is not None:
         links.append(_link(model.constructor, path))
-    own = links[-1].flags if links else FlagSet()
-    rest = _parse(own, rest, common, path)
+    rest = _parse(links, rest, common, path)
     if links:
         _fill(links[0], fallback or {})
-    if rest and not help_only:
-        _require(own, path)
+        if rest and not help_only:
+            _require(links[0].flags, path)
     named = 0
     while rest:
         function = model.find(owner, rest[0]) if owner else None
@@ -78,7 +79,7 @@ def read_chain(
             raise UsageError(f'unknown command "{rest[0]}" for "{path}"', path)
         path = f"{path} {function.command}"
         links.append(_link(function, path))
-        rest = _parse(links[-1].flags, rest[1:], common, path)
+        rest = _parse(links, rest[1:], common, path)
         if not help_only:
             _require(links[-1].flags, path)
         owner = function.type.object_name
@@ -149,11 +150,27 @@ def _fill(constructor: Link, fallback: Mapping[str, str]) -> None:
             constructor.flags[arg.flag].set(fallback[arg.flag])
 
 
-def _parse(own: FlagSet, words: list[str], common: Sequence[FlagSet], path: str) -> list[str]:
+def _parse(links: Sequence[Link], words: list[str], common: Sequence[FlagSet], path: str) -> list[str]:
+    own = links[-1].flags if links else FlagSet()
     try:
         return FlagSet(flag for group in (own, *common) for flag in group).parse(words, interspersed=False)
+    except UnknownFlagError as error:
+        raise UsageError(f"{error}{_where_it_goes(links, error)}", path) from error
     except FlagError as error:
         raise UsageError(str(error), path) from error
+
+
+def _where_it_goes(links: Sequence[Link], error: UnknownFlagError) -> str:
+    """Say where a flag of an earlier function belongs, the nearest first."""
+    for link, following in reversed(list(pairwise(links))):
+        if error.name not in link.flags:
+            continue
+        flag, function = link.flags[error.name], following.function.command
+        # a Secret's text may be the secret itself
+        value = shlex.quote(error.value) if error.value and flag.value.type_name != "Secret" else "..."
+        words = [link.command.removeprefix("dagger "), f"--{flag.name}", *([value] if flag.value.bare is None else [])]
+        return f"\n--{flag.name} goes before {function}: {' '.join(words)} {function}"
+    return ""
 
 
 def _require(own: FlagSet, path: str) -> None:

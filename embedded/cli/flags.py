@@ -19,8 +19,21 @@ if TYPE_CHECKING:
     from embedded.cli.values import Value
 
 
+LAB_FIRST = "--lab goes first: ./daggerw --lab call ..."
+"""It is daggerw's and no flag of a command: it decides what is set up."""
+
+
 class FlagError(ValueError):
     """A command line that the flags do not allow."""
+
+
+class UnknownFlagError(FlagError):
+    """A flag that there is not; `value` is what stood behind its name, if anything did."""
+
+    def __init__(self, name: str, value: str) -> None:
+        super().__init__(f"unknown flag: --{name}" + (f"\n{LAB_FIRST}" if name == "lab" else ""))
+        self.name = kebab(name)
+        self.value = value
 
 
 @dataclass
@@ -104,7 +117,8 @@ class FlagSet:
         flag = self._flags.get(kebab(given))
         if flag is None:
             if not skip_unknown:
-                raise FlagError(f"unknown flag: --{given}")
+                value = inline if equals else rest[0] if rest and not rest[0].startswith("-") else ""
+                raise UnknownFlagError(given, value)
             if not equals:
                 _drop_value(rest)
         elif equals:

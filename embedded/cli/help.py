@@ -72,6 +72,7 @@ def print_command_help(name: str, inherited: FlagSet, own: FlagSet | None = None
         blocks.append("OPTIONS\n" + flag_table(own))
     blocks.append(("INHERITED OPTIONS" if name else "OPTIONS") + "\n" + flag_table(inherited))
     if not name:
+        blocks.append("OF DAGGERW ITSELF\n" + name_table(_DAGGERW))
         blocks.append('Use "dagger [command] --help" for more information about a command.')
     print_blocks(blocks)
 
@@ -121,6 +122,10 @@ def _wrapped(head: str, text: str) -> str:
     return (head + indent.join(lines)).rstrip()
 
 
+_DAGGERW = (
+    ("--lab", "Work against the stand-in upstream; goes first: ./daggerw --lab call ... (or DAGGERW_LAB=1)"),
+    ("DAGGERW_ENGINE", "Environment variable, which engine to run: auto (the default), dagger or embedded"),
+)
 _COMMANDS = {
     "": "Run composable workflows in containers: the embedded engine, with the arguments of dagger",
     "call": "Call one or more functions, interconnected into a pipeline",

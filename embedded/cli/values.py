@@ -71,6 +71,18 @@ def parse_int(text: str) -> int:
     return _integer(text, _INTEGER, "ParseInt")
 
 
+def graphql_int(parse: Callable[[str], int]) -> Callable[[str], int]:
+    """Make a parser of an integer that can be sent to the API: 32 bits."""
+
+    def parse_narrow(text: str) -> int:
+        number = parse(text)
+        if not -(2**31) <= number < 2**31:
+            raise ValueError(f"value out of range: allowed are {-(2**31)} to {2**31 - 1}")
+        return number
+
+    return parse_narrow
+
+
 def parse_list_int(text: str) -> int:
     """Read an integer of a list: decimal only."""
     return _integer(text, _DECIMAL, "Atoi")

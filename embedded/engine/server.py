@@ -11,7 +11,9 @@ import base64
 import contextlib
 import hmac
 import json
+import logging
 import socket
+import traceback
 from collections.abc import Generator, Mapping
 from typing import Any, Protocol
 
@@ -94,6 +96,9 @@ class Application:
             status, kind, body = refusal.status, b"text/plain", f"{refusal}\n".encode()
         except (asyncio.CancelledError, ConnectionError):
             return  # the session ends, or who asked is gone
+        except Exception as error:  # a mistake of ours: uvicorn would log it, and its logs are not shown
+            text = "".join(traceback.format_exception(error))
+            status, kind, body = 500, b"text/plain", text.encode()
         headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -135,6 +140,11 @@ class Server(uvicorn.Server):
     """uvicorn on a socket of ours, without its own signal handlers and logs."""
 
     def __init__(self, answerer: Answerer, listening: socket.socket) -> None:
+        # Without a handler Python prints what uvicorn logs: its complaint about each answer that an end cuts short.
+        log = logging.getLogger("uvicorn")
+        log.propagate = False
+        if not log.handlers:
+            log.addHandler(logging.NullHandler())
         config = uvicorn.Config(
             Application(answerer),
             http="h11",

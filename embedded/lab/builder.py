@@ -75,8 +75,7 @@ class Builder:
             if name in order:
                 return
             if name not in self.recipes:
-                known = ", ".join(sorted(one.name for one in self.recipes.values() if one.is_image))
-                raise LabError(f"the lab has no {name!r}", hint=f"it has {known}")
+                raise LabError(f"the lab has no {name!r}", hint=self._instead_of(name))
             for need in self.recipes[name].needs:
                 visit(need)
             order[name] = self.recipes[name]
@@ -84,6 +83,15 @@ class Builder:
         for name in names:
             visit(name)
         return list(order.values())
+
+    def _instead_of(self, name: str) -> str:
+        """Say which tags of an image's repository there are, or else how to list all images."""
+        repository = name.rpartition(":")[0]
+        images = (one.name.rpartition(":") for one in self.recipes.values() if one.is_image)
+        tags = sorted(tag for other, _, tag in images if other == repository)
+        if not tags:
+            return "`python -m embedded.lab list` lists the images that it has"
+        return f"of {repository} it has {', '.join(tags)}"
 
     def done(self, recipe: Recipe, results: Mapping[str, Result]) -> Result | None:
         """Return what a recipe left earlier, if it still holds."""

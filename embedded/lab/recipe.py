@@ -107,7 +107,8 @@ class Programs:
         finally:
             with self._lock:
                 self._running.discard(program)
-        if self._stopped:
+        # Ctrl-C reaches a program before this process hears of it and says stop.
+        if self._stopped or program.returncode == -signal.SIGINT:
             raise LabError(INTERRUPTED)
         return program.returncode
 

@@ -23,6 +23,10 @@ from embedded.engine.life.diagnosis import FULL_DISK_HINT
 
 T = TypeVar("T")
 
+NO_SPACE = "no space left on device"
+RECEIVER = "error from receiver: "
+"""What BuildKit puts before the cause when the session helper could not write what is exported."""
+
 HELPER_PATH = "/dev/.exec/helper"
 """Where the exec helper lies in a container: below `/dev`, which no image brings along."""
 HELPER_FAILED = 121
@@ -118,6 +122,18 @@ class Engine:
         except SolveError as error:
             raise await self.explain(error) from None
 
+    async def write_to_host(self, tree: llb.Output, folder: Path) -> None:
+        """Write a tree into a folder of the host; what can't be written there is not BuildKit's trouble."""
+        async with self.attachables.target(folder=folder):
+            try:
+                await self.bk.export(tree, "local", {})
+            except SolveError as error:
+                _, receiver, cause = error.message.rpartition(RECEIVER)
+                if receiver:
+                    hint = "Free some space there, or name a folder of another disk." if NO_SPACE in cause else ""
+                    raise EngineError(f"can't write to {folder}: {cause}", hint) from None
+                raise await self.explain(error) from None
+
     async def explain(self, error: SolveError) -> EngineError:
         if error.args_of_exec[:1] != (HELPER_PATH,) or error.exit_code is None:
             return self.reworded(error)
@@ -133,7 +149,7 @@ class Engine:
     def reworded(self, error: SolveError) -> EngineError:
         """Say what BuildKit's text means for who reads it."""
         text = error.message
-        if "no space left on device" in text:
+        if NO_SPACE in text:
             return EngineError(f"the disk of the engine's cache is full: {text}", FULL_DISK_HINT)
         if "is not allowed" in text and "security.insecure" in text:
             return EngineError(

@@ -11,6 +11,7 @@ from embedded.engine import llb
 from embedded.engine.api import trees
 from embedded.engine.api.context import Engine
 from embedded.engine.api.globs import glob
+from embedded.engine.api.hostpaths import make_host_folder
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory, File, Named
 from embedded.engine.buildkit import FileStat
@@ -240,18 +241,10 @@ async def export_directory(engine: Engine, source: Directory, target: Path, *, w
     tree = trees.rooted(source).tree
     if tree is llb.SCRATCH:
         return
-    async with engine.attachables.target(folder=target):
-        await engine.export_tree(tree, "local", {})
+    await engine.write_to_host(tree, target)
 
 
 def _empty_host_folder(target: Path) -> None:
     if target.is_dir():
         for child in target.iterdir():
             shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
-
-
-def make_host_folder(target: Path) -> None:
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EngineError(f"can't write to {target}: {error.strerror}") from None

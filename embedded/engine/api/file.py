@@ -6,7 +6,8 @@ from pathlib import Path
 
 from embedded.engine.api import trees
 from embedded.engine.api.context import Engine
-from embedded.engine.api.directory import describe, make_host_folder
+from embedded.engine.api.directory import describe
+from embedded.engine.api.hostpaths import file_place, make_host_folder
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory, File, Named
 from embedded.engine.errors import EngineError
@@ -99,7 +100,7 @@ async def export(self: File, engine: Engine, path: str, allow_parent_dir_path: b
         if not allow_parent_dir_path:
             raise EngineError(f"can't write the file {self.name} to {target}: it is a folder")
         target = target / self.name
-    await export_file(engine, self, target)
+    await export_file(engine, self, file_place(f"the file {self.name}", target))
     return str(target)
 
 
@@ -110,6 +111,12 @@ async def export_file(engine: Engine, source: File, target: Path) -> None:
     make_host_folder(target.parent)
     part = f".{target.name}.part"
     tree = trees.renamed(source, part).tree
-    async with engine.attachables.target(folder=target.parent):
-        await engine.export_tree(tree, "local", {})
-    (target.parent / part).replace(target)
+    try:
+        await engine.write_to_host(tree, target.parent)
+        (target.parent / part).replace(target)
+    except EngineError as error:
+        if part not in error.message:
+            raise
+        raise EngineError(error.message.replace(part, target.name), error.hint) from None
+    finally:
+        (target.parent / part).unlink(missing_ok=True)

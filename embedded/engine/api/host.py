@@ -13,6 +13,7 @@ from typing import ClassVar
 from embedded.engine import llb
 from embedded.engine.api import trees
 from embedded.engine.api.context import Engine
+from embedded.engine.api.hostpaths import kind_at
 from embedded.engine.api.registry import RESOLVERS, resolver
 from embedded.engine.api.values import CacheVolume, Directory, File, Secret
 from embedded.engine.errors import EngineError, UnsupportedError
@@ -63,7 +64,7 @@ def host_folder(engine: Engine, path: str) -> Path:
         raise EngineError(
             f"the folder {path} does not exist: lstat {full}: no such file or directory"
             if not full.exists()
-            else f"{path} is a file, not a folder"
+            else f"{path} is a {kind_at(full)}, not a folder"
         )
     return full.resolve()
 
@@ -72,7 +73,9 @@ def host_file(engine: Engine, path: str) -> Path:
     full = engine.workdir / Path(path).expanduser()
     if not full.is_file():
         raise EngineError(
-            f"stat {path}: no such file or directory" if not full.exists() else f"{path} is a folder, not a file"
+            f"stat {path}: no such file or directory"
+            if not full.exists()
+            else f"{path} is a {kind_at(full)}, not a file"
         )
     return full.resolve()
 

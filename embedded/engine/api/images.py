@@ -13,9 +13,9 @@ from typing import Any
 from embedded.engine import llb
 from embedded.engine.api import trees
 from embedded.engine.api.context import Engine
-from embedded.engine.api.directory import make_host_folder
 from embedded.engine.api.file import export_file
 from embedded.engine.api.host import uploaded
+from embedded.engine.api.hostpaths import file_place, make_host_folder
 from embedded.engine.api.layouts import as_dagger_writes_it, unpack
 from embedded.engine.api.references import parse_reference
 from embedded.engine.api.registry import resolver
@@ -218,11 +218,17 @@ async def export(
     expand: bool = False,
 ) -> str:
     target = engine.host_path(path)
-    make_host_folder(target.parent)
+    place = file_place("the image archive", target)
+    make_host_folder(place.parent)
     source = await tarball(engine, _variants(self, engine, platform_variants), forced_compression, media_types)
-    part = target.parent / f".{target.name}.part"
-    shutil.copyfile(source, part)
-    part.replace(target)
+    part = place.parent / f".{place.name}.part"
+    try:
+        shutil.copyfile(source, part)
+        part.replace(place)
+    except OSError as error:
+        raise EngineError(f"can't write to {target}: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
     return str(target)
 
 

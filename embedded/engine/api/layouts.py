@@ -88,7 +88,10 @@ def unpack(archive: Path, folder: Path) -> list[LayoutImage]:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise EngineError(f"the file {archive.name} is not an image archive: {error}") from None
+        cause = str(error)
+        if cause.startswith("file could not be opened"):  # what follows is how each way of compression failed
+            cause = "it is no tar archive, neither plain nor compressed"
+        raise EngineError(f"the file {archive.name} is not an image archive: {cause}") from None
     if (folder / "index.json").exists():
         return _images_of(folder, json.loads((folder / "index.json").read_text()))
     if (folder / "manifest.json").exists():

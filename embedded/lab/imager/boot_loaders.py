@@ -35,9 +35,10 @@ menuentry "{title}" {{
 """
 
 
-def loader_conf(enroll: str = "off") -> str:
-    """Returns systemd-boot's settings; `enroll` says when it may enroll Secure Boot keys."""
-    return f"# what systemd-boot is to do\n\ntimeout 10\n\nsecure-boot-enroll {enroll}\n"
+def loader_conf(enroll: str | None = None) -> str:
+    """Returns systemd-boot's settings; `enroll` says when it may enroll Secure Boot keys, which only an ISO carries."""
+    settings = "# what systemd-boot is to do\n\ntimeout 10\n"
+    return settings if enroll is None else f"{settings}\nsecure-boot-enroll {enroll}\n"
 
 
 def grub_quote(text: str) -> str:

@@ -384,6 +384,8 @@ class FakeEngine:
     opened: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     sessions: list[FakeSession] = field(default_factory=list[FakeSession])
     closed: int = 0
+    closing: float = 0
+    """Seconds that the end of a session takes."""
     trouble: Exception | None = None
 
     def __call__(
@@ -403,4 +405,5 @@ class FakeEngine:
         try:
             yield session
         finally:
+            await asyncio.sleep(self.closing)
             self.closed += 1

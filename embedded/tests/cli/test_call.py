@@ -68,6 +68,8 @@ def test_every_file_of_a_list_is_looked_up(dagger: Dagger, tmp_path: Path, engin
     ("args", "error"),
     [
         (["--count", "x"], 'invalid argument "x" for "--count" flag: strconv.ParseInt: parsing "x": invalid syntax'),
+        (["--count", "4000000000"],
+         'invalid argument "4000000000" for "--count" flag: value out of range: allowed are -2147483648 to 2147483647'),
         (["--colour", "blue"], 'invalid argument "blue" for "--colour" flag: value should be one of GREEN,RED'),
         (["--cache", ""], 'invalid argument "" for "--cache" flag: cacheVolume name cannot be empty'),
         (["--node", "x"], "unknown flag: --node"),
@@ -280,3 +282,18 @@ def test_signal_cancels_the_call_and_closes_the_session(
     assert outcome.code == code
     assert outcome.stderr == "Canceled.\n"
     assert engine.closed == 1
+
+
+@pytest.mark.usefixtures("more")
+def test_a_repeated_signal_does_not_interrupt_the_clean_up(
+    dagger: Dagger, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    engine.closing = 0.3
+    for delay in (0.3, 0.4, 0.5):
+        threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    outcome = dagger("call", "sleep")
+
+    assert (outcome.code, outcome.stderr, engine.closed) == (130, "Canceled.\n", 1)
+    assert signal.getsignal(signal.SIGINT) is before

@@ -51,7 +51,17 @@ def test_words_become_a_chain(words: list[str], path: str, functions: list[str])
         (["gret"], 'unknown command "gret" for "dagger call"\nRun \'dagger call --help\' for usage.'),
         (["words", "x"], 'unknown command "x" for "dagger call words"\nRun \'dagger call words --help\' for usage.'),
         (["greet", "x"], 'required flag(s) "name" not set\nRun \'dagger call greet --help\' for usage.'),
-        (["greet", "--greeting", "x"], "unknown flag: --greeting\nRun 'dagger call greet --help' for usage."),
+        (["greet", "--greeting", "x"],
+         ("unknown flag: --greeting\n--greeting goes before greet: call --greeting x greet\nRun 'dagger call greet"
+         " --help' for usage.")),
+        (["child", "--label", "c", "times", "--greeting=a b"],
+         ("unknown flag: --greeting\n--greeting goes before child: call --greeting 'a b' child\n"
+         "Run 'dagger call child times --help' for usage.")),
+        (["child", "--label", "c", "times", "--label"],
+         ("unknown flag: --label\n--label goes before times: call child --label ... times\n"
+         "Run 'dagger call child times --help' for usage.")),
+        (["--lab", "words"],
+         "unknown flag: --lab\n--lab goes first: ./daggerw --lab call ...\nRun 'dagger call --help' for usage."),
         (["child", "--label", "c", "id"],
          'unknown command "id" for "dagger call child"\nRun \'dagger call child --help\' for usage.'),
         (["--mod"], "flag needs an argument: --mod\nRun 'dagger call --help' for usage."),

@@ -332,6 +332,8 @@ def test_a_module_is_begun_where_a_command_is_about_one(
             "if any flags in the group [mod no-mod] are set none of the others can be",
         ),
         (["--nope", "call"], "unknown flag: --nope"),
+        (["-s", "--lab", "call"], "unknown flag: --lab\n--lab goes first: ./daggerw --lab call ..."),
+        (["functions", "--lab"], "unknown flag: --lab\n--lab goes first: ./daggerw --lab call ..."),
         (["check", "--nope"], "unknown flag: --nope\nRun 'dagger check --help' for usage."),
         (["--workdir", "nowhere", "call"], "[Errno 2] No such file or directory: 'nowhere'"),
     ],
@@ -341,6 +343,25 @@ def test_mistakes_are_told_without_a_traceback(args: list[str], error: str, dagg
 
     assert (outcome.code, outcome.stdout) == (1, "")
     assert outcome.stderr.startswith(f"Error: {error}")
+
+
+@pytest.mark.parametrize(("source", "main"), [(".", "ci/main.py"), ("mod", "mod/src/probe/main.py")])
+def test_a_function_of_the_module_here_is_suggested(source: str, main: str, dagger: Dagger, tmp_path: Path) -> None:
+    (tmp_path / "dagger.json").write_text(json.dumps({"name": "probe", "source": source}))
+    (tmp_path / main).parent.mkdir(parents=True)
+    (tmp_path / main).write_text("class Probe:\n    @function\n    async def platform_of(self) -> str: ...\n")
+
+    assert dagger("platform-of", "--x").stderr == (
+        'Error: unknown command or file "platform-of" for "dagger"\n\nDid you mean this?\n\tcall platform-of\n\n'
+    )
+    assert "mean" not in dagger("platform").stderr
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"source": 1}'])
+def test_a_broken_module_suggests_nothing(text: str, dagger: Dagger, tmp_path: Path) -> None:
+    (tmp_path / "dagger.json").write_text(text)
+
+    assert dagger("words").stderr == 'Error: unknown command or file "words" for "dagger"\n'
 
 
 def test_trouble_of_set_up_is_told_without_a_traceback(dagger: Dagger, engine: FakeEngine) -> None:

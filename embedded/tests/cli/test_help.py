@@ -170,6 +170,20 @@ def test_functions_refuses_a_chain_that_leads_nowhere(args: list[str], error: st
     assert (outcome.code, outcome.stdout, outcome.stderr) == (1, "", f"Error: {error}\n")
 
 
+def test_help_names_what_daggerw_itself_takes(dagger: Dagger) -> None:
+    text = dagger("--help").stdout
+
+    assert "OF DAGGERW ITSELF\n  --lab " in text
+    assert "\n  DAGGERW_ENGINE " in text
+
+
+def test_help_of_export_says_what_it_does_to_the_disk(dagger: Dagger) -> None:
+    text = dagger("call", "child", "--label", "c", "tree", "export", "--help").stdout
+
+    assert re.search(r"--path string +Where to write it", text)
+    assert re.search(r"--wipe +Delete what else lies", text)
+
+
 @pytest.mark.parametrize("command", ["", "check", "functions", "run", "query", "version"])
 def test_every_command_has_help_without_a_session(command: str, dagger: Dagger, engine: FakeEngine) -> None:
     outcome = dagger(*filter(None, [command]), "--help")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from embedded.engine import server
+
+TOP = Path(__file__).parents[3]
 
 REQUEST = b"POST /query HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: 16\r\n\r\n" % b64encode(b"t:")
 
@@ -38,3 +43,33 @@ async def test_an_answer_does_not_wait_for_acknowledgements() -> None:
     finally:
         listener.end()
         await asyncio.gather(serving, return_exceptions=True)
+
+
+class Mistaken(Echo):
+    """Fails."""
+
+    async def answer(self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None) -> bytes:
+        raise KeyError("a slip of ours")
+
+
+def test_what_uvicorn_logs_is_not_printed() -> None:
+    """In a process without pytest, which has handlers of its own where Python prints for want of any."""
+    program = (
+        "import logging; from embedded.engine import server; from embedded.tests.engine.test_server import Echo;"
+        "server.Server(Echo(), server.bind()); logging.getLogger('uvicorn.error').error('a complaint')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=TOP, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+async def test_a_mistake_of_the_engine_is_told_to_who_asked() -> None:
+    listening = server.bind()
+    listener = server.Server(Mistaken(), listening)
+    serving = asyncio.create_task(listener.answer_until_stopped())
+    reader, writer = await asyncio.open_connection(*listening.getsockname())
+    writer.write(REQUEST.replace(b"16", b"22") + b'{"query": "{mistake}"}')
+    assert await reader.readline() == b"HTTP/1.1 500 Internal Server Error\r\n"
+    assert b"KeyError: 'a slip of ours'" in await reader.readuntil(b"ours'")
+    writer.close()
+    listener.end()
+    await asyncio.gather(serving, return_exceptions=True)

@@ -194,6 +194,16 @@ def test_interrupted_build_ends_at_once_and_says_so(kitchen: Kitchen) -> None:
     assert list((kitchen.lab / "tmp").glob("*")) == []
 
 
+def test_a_program_that_ctrl_c_ends_is_an_interrupted_build(kitchen: Kitchen) -> None:
+    def make(bench: Bench) -> Value:
+        bench.run("sh", "-c", "kill -INT $$")
+        return {}
+
+    kitchen.part("part/program", make=make)
+    with pytest.raises(LabError, match="the lab's build was interrupted: the next one goes on where it stopped"):
+        kitchen.build("part/program")
+
+
 def test_two_builds_do_not_run_at_once(kitchen: Kitchen) -> None:
     running: list[int] = []
     worst: list[int] = []
@@ -238,10 +248,18 @@ def test_full_disk_is_an_error_with_a_way_out(kitchen: Kitchen) -> None:
     assert raised.value.hint == "free some room, then run it again: what is done already stays"
 
 
-def test_unknown_name_says_what_there_is(kitchen: Kitchen) -> None:
-    with pytest.raises(LabError, match="the lab has no 'x/three:1'") as raised:
-        kitchen.build("x/three:1")
-    assert raised.value.hint == "it has x/one:1, x/two:1"
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("x/one:3", "of x/one it has 1"),
+        ("x/three:1", "`python -m embedded.lab list` lists the images that it has"),
+        ("part/three", "`python -m embedded.lab list` lists the images that it has"),
+    ],
+)
+def test_unknown_name_says_what_there_is(kitchen: Kitchen, name: str, hint: str) -> None:
+    with pytest.raises(LabError, match=f"the lab has no '{name}'") as raised:
+        kitchen.build(name)
+    assert raised.value.hint == hint
 
 
 def test_steps_are_shown(kitchen: Kitchen) -> None:

@@ -59,6 +59,7 @@ func run(addr, sharedKey, state string, answers *answers) error {
 		return err
 	}
 	provider := newProvider(state)
+	defer provider.close()
 	over := make(chan error, 2)
 	id, err := provider.open(ctx, sharedKey, daemon.Dialer(), over)
 	if err != nil {

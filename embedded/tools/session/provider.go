@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/types"
@@ -29,6 +30,7 @@ type provider struct {
 	layouts *layouts
 	sockets *sockets
 	targets *targets
+	stop    func()
 }
 
 func newProvider(state string) *provider {
@@ -40,7 +42,14 @@ func newProvider(state string) *provider {
 		layouts: &layouts{},
 		sockets: &sockets{},
 		targets: &targets{},
+		stop:    func() {},
 	}
+}
+
+// close cuts off what is under way, and lets it clear away what is not whole.
+func (p *provider) close() {
+	p.stop()
+	p.targets.settle(500 * time.Millisecond)
 }
 
 func (p *provider) services() []session.Attachable {

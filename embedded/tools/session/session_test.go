@@ -28,6 +28,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/fsutil"
+	"golang.org/x/sys/unix"
 )
 
 // connect opens a session of a new provider as buildkitd would see it.
@@ -275,6 +276,117 @@ func TestADirTargetIsMergedIntoWhatIsThere(t *testing.T) {
 		if found[name] != mode {
 			t.Errorf("%s is %q, want %q", name, found[name], mode)
 		}
+	}
+}
+
+func TestADirTargetKeepsHardLinksAndTheTimesOfFolders(t *testing.T) {
+	p, caller := connect(t)
+	source, dest := t.TempDir(), t.TempDir()
+	for _, name := range []string{"a/b", "a/b-x", "a/b (1)", "a/b.d/c", "a/" + strings.Repeat("n", 250)} {
+		write(t, filepath.Join(source, name), name, 0o644)
+	}
+	if err := os.Link(filepath.Join(source, "a/b"), filepath.Join(source, "a/z")); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Unix(1500000000, 0)
+	if err := os.Chtimes(filepath.Join(source, "a"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dest, "a.txt/folder"), "in the way of nothing", 0o644)
+	files, err := fsutil.NewFS(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept(t, p, map[string]any{"n": 1, "op": "target", "index": 0, "dir": dest})
+	if err := filesync.CopyToCaller(t.Context(), files, 0, caller, nil); err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := os.ReadDir(filepath.Join(dest, "a"))
+	if len(entries) != 6 {
+		t.Errorf("there are %v", entries)
+	}
+	one, _ := os.Stat(filepath.Join(dest, "a/b"))
+	two, err := os.Stat(filepath.Join(dest, "a/z"))
+	if err != nil || !os.SameFile(one, two) {
+		t.Errorf("the hard link is gone: %v", err)
+	}
+	if info, _ := os.Stat(filepath.Join(dest, "a")); !info.ModTime().Equal(old) {
+		t.Errorf("the folder is of %v", info.ModTime())
+	}
+}
+
+func TestAFullDiskIsToldAndLeavesNoFile(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	dest := t.TempDir()
+	if err := unix.Mount("tmpfs", dest, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("no small disk can be had: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dest, unix.MNT_DETACH) })
+	write(t, filepath.Join(dest, "a/large"), "as it was", 0o644)
+	source := t.TempDir()
+	write(t, filepath.Join(source, "a/large"), strings.Repeat("x", 30<<20), 0o644)
+	write(t, filepath.Join(source, "a/small"), "x", 0o644)
+	files, err := fsutil.NewFS(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, caller := connect(t)
+	for range 20 { // whether the daemon sees the error or the stream's end first is a matter of luck
+		accept(t, p, map[string]any{"n": 1, "op": "target", "index": 0, "dir": dest})
+		ctx, cancel := context.WithCancel(t.Context())
+		err = filesync.CopyToCaller(ctx, files, 0, caller, nil)
+		cancel()
+		if err == nil || !strings.HasPrefix(err.Error(), "error from receiver: write ") ||
+			!strings.HasSuffix(err.Error(), "large: no space left on device") {
+			t.Fatalf("got %q", err)
+		}
+		p.targets.running.Wait()
+		entries, _ := os.ReadDir(filepath.Join(dest, "a"))
+		if got, _ := os.ReadFile(filepath.Join(dest, "a/large")); len(entries) != 1 || string(got) != "as it was" {
+			t.Fatalf("left: %v", entries)
+		}
+	}
+}
+
+func TestAFolderTargetThatIsCutOffLeavesNoFile(t *testing.T) {
+	p, caller := connect(t)
+	source, dest := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(source, "large"), strings.Repeat("x", 200<<20), 0o644)
+	files, err := fsutil.NewFS(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept(t, p, map[string]any{"n": 1, "op": "target", "index": 0, "dir": dest})
+	done := make(chan error, 1)
+	go func() { done <- filesync.CopyToCaller(t.Context(), files, 0, caller, nil) }()
+	for {
+		if entries, _ := os.ReadDir(dest); len(entries) > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := os.Stat(filepath.Join(dest, "large")); err == nil {
+		t.Error("the file is there before its end")
+	}
+	p.close()
+	if entries, _ := os.ReadDir(dest); len(entries) > 0 {
+		t.Errorf("left: %v", entries)
+	}
+	if err := <-done; err == nil {
+		t.Error("who sent it was not told")
+	}
+}
+
+func TestATargetThatIsNoRegularFileIsRefused(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := ask(t, newProvider(""), map[string]any{"n": 1, "op": "target", "file": fifo})
+	if want := fmt.Sprintf("target: %q is there and is not a regular file: p---------", fifo); got.Error != want {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/moby/buildkit/session/filesync"
 	"google.golang.org/grpc"
@@ -19,6 +21,7 @@ const exporterKey = "buildkit-attachable-exporter-id"
 // targets are the places that exporters write to, by the exporter's number in the solve.
 type targets struct {
 	named[int, target]
+	running sync.WaitGroup
 }
 
 type target struct{ dir, file string }
@@ -28,14 +31,30 @@ func (t *targets) set(index int, dir, file string) error {
 	if (dir == "") == (file == "") || !filepath.IsAbs(path) || index < 0 {
 		return errors.New("give index and the absolute path of either dir or file")
 	}
+	if info, err := os.Stat(path); file != "" && err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%q is there and is not a regular file: %v", path, info.Mode().Type())
+	}
 	t.named.set(index, target{dir, file})
 	return nil
 }
 
 func (t *targets) Register(server *grpc.Server) { filesync.RegisterFileSendServer(server, t) }
 
-// DiffCopy takes one exporter's output. A folder is merged into what is there; a file appears under its name only
-// once it is whole.
+// settle waits a little for what is being received: it ends with the connection and takes its partial files away.
+func (t *targets) settle(patience time.Duration) {
+	settled := make(chan struct{})
+	go func() {
+		t.running.Wait()
+		close(settled)
+	}()
+	select {
+	case <-settled:
+	case <-time.After(patience):
+	}
+}
+
+// DiffCopy takes one exporter's output. A folder is merged into what is there. Its files appear under their names only
+// once all are whole, and so does a file.
 func (t *targets) DiffCopy(stream filesync.FileSend_DiffCopyServer) error {
 	index := 0
 	if md, ok := metadata.FromIncomingContext(stream.Context()); ok {
@@ -47,8 +66,10 @@ func (t *targets) DiffCopy(stream filesync.FileSend_DiffCopyServer) error {
 	if !ok {
 		return fmt.Errorf("no target was set for exporter %d", index)
 	}
+	t.running.Add(1)
+	defer t.running.Done()
 	if to.dir != "" {
-		return filesync.NewFSSyncTarget(filesync.WithFSSyncDir(index, to.dir)).DiffCopy(stream)
+		return receiveFolder(stream, index, to.dir)
 	}
 	if err := os.MkdirAll(filepath.Dir(to.file), 0o755); err != nil {
 		return err

@@ -125,6 +125,13 @@ Hostname: TypeAlias = Annotated[
 TailscaleArguments: TypeAlias = Annotated[
     str | None, Doc("Further arguments of tailscale up, for example --tailscale-args='--accept-routes'")
 ]
+Installer: TypeAlias = Annotated[
+    str | None,
+    Doc(
+        "Installer image of this variant, for machine.install.image: the reference that publish prints; default: what "
+        "the node's configuration names"
+    ),
+]
 JoinCidr: TypeAlias = Annotated[
     str | None, Doc("CozyStack's join network (networking.joinCIDR); default: 100.64.0.0/16")
 ]

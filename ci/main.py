@@ -27,6 +27,7 @@ from ci.node.machine_config import make_machine_config
 from ci.outputs import REPRODUCED_OUTPUTS
 from ci.progress import say
 from ci.publication import publication_as
+from ci.references import parse_reference
 from ci.schematic import schematic_as
 from ci.secureboot import parse_keys
 
@@ -248,6 +249,7 @@ class CozystackTalos:
         hostname: args.Hostname = None,
         tailscale_args: args.TailscaleArguments = None,
         join_cidr: args.JoinCidr = None,
+        installer: args.Installer = None,
     ) -> dagger.Directory:
         """Write what a variant's nodes have to be told, as Talos patches ready to apply.
 
@@ -264,9 +266,10 @@ class CozystackTalos:
             join_cidr=join_cidr,
             has_auth_key=tailscale_auth_key is not None,
         )
+        image = parse_reference(installer) if installer is not None else None
         plan = await self._work.plan(variant, None, "boot")
         await check_services(plan, chosen, await self._work.pipeline(plan))
-        made = make_machine_config(chosen, plan.talos_version, told)
+        made = make_machine_config(chosen, plan.talos_version, told, image)
         for warning in made.warnings:
             say(f"WARNING: {warning}")
         return await folder(made, tailscale_auth_key)

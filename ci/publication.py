@@ -81,6 +81,8 @@ def publication_as(images: Sequence[PublishedImage], plan: Plan, form: Format) -
     if installers:
         lines += [f"to upgrade nodes of the role {plan.role!r}, and no others:"]
         lines += [f"  {upgrade_line(image)}" for image in installers]
+        lines += ["to install them, in their machine configuration (machine-config writes it: --installer):"]
+        lines += [f"  machine.install.image: {image.reference}" for image in installers]
         lines += [""]
     return "\n".join([*lines, schematic_as(plan, Format.TEXT)])
 

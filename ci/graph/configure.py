@@ -93,5 +93,6 @@ async def _filled(text: str, auth_key: dagger.Secret) -> dagger.File:
         )
     )
     if await done.exit_code() != 0:
-        raise machine_config.MachineConfigError((await done.stderr()).strip().removeprefix("error: "))
+        said = (await done.stderr()).strip().removeprefix("error: ")
+        raise machine_config.MachineConfigError(f"--tailscale-auth-key: {said}")
     return done.file("/out/node.yaml")

@@ -1,6 +1,6 @@
 """What a node has to be told for its extensions: the part `configuration` of a variant file.
 
-Without it an extension's service waits, and the boot ends in a reboot loop.
+Without it an extension's service waits, and the boot does not end.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class KnownPath(Value):
 
 
 class Configuration(Value):
-    """What a node has to be told; without it its extensions wait, and the boot ends in a reboot loop."""
+    """What a node has to be told; without it its extensions wait, and the boot does not end."""
 
     kernel_modules: tuple[KernelModule, ...] = ()
     extension_services: tuple[ExtensionService, ...] = ()

@@ -24,11 +24,17 @@ if TYPE_CHECKING:
 
     from ci.node.configuration import Configuration, ExtensionService, KernelModule, RuntimeClassNeed, ServiceVariable
     from ci.node.tailscale import Tailscale
+    from ci.references import Reference
     from ci.variant import Variant
 
 NODE: Final = "node.yaml"
 KUBERNETES: Final = "kubernetes.yaml"
 CONTROL_PLANE: Final = "controlplane.yaml"
+
+_NO_INSTALLER: Final = (
+    "A node that is yet to be installed puts on its disk what machine.install.image names, and not what it booted.",
+    "That has to be this variant's installer: give machine-config the reference that publish prints, as --installer.",
+)
 
 #: Wider than any line: a value that is broken in two is hard to replace.
 _UNBROKEN: Final = 1 << 16
@@ -54,10 +60,12 @@ def provided_paths(configuration: Configuration) -> tuple[str, ...]:
     return (*loaded, *(known.path for known in configuration.paths))
 
 
-def make_machine_config(variant: Variant, talos_version: str, told: Tailscale) -> MachineConfig:
+def make_machine_config(
+    variant: Variant, talos_version: str, told: Tailscale, installer: Reference | None = None
+) -> MachineConfig:
     """Return the files for a variant's nodes; `told` counts only where they run Tailscale.
 
-    With an auth key its placeholder stays in the text: the caller puts the key there, where nobody sees it. Raises
+    `installer` is what a node that is yet to be installed puts on its disk; left out, what its configuration names. With an auth key its placeholder stays in the text: the caller puts the key there, where nobody sees it. Raises
     `MachineConfigError` for a service that would get an empty document.
     """
     configuration = variant.spec.configuration
@@ -65,15 +73,17 @@ def make_machine_config(variant: Variant, talos_version: str, told: Tailscale) -
     head = [
         f"Talos machine configuration for nodes of variant {variant.name}, Talos {talos_version}: a patch.",
         "",
-        f"    talosctl patch machineconfig --nodes NODE --patch @{NODE}",
-        f"    talosctl gen config CLUSTER ENDPOINT --config-patch @{NODE}",
+        f"    talosctl patch machineconfig --nodes NODE --patch @{NODE}                         a node that runs",
+        f"    talosctl machineconfig patch worker.yaml --patch @{NODE} --output THIS-NODE.yaml  one that is to come",
         "",
-        "Patch a node once. Talos adds what a patch lists to what is there: a module that is listed twice does no",
-        "harm, but of a variable that is set twice the service may take the old value.",
+        "Patch a node once. Talos adds what a patch lists to what is there: of a module that is listed twice the last",
+        "entry's parameters count, so take parameters of your own over into this file; of a variable that is set twice",
+        "the service may take the old value.",
+        *([] if installer else ["", *_NO_INSTALLER]),
         *(line for warning in warnings for line in ("", f"WARNING: {warning}")),
         *(["", "This file holds an auth key: keep it from sight."] if told.has_auth_key else []),
     ]
-    documents = [_document(_machine(configuration.kernel_modules), _module_reasons(configuration.kernel_modules))]
+    documents = [_document(_machine(configuration.kernel_modules, installer), _module_reasons(configuration.kernel_modules))]
     for service in configuration.extension_services:
         made = _service(service, _given(service, told))
         documents.append(_document(made, _service_reasons(service, made)))
@@ -99,12 +109,13 @@ def _given(service: ExtensionService, told: Tailscale) -> dict[str, str]:
     return told.environment if service.name == tailscale.SERVICE else {}
 
 
-def _machine(modules: Iterable[KernelModule]) -> Document:
+def _machine(modules: Iterable[KernelModule], installer: Reference | None) -> Document:
     loaded: list[Document] = []
     for module in modules:
         parameters = {"parameters": list(module.parameters)} if module.parameters else {}
         loaded.append({"name": module.name, **parameters})
-    return {"machine": {"kernel": {"modules": loaded}} if loaded else {}}
+    install = {"install": {"image": str(installer)}} if installer else {}
+    return {"machine": {**install, **({"kernel": {"modules": loaded}} if loaded else {})}}
 
 
 def _module_reasons(modules: Iterable[KernelModule]) -> list[str]:

@@ -122,7 +122,11 @@ def _network(flag: str, text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
-        raise TailscaleError(f"{flag}: bad network: {error}; write it as {POD_CIDR}") from None
+        try:
+            meant = f"write it as {ipaddress.ip_network(text, strict=False)}"
+        except ValueError:
+            meant = f"write it as in {POD_CIDR}"
+        raise TailscaleError(f"{flag}: bad network: {error}; {meant}") from None
 
 
 def join_warning(told: Tailscale) -> str | None:
@@ -141,4 +145,5 @@ Kube-OVN's gateway. Do one of these before a node starts with this configuration
   that leaves out {told.join_cidr}. Tailscale knows the attribute from v1.98 on: the extension of Talos v1.13.6
   does, that of v1.11.3 does not.
 - Give --tailscale-args=--netfilter-mode=off. Tailscale then sets up no firewall, and no source NAT for the
-  routes either: pods and services need a route back to the tailnet."""
+  routes either: pods and services need a route back to the tailnet. It counts at the first login only: a node
+  that is logged in has to be taken out of the tailnet first, and its state in /var/lib/tailscale with it."""

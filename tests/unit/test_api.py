@@ -109,6 +109,7 @@ def test_the_functions_are_these() -> None:
             "hostname": None,
             "tailscale_args": None,
             "join_cidr": None,
+            "installer": None,
         },
         "inspect": {"assets": None, "image": None, "file": None, "format": "text"},
         "verify": {"assets": None, "image": None, "file": None, "variant": None, "format": "text"},

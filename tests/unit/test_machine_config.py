@@ -17,7 +17,9 @@ from ci.errors import VariantError
 from ci.node.machine_config import MachineConfigError, make_machine_config, provided_paths
 from ci.node.services import unmet
 from ci.node.tailscale import Tailscale, TailscaleError, settings
+from ci.references import parse_reference
 from ci.variant import parse_variant
+from tests.unit.catalogs import digest
 from tests.unit.planning import builtin, variant
 from tests.unit.test_services import SERVICES
 
@@ -50,6 +52,17 @@ def tailscale_environment(**asked: Any) -> list[str]:
 def test_a_variants_files_are_these(name: str) -> None:
     stored = {path.name: path.read_text() for path in (DATA / "machine-config" / name).iterdir()}
     assert files(name) == stored
+
+
+def test_the_installer_that_a_node_is_to_install_is_named_or_missed() -> None:
+    chosen, reference = builtin("spin-only"), f"registry.example.com/talos/talos:spin-only@{digest('a')}"
+    made = make_machine_config(chosen, "v1.13.6", settings(chosen), parse_reference(reference))
+    machine = next(yaml.safe_load_all(made.files["node.yaml"]))["machine"]
+    assert machine["install"] == {"image": reference}
+    assert "--installer" not in made.files["node.yaml"]
+    told = files("spin-only")["node.yaml"]
+    assert "install" not in next(yaml.safe_load_all(told))["machine"]
+    assert "machine.install.image names, and not what it booted" in told
 
 
 def test_the_kernel_modules_that_cozystack_and_its_extensions_need_are_loaded() -> None:
@@ -226,13 +239,13 @@ def test_a_path_that_the_machine_itself_has_counts() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"routes": ["10.244.0.1/16"]},
-         "--routes: bad network: 10.244.0.1/16 has host bits set; write it as 10.244.0.0/16"),
+        ({"routes": ["10.0.0.5/24"]},
+         "--routes: bad network: 10.0.0.5/24 has host bits set; write it as 10.0.0.0/24"),
         ({"routes": ["10.244.0.0/16,nowhere"]},
-         "--routes: bad network: 'nowhere' does not appear to be an IPv4 or IPv6 network; write it as 10.244.0.0/16"),
+         "--routes: bad network: 'nowhere' does not appear to be an IPv4 or IPv6 network; write it as in 10.244.0.0/16"),
         ({"routes": [","]}, "--routes: no network is given: leave it out for 10.244.0.0/16,10.96.0.0/16"),
         ({"join_cidr": ""},
-         "--join-cidr: bad network: '' does not appear to be an IPv4 or IPv6 network; write it as 10.244.0.0/16"),
+         "--join-cidr: bad network: '' does not appear to be an IPv4 or IPv6 network; write it as in 10.244.0.0/16"),
         ({"hostname": "a.example.org"},
          "bad host name 'a.example.org': a-z, 0-9 and - between them, at most 63, without a domain"),
     ],

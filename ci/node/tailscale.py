@@ -125,7 +125,7 @@ def _network(flag: str, text: str) -> str:
         try:
             meant = f"write it as {ipaddress.ip_network(text, strict=False)}"
         except ValueError:
-            meant = f"write it as in {POD_CIDR}"
+            meant = f"write it as {POD_CIDR}"
         raise TailscaleError(f"{flag}: bad network: {error}; {meant}") from None
 
 

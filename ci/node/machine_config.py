@@ -65,7 +65,8 @@ def make_machine_config(
 ) -> MachineConfig:
     """Return the files for a variant's nodes; `told` counts only where they run Tailscale.
 
-    `installer` is what a node that is yet to be installed puts on its disk; left out, what its configuration names. With an auth key its placeholder stays in the text: the caller puts the key there, where nobody sees it. Raises
+    `installer` is what a node that is yet to be installed puts on its disk; left out, what its configuration names.
+    With an auth key its placeholder stays in the text: the caller puts the key there, where nobody sees it. Raises
     `MachineConfigError` for a service that would get an empty document.
     """
     configuration = variant.spec.configuration
@@ -83,7 +84,9 @@ def make_machine_config(
         *(line for warning in warnings for line in ("", f"WARNING: {warning}")),
         *(["", "This file holds an auth key: keep it from sight."] if told.has_auth_key else []),
     ]
-    documents = [_document(_machine(configuration.kernel_modules, installer), _module_reasons(configuration.kernel_modules))]
+    documents = [
+        _document(_machine(configuration.kernel_modules, installer), _module_reasons(configuration.kernel_modules))
+    ]
     for service in configuration.extension_services:
         made = _service(service, _given(service, told))
         documents.append(_document(made, _service_reasons(service, made)))

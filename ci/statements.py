@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ci import cosign
 from ci.distribution.push import Artifact
 from ci.normalise.files import json_bytes, timestamp
+from ci.verify.provenance import package_url
 
 if TYPE_CHECKING:
     from ci.plan import Image, Plan
@@ -45,7 +46,8 @@ def provenance(plan: Plan, document: str, name: str, digest: str, base: Image | 
     statement["subject"] = [subject, *statement["subject"]]
     if base is not None:
         inputs = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
-        inputs.append({"name": "base", "uri": base.pinned, "digest": {"sha256": base.digest.removeprefix("sha256:")}})
+        uri = package_url(base.reference, base.digest)
+        inputs.append({"name": "base", "uri": uri, "digest": {"sha256": base.digest.removeprefix("sha256:")}})
     kind = {"in-toto.io/predicate-type": statement["predicateType"]}
     return Artifact(STATEMENT, json_bytes(statement), _annotations(plan, "provenance.json") | kind)
 

@@ -73,14 +73,19 @@ def _image(name: str, image: Image, signers: Mapping[str, str]) -> _Object:
     if image.reference.startswith("file:"):
         uri = quote(image.reference, safe=":")
         return {"name": name, "uri": uri, "digest": {"sha256": image.digest.removeprefix("sha256:")}}
-    repository, _, tag = image.reference.rpartition(":")
-    short = quote(repository.rpartition("/")[2], safe="")
-    digest = image.digest.removeprefix("sha256:")
-    where = f"repository_url={quote(repository, safe='/')}&tag={quote(tag, safe='')}"
-    told: _Object = {"name": name, "uri": f"pkg:oci/{short}@sha256%3A{digest}?{where}", "digest": {"sha256": digest}}
+    uri = package_url(image.reference, image.digest)
+    told: _Object = {"name": name, "uri": uri, "digest": {"sha256": image.digest.removeprefix("sha256:")}}
     if signer := signers.get(image.pinned):
         told["annotations"] = {"signedBy": signer}
     return told
+
+
+def package_url(reference: str, digest: str) -> str:
+    """Returns an image's package URL in its canonical form; the reference has a tag, or none, and no digest."""
+    folder, slash, last = reference.rpartition("/")
+    name, _, tag = last.partition(":")  # a colon before the last slash is a port's
+    where = f"repository_url={quote(f'{folder}{slash}{name}', safe=':')}" + (f"&tag={tag}" if tag else "")
+    return f"pkg:oci/{name}@{digest}?{where}"
 
 
 def provenance_problems(text: str, digests: Mapping[str, str], planned: Iterable[str] | None) -> Iterable[str]:

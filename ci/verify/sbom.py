@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -33,6 +34,7 @@ _NAMESPACE = uuid.UUID("6f3c8f0e-6d8f-4f0b-9a53-0d5a0a1f7c11")
 
 _REFERENCE = re.compile(r"SPDXRef-([A-Za-z0-9.-]+)")
 _LICENSE = re.compile(r"LicenseRef-([A-Za-z0-9.-]+)")
+_DESCRIPTIONS = ("DESCRIBES", "DESCRIBED_BY")
 _LISTS = ("packages", "files", "hasExtractedLicensingInfos")
 
 _Object = dict[str, Any]
@@ -44,6 +46,8 @@ class Sbom:
 
     document: _Object
     problems: list[str] = field(default_factory=list[str])
+    #: What identifiers of merged documents begin with, one for each document.
+    prefixes: set[str] = field(default_factory=set[str])
 
     def parts(self) -> set[tuple[str, str | None]]:
         """Returns name and version of everything in the assets; the assets themselves are called by their plan."""
@@ -90,7 +94,7 @@ def make_sbom(assets: Assets, expectation: Expectation, epoch: int) -> Sbom:
             "dataLicense": "CC0-1.0",
             "SPDXID": _DOCUMENT,
             "name": name,
-            "documentNamespace": f"urn:uuid:{uuid.uuid5(_NAMESPACE, json.dumps(subject))}",
+            "documentNamespace": "",
             "creationInfo": {
                 "created": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "creators": ["Tool: cozystack-talos"],
@@ -119,6 +123,9 @@ def make_sbom(assets: Assets, expectation: Expectation, epoch: int) -> Sbom:
             documents = images[image].documents if image in images else {}
             for path, text in sorted(documents.items()):
                 _merge(sbom, owner, f"{initramfs.path}:{image}:/{path}", text)
+    # One for each document: it follows from all that the document says, and from the files that it is about.
+    unique = uuid.uuid5(_NAMESPACE, json.dumps([subject, sbom.document]))
+    sbom.document["documentNamespace"] = f"urn:uuid:{unique}"
     return sbom
 
 
@@ -135,6 +142,9 @@ def _merge(sbom: Sbom, owner: str, place: str, text: str) -> None:
     document = cast("_Object", given)
     file = place.rpartition("/")[2].removesuffix(".spdx.json")
     prefix = f"{owner.removeprefix('SPDXRef-')}-{_word(file)}"
+    while prefix in sbom.prefixes:  # two folders may hold a file of that name
+        prefix += "-again"
+    sbom.prefixes.add(prefix)
     renamed = cast("_Object", _renamed(document, prefix, owner))
     for key in _LISTS:
         items = [item for item in _objects(renamed, key) if key != "packages" or "name" in item]
@@ -145,7 +155,7 @@ def _merge(sbom: Sbom, owner: str, place: str, text: str) -> None:
         one["SPDXID"] for one in _objects(renamed, "packages") if "SPDXID" in one
     ]
     relations = [_relation(owner, "CONTAINS", one) for one in described]
-    relations += [one for one in _objects(renamed, "relationships") if one.get("relationshipType") != "DESCRIBES"]
+    relations += [one for one in _objects(renamed, "relationships") if one.get("relationshipType") not in _DESCRIPTIONS]
     for one in relations:
         ends = (one.get("spdxElementId"), one.get("relatedSpdxElement"))
         if ends[0] in known and (ends[1] in known or ends[1] in ("NONE", "NOASSERTION")) and ends[0] != ends[1]:
@@ -163,8 +173,10 @@ def _described(document: _Object, owner: str) -> Iterator[str]:
     listed = document.get("documentDescribes")
     yield from [one for one in cast("list[Any]", listed or []) if isinstance(one, str)]
     for one in _objects(document, "relationships"):
-        if one.get("relationshipType") == "DESCRIBES" and one.get("spdxElementId") == owner:
-            yield str(one.get("relatedSpdxElement"))
+        ends = (one.get("spdxElementId"), one.get("relatedSpdxElement"))
+        about, other = ends if one.get("relationshipType") == "DESCRIBES" else ends[::-1]
+        if one.get("relationshipType") in _DESCRIPTIONS and about == owner:
+            yield str(other)
 
 
 def _renamed(value: Any, prefix: str, owner: str) -> Any:
@@ -190,6 +202,9 @@ def named_in(text: str) -> set[tuple[str, str | None]]:
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("no object")  # noqa: TRY004 (the caller's one error for a text that is no SBOM)
+    for identifier, count in Counter(str(one.get("SPDXID")) for one in _objects(document, "packages")).items():
+        if count > 1:
+            raise ValueError(f"{identifier} is there twice")
     return {_named(one) for one in _objects(cast("_Object", document), "packages")}
 
 

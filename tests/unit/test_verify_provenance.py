@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from ci.verify import seal
 from ci.verify.planned import plan_id, read_plan
-from ci.verify.provenance import PROVENANCE
+from ci.verify.provenance import PROVENANCE, package_url
 from ci.verify.signatures import SIGNATURES, render_signatures
 from tests.unit.inspect import samples
 from tests.unit.planning import plan_of as make_plan
@@ -42,7 +44,7 @@ def test_every_input_is_named_with_its_digest(tmp_path: Path) -> None:
     }
     assert inputs["extension spin"] == {
         "name": "extension spin",
-        "uri": f"pkg:oci/spin@sha256%3A{10:064x}?repository_url=ghcr.io/siderolabs/spin&tag=v0.21.0",
+        "uri": f"pkg:oci/spin@sha256:{10:064x}?repository_url=ghcr.io%2Fsiderolabs%2Fspin&tag=v0.21.0",
         "digest": {"sha256": f"{10:064x}"},
     }
     assert definition["externalParameters"] == {
@@ -52,6 +54,21 @@ def test_every_input_is_named_with_its_digest(tmp_path: Path) -> None:
         "release": "v1.6.2",
         "outputs": ["kernel", "initramfs"],
     }
+
+
+@pytest.mark.parametrize(
+    ("reference", "purl"),
+    [
+        ("docker.io/library/debian:trixie", "pkg:oci/debian@{}?repository_url=docker.io%2Flibrary%2Fdebian&tag=trixie"),
+        ("ghcr.io/siderolabs/spin", "pkg:oci/spin@{}?repository_url=ghcr.io%2Fsiderolabs%2Fspin"),
+        ("127.0.0.1:5000/team/own", "pkg:oci/own@{}?repository_url=127.0.0.1:5000%2Fteam%2Fown"),
+        ("127.0.0.1:5000/own:v1", "pkg:oci/own@{}?repository_url=127.0.0.1:5000%2Fown&tag=v1"),
+    ],
+)
+def test_an_image_is_named_by_its_canonical_package_url(reference: str, purl: str) -> None:
+    """As the specification's own tests for the type `oci` have it."""
+    digest = f"sha256:{7:064x}"
+    assert package_url(reference, digest) == purl.format(digest)
 
 
 def test_an_input_says_who_signed_it(tmp_path: Path) -> None:

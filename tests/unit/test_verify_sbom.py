@@ -103,6 +103,41 @@ def test_documents_of_two_extensions_merge_without_their_identifiers_clashing(tm
     assert (shim["SPDXID"], "DEPENDS_ON", "SPDXRef-Extension-0-spin-spin-part") in relations(found)
 
 
+def test_documents_of_one_name_in_two_folders_of_an_extension_do_not_clash(tmp_path: Path) -> None:
+    first, second = with_documents(("one", document("shim"))).extensions
+    files = [*first.files, File("usr/share/spdx/one.spdx.json", document("other"))]
+    build(tmp_path, replace(good(), extensions=[replace(first, files=files), second]))
+    identifiers = [entry["SPDXID"] for entry in sbom(tmp_path)["packages"]]
+    assert len(identifiers) == len(set(identifiers)) == 9
+
+
+def test_an_identifier_that_is_there_twice_fails_the_check(tmp_path: Path) -> None:
+    build(tmp_path, good())
+    found = sbom(tmp_path)
+    found["packages"].append(found["packages"][-1])
+    (tmp_path / SBOM).write_text(json.dumps(found))
+    check = next(check for check in verify(tmp_path).checks if check.id == "sbom.complete")
+    assert list(check.evidence) == [f"{SBOM}: no SPDX document: {found['packages'][-1]['SPDXID']} is there twice"]
+
+
+def test_another_document_has_another_namespace(tmp_path: Path) -> None:
+    spaces: set[str] = set()
+    for name, variant in (("a", "spin-only"), ("b", "spin-only"), ("c", "edge")):
+        expectation = expectation_of(good()).model_copy(update={"variant": variant})
+        build(tmp_path / name, good(), expectation)
+        spaces.add(sbom(tmp_path / name)["documentNamespace"])
+    assert len(spaces) == 2
+
+
+def test_described_by_is_the_inverse_of_describes(tmp_path: Path) -> None:
+    described = [("SPDXRef-main", "DESCRIBED_BY", "SPDXRef-DOCUMENT")]
+    build(tmp_path, with_documents(("spin", document("shim", described))))
+    found = relations(sbom(tmp_path))
+    assert ("SPDXRef-Extension-0-spin", "CONTAINS", "SPDXRef-Extension-0-spin-spin-main") in found
+    assert not any(kind == "DESCRIBED_BY" for _, kind, _ in found)
+    assert ("SPDXRef-Extension-0-spin", "CONTAINS", "SPDXRef-Extension-0-spin-spin-part") not in found
+
+
 def test_relationship_to_another_document_is_left_out(tmp_path: Path) -> None:
     elsewhere = [("SPDXRef-main", "DEPENDS_ON", "DocumentRef-other:SPDXRef-x"), ("SPDXRef-gone", "CONTAINS", "NONE")]
     build(tmp_path, with_documents(("spin", document("shim", elsewhere))))

@@ -26,6 +26,7 @@ _API_HOSTS: Final = {"docker.io": "registry-1.docker.io"}
 class Address:
     """A registry, and the folder in which the images' repositories are."""
 
+    #: In lower case, with its port if one is given.
     host: str
     #: Without slashes at its ends; may be empty.
     path: str
@@ -53,11 +54,14 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Read an address; raises `RegistryError` for a URL, a tag, a digest, upper case, a name without a registry."""
+    """Read an address, its host in any case.
+
+    Raises `RegistryError` for a URL, a tag, a digest, upper case in the path, a name without a registry.
+    """
     match = _ADDRESS.fullmatch(text.rstrip("/"))
     if not match:
         raise RegistryError(
             f"bad address {text!r}: write REGISTRY/PATH, in lower case, without https:// and without a tag, "
             "for example ghcr.io/example; the images' names and tags are added to it"
         )
-    return Address(match["host"], match["path"].strip("/"))
+    return Address(match["host"].lower(), match["path"].strip("/"))

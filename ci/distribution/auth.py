@@ -7,17 +7,19 @@ describes them.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
-from urllib.request import parse_http_list, parse_keqv_list
+from typing import TYPE_CHECKING, Any
+from urllib.request import parse_http_list
 
+import httpx
+
+from ci.distribution.origin import origin, parse_url
+from ci.distribution.sending import PAUSES, again, follow
 from ci.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import httpx
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Credentials:
     """A user name, and a password or a token that takes its place."""
 
     username: str
-    password: str
+    #: Not in the representation, which tracebacks and failed tests show.
+    password: str = field(repr=False)
 
     @property
     def header(self) -> str:
@@ -36,16 +39,22 @@ class Credentials:
 def parse_challenge(header: str) -> tuple[str, Mapping[str, str]]:
     """Read a `WWW-Authenticate` header of one challenge: its scheme in lower case, and its parameters."""
     scheme, _, rest = header.strip().partition(" ")
-    parts = [part for part in parse_http_list(rest) if "=" in part]
-    return scheme.lower(), {key.lower(): value for key, value in parse_keqv_list(parts).items()}
+    parts = (part.partition("=") for part in parse_http_list(rest) if "=" in part)
+    # not urllib's `parse_keqv_list`: it fails at a parameter without a value
+    return scheme.lower(), {key.strip().lower(): _unquoted(value.strip()) for key, _, value in parts}
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
 class Auth:
     """Answers challenges, and remembers the answer for each repository."""
 
-    def __init__(self, host: str, credentials: Credentials | None) -> None:
+    def __init__(self, host: str, credentials: Credentials | None, pauses: tuple[float, ...] = PAUSES) -> None:
         self._host = host
         self._credentials = credentials
+        self._pauses = pauses
         self._answers: dict[str, str] = {}
 
     def headers(self, repository: str) -> dict[str, str]:
@@ -67,20 +76,37 @@ class Auth:
     async def _token(
         self, client: httpx.AsyncClient, repository: str, parameters: Mapping[str, str], *, secure: bool
     ) -> str:
-        realm = parameters.get("realm", "")
-        if not realm.startswith("https://" if secure else ("https://", "http://")):
-            raise RegistryError(f"{self._host} names a token server that no password can be sent to: {realm!r}")
+        given = parameters.get("realm", "")
+        realm = parse_url(given, f"{self._host}, as its token server,")
+        if secure and realm.scheme != "https":
+            raise RegistryError(f"{self._host} names a token server that no password can be sent to: {given!r}")
         query = {"scope": f"repository:{repository}:pull,push"}
         if "service" in parameters:
             query["service"] = parameters["service"]
-        headers = {"Authorization": self._credentials.header} if self._credentials else {}
-        answer = await client.get(realm, params=query, headers=headers)
+        realm = realm.copy_merge_params(query)
+
+        async def ask(url: httpx.URL) -> httpx.Response:
+            known = self._credentials if origin(url) == origin(realm) else None
+            headers = {"Authorization": known.header} if known else {}
+            return await client.get(url, headers=headers)
+
+        server = f"the token server of {self._host}, {realm.netloc.decode()},"
+        try:
+            answer = await again(self._pauses, lambda: follow(ask, realm))
+        except httpx.TransportError as error:
+            raise RegistryError(f"{server} can't be asked: {str(error) or type(error).__name__}") from None
         if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.BAD_REQUEST):
             raise self.refused()
         if answer.status_code != HTTPStatus.OK:
-            raise RegistryError(f"the token server of {self._host} answers {answer.status_code} {answer.reason_phrase}")
-        document = answer.json()
-        return str(document.get("token") or document.get("access_token") or "")
+            raise RegistryError(f"{server} answers {answer.status_code} {answer.reason_phrase}")
+        token = _token_in(answer)
+        if not token:
+            kind = answer.headers.get("Content-Type", "something of no type")
+            raise RegistryError(
+                f"{server} answers with {kind} in which there is no token: it should be JSON with `token` or "
+                "`access_token`. Is there a proxy, or a login page, before it?"
+            )
+        return token
 
     def refused(self) -> RegistryError:
         """Return the error for credentials that are missing, or not taken."""
@@ -90,3 +116,12 @@ class Auth:
             f"{self._host} does not take the password of {self._credentials.username!r}: "
             "look at --username and --password"
         )
+
+
+def _token_in(answer: httpx.Response) -> str:
+    try:
+        document: Any = answer.json()
+        found: Any = document.get("token") or document.get("access_token")
+    except (ValueError, AttributeError):
+        return ""
+    return found if isinstance(found, str) else ""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from ci.distribution.client import Manifest
+from ci.errors import RegistryError
 from ci.normalise.files import json_bytes
 from ci.oci.spec import INDEX, MANIFEST
 from ci.progress import say
@@ -27,7 +29,10 @@ Descriptor = dict[str, Any]
 
 _EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
 _EMPTY: Final = b"{}"
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK: Final = 1 << 20
+#: Of a document that is read: a signature has some thousand bytes.
+_LARGEST: Final = 4 << 20
 
 
 def digest_of(content: bytes) -> str:
@@ -122,11 +127,15 @@ class Pusher:
 
     async def manifest(self, manifest: Manifest) -> Descriptor:
         """Send a manifest under its digest, if it is not there, and return its descriptor."""
-        digest = digest_of(manifest.content)
+        return (await self._manifest(manifest))[0]
+
+    async def _manifest(self, manifest: Manifest) -> tuple[Descriptor, bool]:
+        """As `manifest`; return also whether the registry says that it lists it at its subject."""
+        digest, listed = digest_of(manifest.content), False
         if await self.registry.digest(self.repository, digest) is None:
-            await self.registry.push_manifest(self.repository, digest, manifest)
+            listed = await self.registry.push_manifest(self.repository, digest, manifest)
             self.manifests += 1
-        return {"mediaType": manifest.media_type, "digest": digest, "size": len(manifest.content)}
+        return {"mediaType": manifest.media_type, "digest": digest, "size": len(manifest.content)}, listed
 
     async def artifact(self, subject: Descriptor, artifact: Artifact) -> str:
         """Attach a document to an image, and return the digest of what refers to it."""
@@ -134,17 +143,43 @@ class Pusher:
             digest = digest_of(content)
             if not await self.registry.has_blob(self.repository, digest):
                 await self._blob({"digest": digest, "size": len(content)}, lambda content=content: content)
-        manifest = artifact.manifest(subject)
-        descriptor = await self.manifest(Manifest(manifest, MANIFEST))
-        if await self.registry.referrers(self.repository, str(subject["digest"])) is None:
-            listed = {**descriptor, "artifactType": artifact.artifact_type, "annotations": dict(artifact.annotations)}
-            await self._list_referrer(str(subject["digest"]), listed)
+        descriptor, listed = await self._manifest(Manifest(artifact.manifest(subject), MANIFEST))
+        if not listed and not await self._lists(str(subject["digest"]), str(descriptor["digest"])):
+            entry = {**descriptor, "artifactType": artifact.artifact_type, "annotations": dict(artifact.annotations)}
+            await self._list_referrer(str(subject["digest"]), entry)
         return str(descriptor["digest"])
+
+    async def _lists(self, subject: str, digest: str) -> bool:
+        """Say whether the registry itself lists what refers to an image: what was there before, or was pushed to one
+        that has the referrers API and does not say so, as the specification's drafts allowed.
+        """
+        listed = await self.registry.referrers(self.repository, subject) or []
+        return any(one.get("digest") == digest for one in listed)
+
+    async def document(self, listed: Descriptor) -> bytes | None:
+        """Return the one document of what refers to an image, `None` where it is not to be had or is of another type.
+
+        What it is called in a list is only what a list says: type, and digests, are checked.
+        """
+        digest = str(listed.get("digest"))
+        found = await self.registry.manifest(self.repository, digest) if _DIGEST.fullmatch(digest) else None
+        if found is None:
+            return None
+        try:
+            manifest: Any = json.loads(found.content)
+            (layer,) = manifest["layers"]
+            kinds = {manifest["artifactType"], layer["mediaType"], listed["artifactType"]}
+            digest, small = str(layer["digest"]), layer["size"] <= _LARGEST
+        except (ValueError, KeyError, TypeError):
+            return None
+        if len(kinds) != 1 or not small or not _DIGEST.fullmatch(digest):
+            return None
+        return await self.registry.blob(self.repository, digest)
 
     async def referrers(self, digest: str) -> list[Descriptor]:
         """Return the descriptors of what refers to an image."""
         listed = await self.registry.referrers(self.repository, digest)
-        return await self._index(digest) if listed is None else listed
+        return (await self._index(digest))["manifests"] if listed is None else listed
 
     async def tag(self, tag: str, manifest: Manifest) -> str | None:
         """Let a tag name a manifest that is there, and return the digest that it named before."""
@@ -160,20 +195,37 @@ class Pusher:
         self.blobs += 1
         self.size += int(blob["size"])
 
-    async def _index(self, subject: str) -> list[Descriptor]:
+    async def _index(self, subject: str) -> dict[str, Any]:
         """Return what clients noted for a registry without the referrers API: an index tagged by the digest."""
-        known = await self.registry.manifest(self.repository, subject.replace(":", "-"))
-        return json.loads(known.content)["manifests"] if known else []
+        tag = subject.replace(":", "-")
+        known = await self.registry.manifest(self.repository, tag)
+        if known is None:
+            return {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
+        index = _parse_index(known.content)
+        if index is None:  # the specification wants a failure, not an index in its place
+            raise RegistryError(
+                f"{self.repository}:{tag} should be the index of what refers to {subject}, and is something else "
+                f"({known.media_type}): see who pushed it, and remove that tag"
+            )
+        return index
 
     async def _list_referrer(self, subject: str, listed: Descriptor) -> None:
         known = await self._index(subject)
-        if listed in known:
+        if listed in known["manifests"]:
             return
-        others = [one for one in known if one["digest"] != listed["digest"]]
-        document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, listed]}
-        index = Manifest(json_bytes(document), INDEX)
+        others = [one for one in known["manifests"] if one.get("digest") != listed["digest"]]
+        index = Manifest(json_bytes({**known, "manifests": [*others, listed]}), INDEX)
         await self.registry.push_manifest(self.repository, subject.replace(":", "-"), index)
         self.manifests += 1
+
+
+def _parse_index(content: bytes) -> dict[str, Any] | None:
+    try:
+        index: Any = json.loads(content)
+        fits = index.get("mediaType", INDEX) == INDEX and all(isinstance(one, dict) for one in index["manifests"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return index if fits else None
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:

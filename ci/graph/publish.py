@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci import statements
+from ci import cosign, statements
 from ci.at_once import at_once
 from ci.distribution.address import parse_address
 from ci.distribution.auth import Credentials
@@ -16,6 +16,7 @@ from ci.distribution.client import Manifest, Registry
 from ci.distribution.push import Image, Pusher, digest_of, make_index
 from ci.errors import RegistryError, StandInError
 from ci.graph.imaging import make_image
+from ci.graph.signing import signs
 from ci.images import channel_tag, parse_channel, release_tag
 from ci.oci.spec import INDEX, MANIFEST
 from ci.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer
@@ -166,7 +167,7 @@ async def sign(pushed: Pushed, signer: Signer) -> Pushed:
         subjects |= {one["digest"]: one for one in json.loads(pushed.manifest.content)["manifests"]}
     found: dict[str, Referrer] = {}
     for digest, artifact in (await signer.sign(pushed.plan, subjects)).items():
-        there = [one for one in await pusher.referrers(digest) if _same_signer(one, artifact)]
+        there = [one for one in await pusher.referrers(digest) if await _same_signer(pusher, digest, one, artifact)]
         signed = str(there[0]["digest"]) if there else await pusher.artifact(subjects[digest], artifact)
         found[digest] = Referrer(artifact_type=artifact.artifact_type, digest=signed)
     platforms = tuple(
@@ -177,9 +178,19 @@ async def sign(pushed: Pushed, signer: Signer) -> Pushed:
     return replace(pushed, published=signed_image)
 
 
-def _same_signer(listed: Mapping[str, Any], artifact: Artifact) -> bool:
+async def _same_signer(pusher: Pusher, digest: str, listed: dict[str, Any], artifact: Artifact) -> bool:
+    """Say whether what refers to an image is a signature of it, by the key that made `artifact`.
+
+    Anybody who may push can write a key's name at a document, so the document is read, and has to be about this image.
+    That the key made it is not known: its public half is nowhere here. Who forges one keeps an image from being signed
+    once more; it is taken for a signature by nobody who checks.
+    """
+    hint = artifact.annotations[statements.KEY_HINT]
     annotations: Mapping[str, str] = listed.get("annotations") or {}
-    return annotations.get(statements.KEY_HINT) == artifact.annotations[statements.KEY_HINT]
+    if listed.get("artifactType") != cosign.BUNDLE or annotations.get(statements.KEY_HINT) != hint:
+        return False
+    content = await pusher.document(listed)
+    return content is not None and signs(content, digest, hint)
 
 
 async def _tag(pushed: Pushed, to: Destination) -> PublishedImage:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagger
 from dagger import dag
@@ -21,6 +22,25 @@ if TYPE_CHECKING:
 
 _BUNDLE: Final = "/out/bundle.json"
 _STATEMENT: Final = "/in/statement.json"
+
+
+def signs(bundle: bytes, digest: str, hint: str) -> bool:
+    """Say whether a bundle names a key and holds cosign's statement about a digest, and a signature of that.
+
+    The signature itself is not checked, which needs the public key.
+    """
+    try:
+        document: Any = json.loads(bundle)
+        envelope = document["dsseEnvelope"]
+        statement = json.loads(base64.b64decode(envelope["payload"], validate=True))
+        return (
+            document["verificationMaterial"]["publicKey"]["hint"] == hint
+            and any(one["sig"] for one in envelope["signatures"])
+            and statement["predicateType"] == cosign.SIGNED
+            and [one["digest"]["sha256"] for one in statement["subject"]] == [digest.removeprefix("sha256:")]
+        )
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 class Signer:

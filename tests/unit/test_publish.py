@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -22,6 +24,7 @@ from ci.oci.spec import INDEX, MANIFEST
 from ci.plan import Image
 from ci.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer, publication_as, upgrade_line
 from ci.tables import Format
+from ci.verify.provenance import package_url
 from tests.unit.catalogs import digest
 from tests.unit.distribution.fake import FakeRegistry
 from tests.unit.planning import plan_of, request
@@ -116,7 +119,10 @@ async def test_a_base_is_among_the_inputs() -> None:
     base = Image(reference="quay.io/poseidon/matchbox:v0.11.0", digest=digest("7"))
     made = statements.provenance(await plan_of(request()), json.dumps(STATEMENT), "x", digest("a"), base)
     inputs = json.loads(made.content)["predicate"]["buildDefinition"]["resolvedDependencies"]
-    assert inputs == [{"name": "imager"}, {"name": "base", "uri": base.pinned, "digest": {"sha256": "7" * 64}}]
+    assert inputs == [
+        {"name": "imager"},
+        {"name": "base", "uri": package_url(base.reference, base.digest), "digest": {"sha256": "7" * 64}},
+    ]
 
 
 async def test_an_sbom_is_attached_as_it_is() -> None:
@@ -127,9 +133,11 @@ async def test_an_sbom_is_attached_as_it_is() -> None:
 # Signatures
 
 
-def bundle(hint: str, number: int) -> str:
+def bundle(hint: str, number: int, of: str, predicate: str = cosign.SIGNED) -> str:
     """A bundle as cosign writes it: the same key's are never equal."""
-    return json.dumps({"verificationMaterial": {"publicKey": {"hint": hint}}, "number": number})
+    statement = json.dumps({**json.loads(cosign.signature_statement(of)), "predicateType": predicate})
+    envelope = {"payload": base64.b64encode(statement.encode()).decode(), "signatures": [{"sig": f"sig{number}"}]}
+    return json.dumps({"verificationMaterial": {"publicKey": {"hint": hint}}, "dsseEnvelope": envelope})
 
 
 class FakeSigner:
@@ -139,7 +147,7 @@ class FakeSigner:
 
     async def sign(self, plan: Plan, digests: Any) -> dict[str, Any]:
         self.made += 1
-        return {one: statements.signature(plan, bundle(self.hint, self.made)) for one in digests}
+        return {one: statements.signature(plan, bundle(self.hint, self.made, one)) for one in digests}
 
 
 @pytest.mark.parametrize("referrers", [False, True])
@@ -164,6 +172,50 @@ async def test_a_key_signs_the_index_and_each_platform_once(*, referrers: bool) 
             ]  # fmt: skip
     subjects = {json.loads(text)["subject"]["digest"] for text in set(signatures)}
     assert subjects == {digest("b"), image.digest}
+
+
+SIGNED_IMAGE = digest_of(b"{}")
+
+
+async def sign_beside(artifact_type: str, content: str, *, referrers: bool) -> tuple[str, str]:
+    """Sign an image at which something bears the name of the key; return both digests."""
+    fake = FakeRegistry(referrers=referrers)
+    plan = await plan_of(request())
+    subject = {"mediaType": MANIFEST, "digest": SIGNED_IMAGE, "size": 2}
+    platform = PublishedPlatform(platform="linux/arm64", digest=SIGNED_IMAGE, plan="c" * 64, referrers=())
+    image = published(digest=SIGNED_IMAGE, tags=(), platforms=(platform,))
+    ours = statements.signature(plan, bundle("one", 1, SIGNED_IMAGE))
+    async with Registry(parse_address("registry.example/lab"), transport=fake.transport, pauses=()) as registry:
+        pusher = Pusher(registry, "lab/talos")
+        there = await pusher.artifact(subject, replace(ours, artifact_type=artifact_type, content=content.encode()))
+        pushed = publish.Pushed(pusher, plan, Manifest(b"{}", MANIFEST), image)
+        signed = await publish.sign(pushed, cast("Any", FakeSigner("one")))
+    (found,) = signed.published.platforms[0].referrers
+    return there, found.digest
+
+
+@pytest.mark.parametrize(
+    ("artifact_type", "content"),
+    [
+        ("text/plain", bundle("one", 7, SIGNED_IMAGE)),
+        (cosign.BUNDLE, "a word"),
+        (cosign.BUNDLE, "[]"),
+        (cosign.BUNDLE, bundle("one", 7, digest("c"))),
+        (cosign.BUNDLE, bundle("two", 7, SIGNED_IMAGE)),
+        (cosign.BUNDLE, bundle("one", 7, SIGNED_IMAGE, predicate="https://slsa.dev/provenance/v1")),
+    ],
+)
+@pytest.mark.parametrize("referrers", [False, True])
+async def test_what_only_bears_the_keys_name_is_no_signature(
+    artifact_type: str, content: str, *, referrers: bool
+) -> None:
+    there, signed = await sign_beside(artifact_type, content, referrers=referrers)
+    assert there != signed
+
+
+async def test_a_signature_of_before_is_taken_for_what_it_is() -> None:
+    there, signed = await sign_beside(cosign.BUNDLE, bundle("one", 7, SIGNED_IMAGE), referrers=True)
+    assert there == signed
 
 
 async def test_a_password_without_a_key_is_refused() -> None:
@@ -214,6 +266,8 @@ async def test_the_text_tells_references_and_the_upgrade() -> None:
         "\n"
         "to upgrade nodes of the role 'worker', and no others:\n"
         f"  {UPGRADE}\n"
+        "to install them, in their machine configuration (machine-config writes it: --installer):\n"
+        f"  machine.install.image: ghcr.io/me/talos:spin-only-v1.13.6-v1.6.2@{digest('a')}\n"
         "\n"
         "# schematic "
     )

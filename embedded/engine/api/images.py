@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +19,7 @@ from embedded.engine.api.file import export_file
 from embedded.engine.api.host import uploaded
 from embedded.engine.api.hostpaths import file_place, make_host_folder
 from embedded.engine.api.layouts import as_dagger_writes_it, unpack
-from embedded.engine.api.references import parse_reference
+from embedded.engine.api.references import Reference, parse_reference
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.secret import plaintext
 from embedded.engine.api.values import Container, File, ImageSettings, Secret
@@ -26,6 +28,9 @@ from embedded.engine.errors import EngineError, UnsupportedError
 
 MEDIA_TYPES = {"OCIMediaTypes": "true", "OCI": "true", "DockerMediaTypes": "false", "DOCKER": "false"}
 COMPRESSIONS = {"gzip": "gzip", "zstd": "zstd", "estargz": "estargz", "uncompressed": "uncompressed"}
+
+STAND_IN = "io.cozystack.talos.stand-in"
+"""Label of the lab's images (`embedded.lab.oci`), and of what is made from them; an annotation too."""
 
 
 @resolver("Query", "container")
@@ -232,6 +237,27 @@ async def export(
     return str(target)
 
 
+def refuse_stand_ins(variants: Sequence[Container], to: Reference) -> None:
+    """Raise where an image of the lab, or what was made from one, would leave this machine under a real image's name.
+
+    Known by its mark: what only has files of a stand-in, in an image without the mark, goes anywhere.
+    """
+    marked = any((STAND_IN, "true") in (*variant.settings.labels, *variant.annotations) for variant in variants)
+    if marked and not _on_loopback(to.registry):
+        raise EngineError(
+            f"this image is a stand-in from the lab, and {to.registry} is not on this machine",
+            "Publish it to a registry on 127.0.0.1, or leave out --lab to make a real one.",
+        )
+
+
+def _on_loopback(registry: str) -> bool:
+    name = re.sub(r":[0-9]+$", "", registry).strip("[]")
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name.lower() == "localhost"
+
+
 @resolver("Container", "publish")
 async def publish(
     self: Container,
@@ -246,6 +272,7 @@ async def publish(
         raise UnsupportedError("Container.publish(registryService: …)")
     reference = parse_reference(address)
     variants = _variants(self, engine, platform_variants)
+    refuse_stand_ins(variants, reference)
     attrs = exporter_attrs(variants[0], forced_compression, media_types)
     for variant in variants:
         await engine.solve(variant.root)

@@ -22,10 +22,18 @@ class FakeRegistry:
     password: str | None = None
     #: Whether passwords are exchanged for tokens.
     token_server: bool = False
+    #: Whether a DELETE needs a token for it, which nobody is given: what `distribution` does.
+    delete_needs_more: bool = False
     read_only: bool = False
     referrers: bool = False
-    #: What it answers where it has no such API.
+    #: What it answers where it has no such API; a redirect is to a page.
     no_referrers: int = 404
+    #: Whether it says of a manifest with a subject that it lists it.
+    tells_subject: bool = True
+    #: How many descriptors a page of referrers has.
+    page: int = 1000
+    #: Whether blobs and manifests that are there are on another server, which knows nobody.
+    storage: bool = False
     #: How many uploads break off in the middle, from the first on.
     dies: int = 0
     #: How many answers are 503, from the first on.
@@ -53,7 +61,10 @@ class FakeRegistry:
             self.leaked += request.headers.get_list("Authorization")
         if request.url.path == "/token":
             return self._token(request)
-        if self.password and not self._known(request):
+        if request.url.path == "/":
+            return httpx.Response(200, html="<html>")
+        stored = request.url.host == "elsewhere.example"
+        if self.password and not stored and not self._known(request):
             challenge = (
                 'Bearer realm="https://registry.example/token",service="x"' if self.token_server else 'Basic realm="x"'
             )
@@ -69,6 +80,8 @@ class FakeRegistry:
             request, match["rest"]
         )
         self.asked.append(f"{request.method} {match['what']}/{match['rest']}")
+        if self.storage and not stored and request.method in ("GET", "HEAD") and answer.status_code == 200:
+            return httpx.Response(307, headers={"Location": str(request.url.copy_with(host="elsewhere.example"))})
         return answer
 
     def _token(self, request: httpx.Request) -> httpx.Response:
@@ -80,12 +93,16 @@ class FakeRegistry:
     def _known(self, request: httpx.Request) -> bool:
         given = request.headers.get("Authorization", "")
         if self.token_server:
+            if self.delete_needs_more and request.method == "DELETE":
+                return False
             return given == "Bearer repository:lab/talos:pull,push"
         return given == "Basic " + base64.b64encode(f"me:{self.password}".encode()).decode()
 
     async def _blob(self, request: httpx.Request, rest: str) -> httpx.Response:
         if request.method == "HEAD":
             return httpx.Response(200 if rest in self.blobs else 404)
+        if request.method == "GET":
+            return httpx.Response(200, content=self.blobs[rest]) if rest in self.blobs else httpx.Response(404)
         if request.method == "POST":
             return httpx.Response(202, headers={"Location": "/v2/lab/talos/blobs/uploads/1?state=x"})
         if request.method == "DELETE":
@@ -108,7 +125,8 @@ class FakeRegistry:
             content = await request.aread()
             digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
             self.manifests[digest] = self.manifests[rest] = (request.headers["Content-Type"], content)
-            headers = {"OCI-Subject": "x"} if self.referrers and b'"subject"' in content else {}
+            told = self.referrers and self.tells_subject and b'"subject"' in content
+            headers = {"OCI-Subject": "x"} if told else {}
             return httpx.Response(201, headers=headers)
         if rest not in self.manifests:
             return httpx.Response(404)
@@ -117,12 +135,16 @@ class FakeRegistry:
         return httpx.Response(200, headers=headers, content=content if request.method == "GET" else b"")
 
     async def _referrers(self, request: httpx.Request, rest: str) -> httpx.Response:
+        if not self.referrers:
+            return httpx.Response(self.no_referrers, headers={"Location": "/"})
         found: list[dict[str, object]] = []
         for name, (kind, content) in self.manifests.items():
             document = json.loads(content)
             if name.startswith("sha256:") and document.get("subject", {}).get("digest") == rest:
                 listed = {key: document[key] for key in ("artifactType", "annotations") if key in document}
                 found.append({"mediaType": kind, "digest": name, "size": len(content), **listed})
-        if not self.referrers:
-            return httpx.Response(self.no_referrers, headers={"Location": "/"})
-        return httpx.Response(200, json={"manifests": found}, headers={"Content-Type": INDEX})
+        first = int(request.url.params.get("from", "0"))
+        headers = {"Content-Type": INDEX}
+        if len(found) > first + self.page:
+            headers["Link"] = f'<{request.url.path}?from={first + self.page}>; rel="next"'
+        return httpx.Response(200, json={"manifests": found[first : first + self.page]}, headers=headers)

@@ -202,10 +202,11 @@ def named_in(text: str) -> set[tuple[str, str | None]]:
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("no object")  # noqa: TRY004 (the caller's one error for a text that is no SBOM)
-    for identifier, count in Counter(str(one.get("SPDXID")) for one in _objects(document, "packages")).items():
+    packages = _objects(cast("_Object", document), "packages")
+    for identifier, count in Counter(str(one.get("SPDXID")) for one in packages).items():
         if count > 1:
             raise ValueError(f"{identifier} is there twice")
-    return {_named(one) for one in _objects(cast("_Object", document), "packages")}
+    return {_named(one) for one in packages}
 
 
 def _named(package: _Object) -> tuple[str, str | None]:

@@ -249,14 +249,9 @@ func TestACutOffFileTargetLeavesNothing(t *testing.T) {
 	t.Errorf("left: %v", entries)
 }
 
-func TestADirTargetIsMergedIntoWhatIsThere(t *testing.T) {
-	p, caller := connect(t)
-	source, dest := t.TempDir(), filepath.Join(t.TempDir(), "assets")
-	write(t, filepath.Join(source, "a/new"), "new", 0o700)
-	write(t, filepath.Join(dest, "a/kept"), "kept", 0o644)
-	if err := os.Symlink("a/new", filepath.Join(source, "link")); err != nil {
-		t.Fatal(err)
-	}
+// Copies a folder to a folder of the caller's machine, as an export does.
+func copyTo(t *testing.T, p *provider, caller session.Caller, source, dest string) {
+	t.Helper()
 	files, err := fsutil.NewFS(source)
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +260,17 @@ func TestADirTargetIsMergedIntoWhatIsThere(t *testing.T) {
 	if err := filesync.CopyToCaller(t.Context(), files, 0, caller, nil); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestADirTargetIsMergedIntoWhatIsThere(t *testing.T) {
+	p, caller := connect(t)
+	source, dest := t.TempDir(), filepath.Join(t.TempDir(), "assets")
+	write(t, filepath.Join(source, "a/new"), "new", 0o700)
+	write(t, filepath.Join(dest, "a/kept"), "kept", 0o644)
+	if err := os.Symlink("a/new", filepath.Join(source, "link")); err != nil {
+		t.Fatal(err)
+	}
+	copyTo(t, p, caller, source, dest)
 	found := map[string]string{}
 	_ = filepath.WalkDir(dest, func(path string, entry fs.DirEntry, err error) error {
 		info, _ := entry.Info()
@@ -293,14 +299,7 @@ func TestADirTargetKeepsHardLinksAndTheTimesOfFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dest, "a.txt/folder"), "in the way of nothing", 0o644)
-	files, err := fsutil.NewFS(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	accept(t, p, map[string]any{"n": 1, "op": "target", "index": 0, "dir": dest})
-	if err := filesync.CopyToCaller(t.Context(), files, 0, caller, nil); err != nil {
-		t.Fatal(err)
-	}
+	copyTo(t, p, caller, source, dest)
 	entries, _ := os.ReadDir(filepath.Join(dest, "a"))
 	if len(entries) != 6 {
 		t.Errorf("there are %v", entries)

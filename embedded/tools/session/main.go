@@ -69,6 +69,9 @@ func run(addr, sharedKey, state string, answers *answers) error {
 	go func() { over <- provider.serve(os.Stdin, answers) }()
 	select {
 	case err := <-over:
+		if ctx.Err() != nil {
+			return nil // the session ends because this program was told to
+		}
 		return err
 	case <-ctx.Done():
 		return nil

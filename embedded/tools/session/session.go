@@ -77,7 +77,8 @@ func (p *provider) open(ctx context.Context, sharedKey string, dial session.Dial
 		if r.err != nil {
 			return "", r.err
 		}
-		p.stop = func() { r.conn.Close() }
+		// To close it waits for the daemon to close its side, which may take long.
+		p.stop = func() { go r.conn.Close() }
 		go func() {
 			_ = server.Serve(newSingle(r.conn))
 			over <- errors.New("buildkitd closed the session: it was stopped or has died")

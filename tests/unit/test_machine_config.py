@@ -14,10 +14,9 @@ import pytest
 import yaml
 
 from ci.errors import VariantError
-from ci.node.machine_config import MachineConfigError, make_machine_config, provided_paths
+from ci.node.machine_config import MachineConfigError, make_machine_config, parse_installer, provided_paths
 from ci.node.services import unmet
 from ci.node.tailscale import Tailscale, TailscaleError, settings
-from ci.references import parse_reference
 from ci.variant import parse_variant
 from tests.unit.catalogs import digest
 from tests.unit.planning import builtin, variant
@@ -56,8 +55,10 @@ def test_a_variants_files_are_these(name: str) -> None:
 
 def test_the_installer_that_a_node_is_to_install_is_named_or_missed() -> None:
     chosen, reference = builtin("spin-only"), f"registry.example.com/talos/talos:spin-only@{digest('a')}"
-    made = make_machine_config(chosen, "v1.13.6", settings(chosen), parse_reference(reference))
-    machine = next(yaml.safe_load_all(made.files["node.yaml"]))["machine"]
+    made = make_machine_config(chosen, "v1.13.6", settings(chosen), parse_installer(reference))
+    document = next(yaml.safe_load_all(made.files["node.yaml"]))
+    machine = document["machine"]
+    assert document_errors(document) == []
     assert machine["install"] == {"image": reference}
     assert "--installer" not in made.files["node.yaml"]
     told = files("spin-only")["node.yaml"]
@@ -208,6 +209,7 @@ def test_files_of_a_service_are_of_taloss_schema() -> None:
     [
         {"machine": {"kernel": {"module": []}}},
         {"machine": {"kernel": {"modules": [{"name": 1}]}}},
+        {"machine": {"install": {"images": "ghcr.io/me/talos:v1"}}},
         {"apiVersion": "v1", "kind": "ExtensionServiceConfig", "name": "x"},
         {"apiVersion": "v1alpha1", "kind": "ExtensionServiceConfig"},
         {"apiVersion": "v1alpha1", "kind": "ExtensionServiceConfig", "name": "x", "environment": {"A": "b"}},
@@ -254,6 +256,38 @@ def test_a_wrong_setting_is_refused(asked: dict[str, Any], message: str) -> None
     with pytest.raises(TailscaleError) as raised:
         settings(builtin("spin-tailscale"), **asked)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "registry.example.com/talos/talos:spin-only-v1.13.6-v1.6.2",
+        f"127.0.0.1:5000/talos@{digest('a')}",
+        f"ghcr.io/me/talos:stable@{digest('a')}",
+    ],
+)
+def test_an_installer_is_named_by_tag_or_digest(reference: str) -> None:
+    assert str(parse_installer(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "bad image reference ''"),
+        ("talos:v1.13.6", "bad image reference 'talos:v1.13.6'"),
+        ("ghcr.io/me/talos", "bad image reference 'ghcr.io/me/talos': it has neither tag nor digest"),
+        ("ghcr.io/me/talos@sha256:1", "ghcr.io/me/talos: bad digest 'sha256:1'"),
+    ],
+)
+def test_an_installer_that_is_no_reference_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(MachineConfigError) as raised:
+        parse_installer(text)
+    assert str(raised.value).startswith(f"--installer: {reason}")
+    assert str(raised.value).endswith("; give the reference that publish prints")
+
+
+def test_no_installer_is_none() -> None:
+    assert parse_installer(None) is None
 
 
 def test_a_setting_for_a_node_without_tailscale_is_refused() -> None:

@@ -282,10 +282,36 @@ async def test_the_text_tells_where_nothing_changed() -> None:
     assert "talosctl" not in text
 
 
+SERVED = (
+    "the machine that runs this image takes the one of its own architecture, and serves kernel and initramfs of that "
+    "alone: for others see docs/publish.md, Several architectures"
+)
+
+
+def netboot(*platforms: str) -> PublishedImage:
+    (one,) = published().platforms
+    return published("matchbox", platforms=tuple(one.model_copy(update={"platform": name}) for name in platforms))
+
+
+async def test_the_text_tells_whom_a_netboot_server_of_two_architectures_serves() -> None:
+    plan = await plan_of(request(outputs=("cmdline",)))
+    both = netboot("linux/arm64", "linux/amd64")
+    assert f"  note: {SERVED}\n" in publication_as([both], plan, Format.TEXT)
+    for image in (netboot("linux/arm64"), published(platforms=both.platforms)):
+        assert "note:" not in publication_as([image], plan, Format.TEXT)
+
+
+async def test_the_json_tells_whom_a_netboot_server_of_two_architectures_serves() -> None:
+    plan = await plan_of(request(outputs=("cmdline",)))
+    for image, notes in ((netboot("linux/arm64", "linux/amd64"), [SERVED]), (netboot("linux/arm64"), [])):
+        assert json.loads(publication_as([image], plan, Format.JSON))["notes"] == notes
+
+
 async def test_the_json_tells_the_same() -> None:
     plan = await plan_of(request(outputs=("cmdline",)))
     found = json.loads(publication_as([published(), published("assets")], plan, Format.JSON))
     assert [one["image"] for one in found["images"]] == ["installer", "assets"]
     assert found["images"][0]["reference"] == upgrade_line(published()).rpartition(" ")[2]
     assert found["upgrade"] == [UPGRADE]
+    assert found["install"] == [found["images"][0]["reference"]]
     assert len(found["schematic"]["id"]) == 64

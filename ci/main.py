@@ -23,11 +23,10 @@ from ci.graph.signing import Signer
 from ci.graph.updating import apply_update
 from ci.graph.work import Work
 from ci.node import tailscale
-from ci.node.machine_config import make_machine_config
+from ci.node.machine_config import make_machine_config, parse_installer
 from ci.outputs import REPRODUCED_OUTPUTS
 from ci.progress import say
 from ci.publication import publication_as
-from ci.references import parse_reference
 from ci.schematic import schematic_as
 from ci.secureboot import parse_keys
 
@@ -266,7 +265,7 @@ class CozystackTalos:
             join_cidr=join_cidr,
             has_auth_key=tailscale_auth_key is not None,
         )
-        image = parse_reference(installer) if installer is not None else None
+        image = parse_installer(installer)
         plan = await self._work.plan(variant, None, "boot")
         await check_services(plan, chosen, await self._work.pipeline(plan))
         made = make_machine_config(chosen, plan.talos_version, told, image)

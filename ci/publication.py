@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ci.model import Value
 from ci.schematic import schematic, schematic_as, schematic_id
@@ -64,6 +64,17 @@ def upgrade_line(image: PublishedImage) -> str:
     return f"talosctl upgrade --nodes NODE --image {image.reference}"
 
 
+#: Of an index of netboot servers: a registry gives each machine the image that the machine itself can run.
+_SERVES_ITS_OWN: Final = (
+    "the machine that runs this image takes the one of its own architecture, and serves kernel and initramfs of that "
+    "alone: for others see docs/publish.md, Several architectures"
+)
+
+
+def _notes(image: PublishedImage) -> list[str]:
+    return [_SERVES_ITS_OWN] if image.image == "matchbox" and len(image.platforms) > 1 else []
+
+
 def publication_as(images: Sequence[PublishedImage], plan: Plan, form: Format) -> str:
     """Return what was published, in a format; `plan` is that of the schematic."""
     installers = [image for image in images if image.image == "installer"]
@@ -72,6 +83,8 @@ def publication_as(images: Sequence[PublishedImage], plan: Plan, form: Format) -
         document = {
             "images": [{**image.model_dump(mode="json"), "reference": image.reference} for image in images],
             "upgrade": [upgrade_line(image) for image in installers],
+            "install": [image.reference for image in installers],
+            "notes": [note for image in images for note in _notes(image)],
             "schematic": {"id": schematic_id(named), **named},
         }
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -97,6 +110,7 @@ def _lines(image: PublishedImage) -> Iterator[str]:
         yield f"  {platform.platform} {platform.digest}, plan {platform.plan}"
         yield from (f"    {one.artifact_type} {one.digest}" for one in platform.referrers)
     yield from (f"  {one.artifact_type} {one.digest}" for one in image.referrers)
+    yield from (f"  note: {note}" for note in _notes(image))
     if image.sent_blobs or image.sent_manifests:
         sent = f"{image.sent_blobs} blobs ({image.sent_bytes / 1e6:.1f} MB), {image.sent_manifests} manifests and tags"
         yield f"  sent: {sent}"

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import yaml
 
-from ci.errors import CozystackTalosError
+from ci.errors import CozystackTalosError, ReferenceSyntaxError
 from ci.node import tailscale
 from ci.node.configuration import placeholder
+from ci.references import parse_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -58,6 +59,14 @@ def provided_paths(configuration: Configuration) -> tuple[str, ...]:
     """Return the paths that are there on a node that is told all of this."""
     loaded = (path for module in configuration.kernel_modules for path in module.provides)
     return (*loaded, *(known.path for known in configuration.paths))
+
+
+def parse_installer(text: str | None) -> Reference | None:
+    """Read an installer image's reference, by tag or digest; raises `MachineConfigError` for a text that is none."""
+    try:
+        return None if text is None else parse_reference(text)
+    except ReferenceSyntaxError as error:
+        raise MachineConfigError(f"--installer: {error}; give the reference that publish prints") from None
 
 
 def make_machine_config(

@@ -7,8 +7,9 @@ are named by package URLs of type `oci` (the purl specification's PURL-TYPES).
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from ci.verify.assets import VALIDATION
 from ci.verify.checksums import UNLISTED
@@ -23,6 +24,13 @@ PROVENANCE = "validation/provenance.json"
 
 _BUILD_TYPE = "urn:cozystack-talos:build:v1"
 _BUILDER = "urn:cozystack-talos:builder"
+
+#: An image's package URL, decoded: its name is the repository's last part. Inputs of other kinds begin otherwise.
+_IMAGE = re.compile(
+    r"pkg:oci/(?P<name>[^/:@?&]+)@(?P<digest>sha256:[0-9a-f]{64})"
+    r"\?repository_url=[^@?&]+/(?P=name)(?:&tag=[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
+)
+_NO_IMAGE = ("file:", "git+")
 
 _Object = dict[str, Any]
 
@@ -95,6 +103,7 @@ def provenance_problems(text: str, digests: Mapping[str, str], planned: Iterable
         subject = {one["name"]: one["digest"]["sha256"] for one in document["subject"]}
         inputs = document["predicate"]["buildDefinition"]["resolvedDependencies"]
         without = [str(one["name"]) for one in inputs if not one["digest"]]
+        misplaced = [(str(one["name"]), one["uri"]) for one in inputs if one["digest"] and not _has_place(one)]
     except (ValueError, KeyError, TypeError) as error:
         yield f"{PROVENANCE}: no provenance statement: {type(error).__name__} {error}"
         return
@@ -104,3 +113,13 @@ def provenance_problems(text: str, digests: Mapping[str, str], planned: Iterable
             yield f"{PROVENANCE}: {name} is {wanted.get(name, 'not there')}, stated is {subject.get(name, 'nothing')}"
     for name in without:
         yield f"{PROVENANCE}: the input {name} has no digest"
+    for name, uri in misplaced:
+        yield f"{PROVENANCE}: the input {name} has no package URL of its digest: {uri!r}"
+
+
+def _has_place(given: _Object) -> bool:
+    """Tells whether an input can be found by its `uri`, if it has one; an image's need not be in the canonical form."""
+    if "uri" not in given or str(given["uri"]).startswith(_NO_IMAGE):
+        return True
+    found = _IMAGE.fullmatch(unquote(str(given["uri"])))
+    return found is not None and given["digest"] == {"sha256": found["digest"].removeprefix("sha256:")}

@@ -35,7 +35,8 @@ _NAMESPACE = uuid.UUID("6f3c8f0e-6d8f-4f0b-9a53-0d5a0a1f7c11")
 _REFERENCE = re.compile(r"SPDXRef-([A-Za-z0-9.-]+)")
 _LICENSE = re.compile(r"LicenseRef-([A-Za-z0-9.-]+)")
 _DESCRIPTIONS = ("DESCRIBES", "DESCRIBED_BY")
-_LISTS = ("packages", "files", "hasExtractedLicensingInfos")
+#: What is taken over from documents, with the key of its identifier.
+_LISTS = {"packages": "SPDXID", "files": "SPDXID", "hasExtractedLicensingInfos": "licenseId"}
 
 _Object = dict[str, Any]
 
@@ -141,16 +142,14 @@ def _merge(sbom: Sbom, owner: str, place: str, text: str) -> None:
         return
     document = cast("_Object", given)
     file = place.rpartition("/")[2].removesuffix(".spdx.json")
-    prefix = f"{owner.removeprefix('SPDXRef-')}-{_word(file)}"
+    # No hyphen in the file's name: else `one` with `x-main` in it would be `one-x` with `main` in it.
+    prefix = f"{owner.removeprefix('SPDXRef-')}-{_word(file).replace('-', '.')}"
     while prefix in sbom.prefixes:  # two folders may hold a file of that name
-        prefix += "-again"
+        prefix += ".again"
     sbom.prefixes.add(prefix)
     renamed = cast("_Object", _renamed(document, prefix, owner))
-    for key in _LISTS:
-        items = [item for item in _objects(renamed, key) if key != "packages" or "name" in item]
-        if items:
-            sbom.document.setdefault(key, []).extend(items)
-    known = {item.get("SPDXID") for key in ("packages", "files") for item in sbom.document.get(key, ())}
+    _take(sbom, place, renamed)
+    known = {item["SPDXID"] for key in ("packages", "files") for item in sbom.document.get(key, ())}
     described = list(_described(renamed, owner)) or [
         one["SPDXID"] for one in _objects(renamed, "packages") if "SPDXID" in one
     ]
@@ -160,6 +159,19 @@ def _merge(sbom: Sbom, owner: str, place: str, text: str) -> None:
         ends = (one.get("spdxElementId"), one.get("relatedSpdxElement"))
         if ends[0] in known and (ends[1] in known or ends[1] in ("NONE", "NOASSERTION")) and ends[0] != ends[1]:
             sbom.document["relationships"].append(one)
+
+
+def _take(sbom: Sbom, place: str, renamed: _Object) -> None:
+    """Adds what a document lists; what has no identifier can't be told apart from others."""
+    for key, identifier in _LISTS.items():
+        items: list[_Object] = []
+        for number, item in enumerate(_objects(renamed, key)):
+            if not isinstance(item.get(identifier), str):
+                sbom.problems.append(f"{place}: {key}[{number}] has no {identifier}")
+            elif key != "packages" or "name" in item:
+                items.append(item)
+        if items:
+            sbom.document.setdefault(key, []).extend(items)
 
 
 def _objects(document: _Object, key: str) -> list[_Object]:
@@ -202,11 +214,13 @@ def named_in(text: str) -> set[tuple[str, str | None]]:
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("no object")  # noqa: TRY004 (the caller's one error for a text that is no SBOM)
-    packages = _objects(cast("_Object", document), "packages")
-    for identifier, count in Counter(str(one.get("SPDXID")) for one in packages).items():
+    given = cast("_Object", document)
+    # All of one space: a relation says by identifiers alone what it is between.
+    elements = [given, *(one for key in ("packages", "files", "snippets") for one in _objects(given, key))]
+    for identifier, count in Counter(str(one["SPDXID"]) for one in elements if "SPDXID" in one).items():
         if count > 1:
             raise ValueError(f"{identifier} is there twice")
-    return {_named(one) for one in packages}
+    return {_named(one) for one in _objects(given, "packages")}
 
 
 def _named(package: _Object) -> tuple[str, str | None]:

@@ -24,7 +24,6 @@ from ci.oci.spec import INDEX, MANIFEST
 from ci.plan import Image
 from ci.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer, publication_as, upgrade_line
 from ci.tables import Format
-from ci.verify.provenance import package_url
 from tests.unit.catalogs import digest
 from tests.unit.distribution.fake import FakeRegistry
 from tests.unit.planning import plan_of, request
@@ -119,10 +118,8 @@ async def test_a_base_is_among_the_inputs() -> None:
     base = Image(reference="quay.io/poseidon/matchbox:v0.11.0", digest=digest("7"))
     made = statements.provenance(await plan_of(request()), json.dumps(STATEMENT), "x", digest("a"), base)
     inputs = json.loads(made.content)["predicate"]["buildDefinition"]["resolvedDependencies"]
-    assert inputs == [
-        {"name": "imager"},
-        {"name": "base", "uri": package_url(base.reference, base.digest), "digest": {"sha256": "7" * 64}},
-    ]
+    uri = f"pkg:oci/matchbox@{digest('7')}?repository_url=quay.io%2Fposeidon%2Fmatchbox&tag=v0.11.0"
+    assert inputs == [{"name": "imager"}, {"name": "base", "uri": uri, "digest": {"sha256": "7" * 64}}]
 
 
 async def test_an_sbom_is_attached_as_it_is() -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci.verify import seal
+from ci.verify import seal, verify
 from ci.verify.planned import plan_id, read_plan
-from ci.verify.provenance import PROVENANCE, package_url
+from ci.verify.provenance import PROVENANCE, package_url, provenance_problems
 from ci.verify.signatures import SIGNATURES, render_signatures
 from tests.unit.inspect import samples
 from tests.unit.planning import plan_of as make_plan
@@ -63,12 +63,68 @@ def test_every_input_is_named_with_its_digest(tmp_path: Path) -> None:
         ("ghcr.io/siderolabs/spin", "pkg:oci/spin@{}?repository_url=ghcr.io%2Fsiderolabs%2Fspin"),
         ("127.0.0.1:5000/team/own", "pkg:oci/own@{}?repository_url=127.0.0.1:5000%2Fteam%2Fown"),
         ("127.0.0.1:5000/own:v1", "pkg:oci/own@{}?repository_url=127.0.0.1:5000%2Fown&tag=v1"),
+        ("gcr.io/a/b__c.d-e:V1_0.x", "pkg:oci/b__c.d-e@{}?repository_url=gcr.io%2Fa%2Fb__c.d-e&tag=V1_0.x"),
     ],
 )
 def test_an_image_is_named_by_its_canonical_package_url(reference: str, purl: str) -> None:
     """As the specification's own tests for the type `oci` have it."""
     digest = f"sha256:{7:064x}"
     assert package_url(reference, digest) == purl.format(digest)
+
+
+_DIGEST = "98c3" * 16
+_SPIN = f"pkg:oci/spin@sha256:{_DIGEST}?repository_url=ghcr.io%2Fsiderolabs%2Fspin"
+
+
+def problems_of(uri: str) -> list[str]:
+    given = {"name": "extension spin", "uri": uri, "digest": {"sha256": _DIGEST}}
+    inputs = {"buildDefinition": {"resolvedDependencies": [given]}}
+    return list(provenance_problems(json.dumps({"subject": [], "predicate": inputs}), {}, None))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        _SPIN,
+        f"{_SPIN}&tag=v0.21.0",
+        f"pkg:oci/own@sha256:{_DIGEST}?repository_url=127.0.0.1:5000%2Fteam%2Fown",
+        # Not canonical, but it names the image: what an earlier version wrote, and what other tools write.
+        f"pkg:oci/spin@sha256%3A{_DIGEST}?repository_url=ghcr.io/siderolabs/spin&tag=v0.21.0",
+        "file:spin.tar",
+        "git+https://example.com/cozystack.git",
+    ],
+)
+def test_the_place_of_an_input_is_accepted(uri: str) -> None:
+    assert problems_of(uri) == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"pkg:oci/@sha256%3A{_DIGEST}?repository_url=&tag=ghcr.io%2Fsiderolabs%2Fspin",
+        f"pkg:oci/registry.example@sha256:{_DIGEST}?repository_url=registry.example&tag=5000%2Fteam%2Fown",
+        f"{_SPIN}&tag=team%2Fown",
+        f"{_SPIN}&tag=",
+        f"quay.io/poseidon/matchbox:v0.11.0@sha256:{_DIGEST}",
+        f"pkg:oci/spin@sha256:{_DIGEST}",
+        _SPIN.replace("oci/spin", "oci/drbd"),
+        _SPIN.replace("98c3", "98c4"),
+        _SPIN.replace("pkg:oci", "pkg:docker"),
+        "",
+    ],
+)
+def test_an_input_that_its_package_url_does_not_name_is_a_problem(uri: str) -> None:
+    place = repr(uri)
+    assert problems_of(uri) == [f"{PROVENANCE}: the input extension spin has no package URL of its digest: {place}"]
+
+
+def test_a_false_package_url_fails_the_check(tmp_path: Path) -> None:
+    expectation = build(tmp_path, good())
+    text = (tmp_path / PROVENANCE).read_text()
+    assert "pkg:oci/spin@" in text
+    (tmp_path / PROVENANCE).write_text(text.replace("pkg:oci/spin@", "pkg:oci/@"))
+    check = next(check for check in verify(tmp_path, expectation).failures if check.id == "provenance.agrees")
+    assert "the input extension spin has no package URL" in check.evidence[0]
 
 
 def test_an_input_says_who_signed_it(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from ci.verify import verify
 from ci.verify.__main__ import main
-from ci.verify.sbom import SBOM
+from ci.verify.assets import read_assets
+from ci.verify.sbom import SBOM, make_sbom
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import Spec, build, drbd, expectation_of, files_of, good, spin, write
 
@@ -111,13 +112,49 @@ def test_documents_of_one_name_in_two_folders_of_an_extension_do_not_clash(tmp_p
     assert len(identifiers) == len(set(identifiers)) == 9
 
 
-def test_an_identifier_that_is_there_twice_fails_the_check(tmp_path: Path) -> None:
+def test_a_documents_name_and_an_identifier_in_it_do_not_run_into_each_other(tmp_path: Path) -> None:
+    """`one` with `x-main` in it is not `one-x` with `main` in it."""
+    text = document("shim").replace(b"SPDXRef-main", b"SPDXRef-x-main").replace(b"Ref-own", b"Ref-x-own")
+    build(tmp_path, with_documents(("one", text), ("one-x", document("other"))))
+    found = sbom(tmp_path)
+    identifiers = [entry["SPDXID"] for entry in found["packages"]]
+    licences = [entry["licenseId"] for entry in found["hasExtractedLicensingInfos"]]
+    assert len(identifiers) == len(set(identifiers)) == 9
+    assert len(licences) == len(set(licences)) == 2
+    assert "SPDXRef-Extension-0-spin-one.x-main" in identifiers
+
+
+@pytest.mark.parametrize(
+    ("key", "added"),
+    [
+        ("packages", [{"SPDXID": "SPDXRef-a", "name": "a"}, {"SPDXID": "SPDXRef-a", "name": "b"}]),
+        ("packages", [{"SPDXID": "SPDXRef-DOCUMENT", "name": "a"}]),
+        ("files", [{"SPDXID": "SPDXRef-a", "fileName": "a"}, {"SPDXID": "SPDXRef-a", "fileName": "b"}]),
+        ("files", [{"SPDXID": "SPDXRef-Package-talos", "fileName": "a"}]),
+        ("snippets", [{"SPDXID": "SPDXRef-Package-talos", "name": "a"}]),
+    ],
+)
+def test_an_identifier_that_is_there_twice_fails_the_check(
+    tmp_path: Path, key: str, added: list[dict[str, Any]]
+) -> None:
     build(tmp_path, good())
     found = sbom(tmp_path)
-    found["packages"].append(found["packages"][-1])
+    found.setdefault(key, []).extend(added)
     (tmp_path / SBOM).write_text(json.dumps(found))
     check = next(check for check in verify(tmp_path).checks if check.id == "sbom.complete")
-    assert list(check.evidence) == [f"{SBOM}: no SPDX document: {found['packages'][-1]['SPDXID']} is there twice"]
+    assert list(check.evidence) == [f"{SBOM}: no SPDX document: {added[0]['SPDXID']} is there twice"]
+
+
+def test_a_part_without_an_identifier_fails_the_check_and_names_its_place(tmp_path: Path) -> None:
+    text = json.loads(document("shim"))
+    del text["packages"][1]["SPDXID"]
+    spec = with_documents(("spin", json.dumps(text).encode()))
+    build(tmp_path, spec)
+    failures = verify(tmp_path, expectation_of(spec)).failures
+    place = "boot/initramfs.xz:0.sqsh:/usr/local/share/spdx/spin.spdx.json"
+    assert [(check.id, list(check.evidence)) for check in failures] == [
+        ("sbom.complete", [f"{place}: packages[1] has no SPDXID"])
+    ]
 
 
 def test_another_document_has_another_namespace(tmp_path: Path) -> None:
@@ -127,6 +164,20 @@ def test_another_document_has_another_namespace(tmp_path: Path) -> None:
         build(tmp_path / name, good(), expectation)
         spaces.add(sbom(tmp_path / name)["documentNamespace"])
     assert len(spaces) == 2
+
+
+@pytest.mark.parametrize("changed", ["talos", "epoch"])
+def test_the_namespace_follows_from_all_that_the_document_says(tmp_path: Path, changed: str) -> None:
+    """The version and the time stand in no file that the document is about."""
+    build(tmp_path, good())
+    expectation, assets = expectation_of(good()), read_assets(tmp_path)
+    other = expectation.model_copy(update={"talos": "v1.13.7"}) if changed == "talos" else expectation
+    made = [
+        make_sbom(assets, one, epoch).document
+        for one, epoch in ((expectation, 1), (expectation, 1), (other, 2 if changed == "epoch" else 1))
+    ]
+    assert made[0] == made[1] != made[2]
+    assert made[0]["documentNamespace"] != made[2]["documentNamespace"]
 
 
 def test_described_by_is_the_inverse_of_describes(tmp_path: Path) -> None:

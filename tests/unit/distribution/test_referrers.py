@@ -36,6 +36,7 @@ async def test_all_pages_of_referrers_are_read() -> None:
     ("link", "said"),
     [
         ("<https://elsewhere.example/x>", "registry.example gives a part of a list, and names https://elsewhere.example/x"),
+        ("<http://registry.example/x>", "registry.example gives a part of a list, and names http://registry.example/x"),
         (f"</v2/lab/talos/referrers/{DIGEST}>", "registry.example lists what refers to sha256:"),
         ("<http://[bad>", "registry.example names an address that can't be used"),
     ],

@@ -8,7 +8,6 @@ plan    = make_plan(wanted, catalog, found)      pure: same arguments, equal pla
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +24,7 @@ from ci.model import Value
 from ci.outputs import Compression, Initramfs, Layout, Output
 from ci.references import Reference, parse_reference
 from ci.variant import Meta
+from ci.verify.planned import plan_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,8 +151,7 @@ class Plan(Value):
     @property
     def id(self) -> str:
         """SHA-256 of the plan's canonical JSON, in hexadecimal: equal plans have equal ids."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return plan_id(self.model_dump(mode="json"))
 
     @property
     def builds_initramfs(self) -> bool:

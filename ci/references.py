@@ -53,9 +53,14 @@ class Reference:
         return replace(self, digest=check_digest(digest, of=self.tagged))
 
 
+def is_digest(text: str) -> bool:
+    """Say whether a text is a digest: `sha256:` and 64 lower-case hexadecimal digits."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def check_digest(digest: str, *, of: str) -> str:
     """Return `digest` if it is one; `of` says in the error what it should be the digest of."""
-    if not _DIGEST.fullmatch(digest):
+    if not is_digest(digest):
         raise ReferenceSyntaxError(f"{of}: bad digest {digest!r}: it is `sha256:` and 64 hexadecimal digits")
     return digest
 

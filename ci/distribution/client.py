@@ -14,7 +14,7 @@ import certifi
 import httpx
 
 from ci.distribution.auth import Auth, Credentials
-from ci.distribution.origin import location, next_page, origin, parse_url
+from ci.distribution.origin import REDIRECTS, location, next_page, origin, parse_url
 from ci.distribution.sending import PAUSES, again, follow
 from ci.errors import RegistryError
 from ci.oci.spec import INDEX, MANIFEST
@@ -32,7 +32,6 @@ _MANIFESTS: Final = f"{MANIFEST}, {INDEX}"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 #: How those who have no referrers API say so.
 _NO_REFERRERS: Final = (400, 404, 405)
-_REDIRECTED: Final = (301, 302, 303, 307, 308)
 
 
 class Manifest(NamedTuple):
@@ -96,7 +95,7 @@ class Registry:
     async def has_blob(self, repository: str, digest: str) -> bool:
         """Say whether a repository has a blob."""
         # Who sends on to a storage has it; not everybody who can push can also reach the storage.
-        expected = (200, 404, *_REDIRECTED)
+        expected = (200, 404, *REDIRECTS)
         answer = await self._send(repository, "HEAD", f"blobs/{digest}", expected, leave=False)
         return answer.status_code == HTTPStatus.OK or answer.has_redirect_location
 
@@ -162,7 +161,7 @@ class Registry:
         # Who has no such API says so in many ways; one is a page, here or elsewhere. What is not among them (a token
         # that may not read, a registry that is busy) says nothing of the API.
         answer = await self._send(
-            repository, "GET", f"referrers/{digest}", (200, *_NO_REFERRERS, *_REDIRECTED), leave=False
+            repository, "GET", f"referrers/{digest}", (200, *_NO_REFERRERS, *REDIRECTS), leave=False
         )
         if answer.status_code != HTTPStatus.OK or not _is_index(answer):
             return None

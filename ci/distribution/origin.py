@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SCHEMES: Final = ("https", "http")
-_REDIRECTS: Final = (301, 302, 303, 307, 308)
+REDIRECTS: Final = (301, 302, 303, 307, 308)
 #: Redirects after which a request stays what it is, body and all.
 _SAME_METHOD: Final = (307, 308)
 
@@ -70,7 +70,7 @@ def named(answer: httpx.Response) -> httpx.URL:
 
 def redirects(answer: httpx.Response) -> bool:
     """Say whether an answer is a redirect that can be followed with the same method."""
-    followed = _REDIRECTS if answer.request.method in ("GET", "HEAD") else _SAME_METHOD
+    followed = REDIRECTS if answer.request.method in ("GET", "HEAD") else _SAME_METHOD
     return answer.status_code in followed and "Location" in answer.headers
 
 

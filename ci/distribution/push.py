@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +17,7 @@ from ci.errors import RegistryError
 from ci.normalise.files import json_bytes
 from ci.oci.spec import INDEX, MANIFEST
 from ci.progress import say
+from ci.references import is_digest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -29,7 +29,6 @@ Descriptor = dict[str, Any]
 
 _EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
 _EMPTY: Final = b"{}"
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK: Final = 1 << 20
 #: Of a document that is read: a signature has some thousand bytes.
 _LARGEST: Final = 4 << 20
@@ -162,7 +161,7 @@ class Pusher:
         What it is called in a list is only what a list says: type, and digests, are checked.
         """
         digest = str(listed.get("digest"))
-        found = await self.registry.manifest(self.repository, digest) if _DIGEST.fullmatch(digest) else None
+        found = await self.registry.manifest(self.repository, digest) if is_digest(digest) else None
         if found is None:
             return None
         try:
@@ -172,7 +171,7 @@ class Pusher:
             digest, small = str(layer["digest"]), layer["size"] <= _LARGEST
         except (ValueError, KeyError, TypeError):
             return None
-        if len(kinds) != 1 or not small or not _DIGEST.fullmatch(digest):
+        if len(kinds) != 1 or not small or not is_digest(digest):
             return None
         return await self.registry.blob(self.repository, digest)
 

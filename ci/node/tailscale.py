@@ -122,11 +122,14 @@ def _network(flag: str, text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
-        try:
-            meant = f"write it as {ipaddress.ip_network(text, strict=False)}"
-        except ValueError:
-            meant = f"write it as {POD_CIDR}"
-        raise TailscaleError(f"{flag}: bad network: {error}; {meant}") from None
+        raise TailscaleError(f"{flag}: bad network: {error}; write it as {_meant(text)}") from None
+
+
+def _meant(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return POD_CIDR
 
 
 def join_warning(told: Tailscale) -> str | None:

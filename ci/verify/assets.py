@@ -91,10 +91,6 @@ class Assets:
         self._nodes = [found for node in inspection.contents for found in _walk(node, "", originals)]
         self.files = {node.name: node for node in inspection.contents}
 
-    def nodes(self) -> Iterator[tuple[str, Inspection]]:
-        """Yields everything with its path, what is inside of other things included."""
-        yield from self._nodes
-
     def of(self, kind: type[_Facts]) -> list[Found[_Facts]]:
         """Returns all of one kind, wherever they are, repeated bytes included."""
         return [
@@ -240,7 +236,7 @@ def read_assets(folder: Path) -> Assets:
 
 def check_boots(assets: Assets) -> None:
     """Raises `VerifyError` where nothing is there that boots: a wrong path would pass checks that have no object."""
-    if any(isinstance(node.facts, _ASSETS) for _, node in assets.nodes()):
+    if any(assets.of(kind) for kind in _ASSETS):
         return
     kinds = ", ".join(sorted({node.kind for node in assets.inspection.contents}))
     raise VerifyError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +21,14 @@ def seems_a_function(name: str, here: Path) -> bool:
 
     Only a session would know, and it takes seconds.
     """
+    from embedded.engine.module.source import find_module
+
     definition = re.compile(rf"^    (async )?def {re.escape(name.replace('-', '_'))}_?\(", re.MULTILINE)
-    root = next((folder for folder in (here, *here.parents) if (folder / "dagger.json").is_file()), None)
     try:
-        source = root / json.loads((root / "dagger.json").read_text()).get("source", ".") if root else None
-        found = [file for shape in _MAIN_FILES for file in source.glob(shape)] if source else []
+        source = find_module(here, None)
+        found = [file for shape in _MAIN_FILES for file in source.folder.glob(shape)] if source else []
         return any(definition.search(file.read_text()) for file in found)
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (EngineError, OSError, ValueError):
         return False  # what is wrong with a module is told where it is loaded
 
 

@@ -347,7 +347,7 @@ def test_mistakes_are_told_without_a_traceback(args: list[str], error: str, dagg
 
 @pytest.mark.parametrize(("source", "main"), [(".", "ci/main.py"), ("mod", "mod/src/probe/main.py")])
 def test_a_function_of_the_module_here_is_suggested(source: str, main: str, dagger: Dagger, tmp_path: Path) -> None:
-    (tmp_path / "dagger.json").write_text(json.dumps({"name": "probe", "source": source}))
+    (tmp_path / "dagger.json").write_text(json.dumps({"name": "probe", "sdk": "python", "source": source}))
     (tmp_path / main).parent.mkdir(parents=True)
     (tmp_path / main).write_text("class Probe:\n    @function\n    async def platform_of(self) -> str: ...\n")
 

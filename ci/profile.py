@@ -99,8 +99,8 @@ def output_profile(plan: Plan, output: PlannedOutput) -> Document:
     if customization:
         profile["customization"] = customization
     options = _image_options(output)
-    # Always raw: packing a disk image is a step of its own, so that all its formats share one imager run.
-    profile["output"] = {"kind": output.imager_kind, **options, "outFormat": "raw"}
+    # A disk image does not become xz: what the imager calls as such leaves it raw (`ci.graph.imager`).
+    profile["output"] = {"kind": output.imager_kind, **options, "outFormat": ".xz" if options else "raw"}
     return profile
 
 

@@ -19,7 +19,7 @@ from ci.at_once import at_once
 from ci.errors import BuildError, CozystackTalosError, ForeignArchitectureError, PrivilegeError, suggest
 from ci.expectation import expectation
 from ci.extensions import Source
-from ci.graph.imager import hurried, imager
+from ci.graph.imager import hurried, imager, unpacked
 from ci.graph.tools import base, described, tools
 from ci.outputs import Compression, Initramfs, Layout
 
@@ -237,6 +237,8 @@ class Pipeline:
         if output.signed:
             assert self._keys is not None
             imager = await self._keys.mounted(imager)
+        if output.disk_size is not None:
+            imager = unpacked(imager)
         made = imager.with_exec(
             ["-"],
             use_entrypoint=True,

@@ -1,4 +1,4 @@
-"""The `zstd` that stands before the imager's own in PATH."""
+"""The programs that stand before the imager's own in PATH."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from ci.graph.imager import ZSTD
+from ci.graph.imager import XZ, ZSTD
+
+
+def program(path: Path, script: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("#!/bin/sh\n" + script)
+    path.chmod(0o755)
 
 
 def run(folder: Path, own: str, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Call `zstd` as the imager does, with ours before its own in PATH; both run in this machine's shell."""
     before, theirs = folder / "before", folder / "theirs"
-    for place, script in ((before, ZSTD.split("\n", 1)[1]), (theirs, own)):
-        place.mkdir()
-        (place / "zstd").write_text("#!/bin/sh\n" + script)
-        (place / "zstd").chmod(0o755)
+    program(before / "zstd", ZSTD.split("\n", 1)[1])
+    program(theirs / "zstd", own)
     env = {"PATH": f"{before}:{theirs}:{os.environ['PATH']}"}
     return subprocess.run(["zstd", *arguments], env=env, input=stdin, capture_output=True, check=False)
 
@@ -40,9 +44,51 @@ def test_its_end_is_that_of_the_imagers_own(tmp_path: Path) -> None:
 
 
 def test_the_content_is_the_same(tmp_path: Path) -> None:
-    program = shutil.which("zstd")
-    if program is None:
+    own = shutil.which("zstd")
+    if own is None:
         pytest.skip("this machine has no zstd")
     content = Path(__file__).read_bytes() * 100
-    done = run(tmp_path, f'exec {program} "$@"\n', "-T0", "-18", "-c", "--quiet", stdin=content)
+    done = run(tmp_path, f'exec {own} "$@"\n', "-T0", "-18", "-c", "--quiet", stdin=content)
     assert zstandard.ZstdDecompressor().decompressobj().decompress(done.stdout) == content
+
+
+IMAGE = bytes(100_000) + b"what is in it" + bytes(100_000)
+
+
+def leave_unpacked(folder: Path, qemu_img: str | None) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Call `xz` for a disk image as the imager does, in this machine's shell; returns how that ended, and the image."""
+    image = folder / "out of it" / "metal-arm64.raw"
+    image.parent.mkdir()
+    image.write_bytes(IMAGE)
+    # Its shell and `mv` come from a file in the container.
+    program(folder / "xz", XZ.split("\n", 1)[1].replace("/before/busybox mv", "/bin/mv"))
+    if qemu_img is not None:
+        program(folder / "qemu-img", qemu_img)
+    command = ["xz", "-0", "-f", "-T", "0", str(image)]
+    # Nothing else is in PATH: this machine may have a qemu-img of its own.
+    done = subprocess.run(command, env={"PATH": str(folder)}, capture_output=True, text=True, check=False)
+    return done, image
+
+
+def test_an_image_is_converted_to_one_with_holes_in_place_of_being_packed(tmp_path: Path) -> None:
+    done, image = leave_unpacked(tmp_path, 'echo "$@" > "${0%/*}/called"; /bin/cp "$8" "$9"; echo more >> "$9"\n')
+    assert done.returncode == 0, done.stderr
+    assert image.read_bytes() == IMAGE + b"more\n"
+    assert (tmp_path / "called").read_text() == f"convert -f raw -O raw -S 4k {image} {image}.holes\n"
+    assert [path.name for path in image.parent.iterdir()] == [image.name]
+    assert "holes" in done.stderr
+
+
+def test_an_image_that_can_not_be_converted_is_an_error(tmp_path: Path) -> None:
+    done, image = leave_unpacked(tmp_path, "echo no space left >&2; exit 3\n")
+    assert done.returncode == 3
+    assert "no space left" in done.stderr
+    assert image.read_bytes() == IMAGE
+
+
+def test_without_qemu_img_the_image_stays_as_it_is_and_that_is_said(tmp_path: Path) -> None:
+    done, image = leave_unpacked(tmp_path, None)
+    assert done.returncode == 0, done.stderr
+    assert image.read_bytes() == IMAGE
+    assert [path.name for path in image.parent.iterdir()] == [image.name]
+    assert "no qemu-img" in done.stderr

@@ -1,0 +1,53 @@
+"""What stands before the imager's own programs in PATH, in the imager's own image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci import pins
+from ci.graph.imager import XZ
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.engine.conftest import Call
+
+IMAGER = "ghcr.io/siderolabs/imager:v1.13.6"
+SIZE = 64 << 20
+
+#: Makes a disk image, which is whole sectors, of zeros but for its end; prints its blocks and digest before and after.
+SCRIPT = f"""
+set -e
+busybox=/before/busybox
+$busybox mkdir -p /out
+image=/out/metal-arm64.raw
+$busybox head -c {SIZE} /dev/zero > $image
+$busybox head -c 508 /dev/zero >> $image
+echo end >> $image
+say() {{ echo $($busybox stat -c %b $image) $($busybox sha256sum $image); }}
+say
+/before/xz -0 -f -T 0 $image
+say
+$busybox ls /out
+"""
+
+
+def test_a_disk_images_zeros_become_holes(core: Call, tmp_path: Path) -> None:
+    busybox, script = tmp_path / "busybox", tmp_path / "script"
+    done = core(
+        "container", "from", "--address", pins.BUSYBOX, "file", "--path", "/bin/busybox", "export", "--path", busybox
+    )
+    assert done.returncode == 0, done.stderr
+    script.write_text(SCRIPT)
+    done = core(
+        *("container", "from", "--address", IMAGER, "with-file", "--path", "/before/busybox", "--source", busybox),
+        *("with-new-file", "--path", "/before/xz", "--contents", XZ, "--permissions", "0755"),
+        *("with-file", "--path", "/script", "--source", script),
+        *("with-exec", "--args", "/before/busybox,sh,/script", "stdout"),
+    )
+    assert done.returncode == 0, done.stderr
+    before, after, *names = done.stdout.splitlines()
+    assert names == ["metal-arm64.raw"]
+    assert before.split()[1:] == after.split()[1:]
+    assert int(before.split()[0]) >= SIZE // 512
+    assert int(after.split()[0]) <= 64

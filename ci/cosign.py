@@ -35,6 +35,10 @@ REGISTRY_PASSWORD: Final = "COSIGN_REGISTRY_PASSWORD"  # noqa: S105 (the name of
 BUNDLE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIGNED: Final = "https://sigstore.dev/cosign/sign/v1"
 
+#: What an SBOM is as the predicate of a statement (in-toto attestation framework).
+SPDX: Final = "https://spdx.dev/Document"
+_STATEMENT: Final = "https://in-toto.io/Statement/v1"
+
 #: Whose images Sidero Labs signs, and as whom: docs.siderolabs.com, "Verifying images".
 SIDERO_IMAGES: Final = "ghcr.io/siderolabs/"
 SIDERO_ISSUER: Final = "https://accounts.google.com"
@@ -98,7 +102,15 @@ def signature_statement(digest: str) -> str:
     """Return what cosign's signature of an image says: an in-toto statement about its digest."""
     subject = {"digest": {"sha256": digest.removeprefix("sha256:")}, "annotations": {}}
     return json.dumps(
-        {"_type": "https://in-toto.io/Statement/v1", "subject": [subject], "predicateType": SIGNED, "predicate": {}}
+        {"_type": _STATEMENT, "subject": [subject], "predicateType": SIGNED, "predicate": {}}
+    )
+
+
+def sbom_statement(digest: str, document: str) -> str:
+    """Return an SPDX document as an in-toto statement about an image: what `--type spdxjson` looks for."""
+    subject = {"digest": {"sha256": digest.removeprefix("sha256:")}}
+    return json.dumps(
+        {"_type": _STATEMENT, "subject": [subject], "predicateType": SPDX, "predicate": json.loads(document)}
     )
 
 

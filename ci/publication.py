@@ -20,6 +20,8 @@ class Referrer(Value):
 
     artifact_type: str
     digest: str
+    #: What kind of statement is signed, where it is a signature.
+    predicate_type: str | None = None
 
 
 class PublishedPlatform(Value):
@@ -100,6 +102,11 @@ def publication_as(images: Sequence[PublishedImage], plan: Plan, form: Format) -
     return "\n".join([*lines, schematic_as(plan, Format.TEXT)])
 
 
+def _attached(referrer: Referrer) -> str:
+    signed = f", signs {referrer.predicate_type}" if referrer.predicate_type else ""
+    return f"{referrer.artifact_type} {referrer.digest}{signed}"
+
+
 def _lines(image: PublishedImage) -> Iterator[str]:
     yield f"{image.image}: {image.reference}"
     for tag in image.tags:
@@ -108,8 +115,8 @@ def _lines(image: PublishedImage) -> Iterator[str]:
         yield f"  tag {tag.tag}{moved}{unmoved}"
     for platform in image.platforms:
         yield f"  {platform.platform} {platform.digest}, plan {platform.plan}"
-        yield from (f"    {one.artifact_type} {one.digest}" for one in platform.referrers)
-    yield from (f"  {one.artifact_type} {one.digest}" for one in image.referrers)
+        yield from (f"    {_attached(one)}" for one in platform.referrers)
+    yield from (f"  {_attached(one)}" for one in image.referrers)
     yield from (f"  note: {note}" for note in _notes(image))
     if image.sent_blobs or image.sent_manifests:
         sent = f"{image.sent_blobs} blobs ({image.sent_bytes / 1e6:.1f} MB), {image.sent_manifests} manifests and tags"

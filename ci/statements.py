@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Annotation of a signature: base64 of the SHA-256 of the key that it can be checked with.
 KEY_HINT: Final = "io.cozystack.talos.key"
 
+#: Annotation of a signature: what kind of statement is signed. Those of an image are told apart by it.
+PREDICATE: Final = "dev.sigstore.bundle.predicateType"
+
 SBOM: Final = "application/spdx+json"
 STATEMENT: Final = "application/vnd.in-toto+json"
 
@@ -52,13 +55,13 @@ def provenance(plan: Plan, document: str, name: str, digest: str, base: Image | 
     return Artifact(STATEMENT, json_bytes(statement), _annotations(plan, "provenance.json") | kind)
 
 
-def signature(plan: Plan, bundle: str) -> Artifact:
-    """Return a signature, as cosign 3 keeps it; its key is named, so that the same key need not sign twice."""
+def signature(plan: Plan, statement: str, bundle: str) -> Artifact:
+    """Return a signed statement, as cosign 3 keeps it; its key is named, so that the same key need not sign twice."""
     hint = json.loads(bundle)["verificationMaterial"]["publicKey"]["hint"]
     annotations = {
         "org.opencontainers.image.created": timestamp(plan.source_date.epoch),
         "dev.sigstore.bundle.content": "dsse-envelope",
-        "dev.sigstore.bundle.predicateType": cosign.SIGNED,
+        PREDICATE: json.loads(statement)["predicateType"],
         KEY_HINT: hint,
     }
     return Artifact(cosign.BUNDLE, bundle.encode(), annotations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import dagger
 
     from ci.distribution.address import Address
-    from ci.distribution.push import Artifact
+    from ci.distribution.push import Artifact, Descriptor
     from ci.graph.imaging import AssetImage
     from ci.graph.pipeline import Assets
     from ci.graph.signing import Signer
@@ -120,6 +120,8 @@ class Pushed:
     #: What tags are to name: the image's manifest, or the index of several.
     manifest: Manifest
     published: PublishedImage
+    #: Digest of a platform's image → what is attached to it, as in-toto statements.
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 async def _push(registry: Registry, to: Destination, made: _Made, folder: Path) -> Pushed:
@@ -128,11 +130,15 @@ async def _push(registry: Registry, to: Destination, made: _Made, folder: Path) 
     pusher = Pusher(registry, name)
     images: list[Image] = []
     platforms: list[PublishedPlatform] = []
+    claims: dict[str, tuple[str, ...]] = {}
     for made_image, assets in made.images:
         image = await _read(made_image, folder / f"{made.kind.name}-{made_image.plan.arch}")
         await pusher.image(image)
         images.append(image)
-        referrers = await _attach(pusher, f"{to.address.host}/{name}", image, made_image, assets)
+        sbom, provenance = await _documents(f"{to.address.host}/{name}", image, made_image, assets)
+        referrers = tuple([await _attach(pusher, image.descriptor, one) for one in (sbom, provenance)])
+        about = cosign.sbom_statement(image.digest, sbom.content.decode()), provenance.content.decode()
+        claims[image.digest] = about
         platforms.append(
             PublishedPlatform(
                 platform=made_image.plan.arch.platform,
@@ -151,11 +157,11 @@ async def _push(registry: Registry, to: Destination, made: _Made, folder: Path) 
         digest=digest_of(manifest.content),
         platforms=tuple(platforms),
     )
-    return Pushed(pusher, made.images[0][0].plan, manifest, published)
+    return Pushed(pusher, made.images[0][0].plan, manifest, published, claims)
 
 
 async def sign(pushed: Pushed, signer: Signer) -> Pushed:
-    """Sign the index and every platform's image, unless the same key did so before."""
+    """Sign the index and every platform's image, and what is attached to these, unless the same key did so before."""
     published, pusher = pushed.published, pushed.pusher
     index = {
         "mediaType": pushed.manifest.media_type,
@@ -165,32 +171,48 @@ async def sign(pushed: Pushed, signer: Signer) -> Pushed:
     subjects = {published.digest: index}
     if pushed.manifest.media_type == INDEX:
         subjects |= {one["digest"]: one for one in json.loads(pushed.manifest.content)["manifests"]}
-    found: dict[str, Referrer] = {}
-    for digest, artifact in (await signer.sign(pushed.plan, subjects)).items():
-        there = [one for one in await pusher.referrers(digest) if await _same_signer(pusher, digest, one, artifact)]
-        signed = str(there[0]["digest"]) if there else await pusher.artifact(subjects[digest], artifact)
-        found[digest] = Referrer(artifact_type=artifact.artifact_type, digest=signed)
+    found: dict[str, tuple[Referrer, ...]] = {}
+    for digest, subject in subjects.items():
+        claims = [cosign.signature_statement(digest), *pushed.claims.get(digest, ())]
+        there = await pusher.referrers(digest)
+        found[digest] = tuple(
+            [
+                await _signed(pusher, subject, there, claim, artifact)
+                for claim, artifact in zip(claims, await signer.sign(pushed.plan, claims), strict=True)
+            ]
+        )
     platforms = tuple(
-        one.model_copy(update={"referrers": (*one.referrers, found[one.digest])}) for one in published.platforms
+        one.model_copy(update={"referrers": (*one.referrers, *found[one.digest])}) for one in published.platforms
     )
-    own = (found[published.digest],) if pushed.manifest.media_type == INDEX else ()
+    own = found[published.digest] if pushed.manifest.media_type == INDEX else ()
     signed_image = published.model_copy(update={"platforms": platforms, "referrers": own})
     return replace(pushed, published=signed_image)
 
 
-async def _same_signer(pusher: Pusher, digest: str, listed: dict[str, Any], artifact: Artifact) -> bool:
-    """Say whether what refers to an image is a signature of it, by the key that made `artifact`.
+async def _signed(
+    pusher: Pusher, subject: Descriptor, there: list[dict[str, Any]], claim: str, artifact: Artifact
+) -> Referrer:
+    """Attach a signature of a statement, unless the same key's is among what is there."""
+    for listed in there:
+        if await _same_signer(pusher, listed, claim, artifact):
+            return _referrer(artifact, str(listed["digest"]))
+    return await _attach(pusher, subject, artifact)
 
-    Anybody who may push can write a key's name at a document, so the document is read, and has to be about this image.
-    That the key made it is not known: its public half is nowhere here. Who forges one keeps an image from being signed
-    once more; it is taken for a signature by nobody who checks.
+
+async def _same_signer(pusher: Pusher, listed: dict[str, Any], claim: str, artifact: Artifact) -> bool:
+    """Say whether what refers to an image is a signature of a statement by the key that made `artifact`.
+
+    Anybody who may push can write a key's name at a document, so the document is read, and has to hold the statement.
+    That the key made it is not known: its public half is nowhere here. Who forges one keeps a statement from being
+    signed once more; it is taken for a signature by nobody who checks.
     """
-    hint = artifact.annotations[statements.KEY_HINT]
     annotations: Mapping[str, str] = listed.get("annotations") or {}
-    if listed.get("artifactType") != cosign.BUNDLE or annotations.get(statements.KEY_HINT) != hint:
+    if listed.get("artifactType") != cosign.BUNDLE or any(
+        annotations.get(key) != artifact.annotations[key] for key in (statements.KEY_HINT, statements.PREDICATE)
+    ):
         return False
     content = await pusher.document(listed)
-    return content is not None and signs(content, digest, hint)
+    return content is not None and signs(content, claim, artifact.annotations[statements.KEY_HINT])
 
 
 async def _tag(pushed: Pushed, to: Destination) -> PublishedImage:
@@ -221,15 +243,18 @@ async def _read(made: AssetImage, folder: Path) -> Image:
     return Image(descriptor, manifest.encode(), fetch)
 
 
-async def _attach(pusher: Pusher, name: str, image: Image, made: AssetImage, assets: Assets) -> tuple[Referrer, ...]:
+async def _documents(name: str, image: Image, made: AssetImage, assets: Assets) -> tuple[Artifact, Artifact]:
+    """Return an image's SBOM and provenance."""
     validation = assets.folder.directory("validation")
     sbom = statements.sbom(made.plan, await validation.file("sbom.spdx.json").contents())
-    provenance = statements.provenance(
-        made.plan, await validation.file("provenance.json").contents(), name, image.digest, made.base
-    )
-    return tuple(
-        [
-            Referrer(artifact_type=one.artifact_type, digest=await pusher.artifact(image.descriptor, one))
-            for one in (sbom, provenance)
-        ]
-    )
+    document = await validation.file("provenance.json").contents()
+    return sbom, statements.provenance(made.plan, document, name, image.digest, made.base)
+
+
+async def _attach(pusher: Pusher, subject: Descriptor, artifact: Artifact) -> Referrer:
+    return _referrer(artifact, await pusher.artifact(subject, artifact))
+
+
+def _referrer(artifact: Artifact, digest: str) -> Referrer:
+    predicate = artifact.annotations.get(statements.PREDICATE)
+    return Referrer(artifact_type=artifact.artifact_type, digest=digest, predicate_type=predicate)

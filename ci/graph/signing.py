@@ -11,11 +11,12 @@ import dagger
 from dagger import dag
 
 from ci import cosign, statements
+from ci.at_once import at_once
 from ci.errors import SignatureError
 from ci.graph import tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from ci.distribution.push import Artifact
     from ci.plan import Plan
@@ -24,27 +25,32 @@ _BUNDLE: Final = "/out/bundle.json"
 _STATEMENT: Final = "/in/statement.json"
 
 
-def signs(bundle: bytes, digest: str, hint: str) -> bool:
-    """Say whether a bundle names a key and holds cosign's statement about a digest, and a signature of that.
+def signs(bundle: bytes, statement: str, hint: str) -> bool:
+    """Say whether a bundle names a key and holds a statement, and a signature of that.
 
     The signature itself is not checked, which needs the public key.
     """
+    wanted = json.loads(statement)
     try:
         document: Any = json.loads(bundle)
         envelope = document["dsseEnvelope"]
-        statement = json.loads(base64.b64decode(envelope["payload"], validate=True))
+        found = json.loads(base64.b64decode(envelope["payload"], validate=True))
         return (
             document["verificationMaterial"]["publicKey"]["hint"] == hint
             and any(one["sig"] for one in envelope["signatures"])
-            and statement["predicateType"] == cosign.SIGNED
-            and [one["digest"]["sha256"] for one in statement["subject"]] == [digest.removeprefix("sha256:")]
+            and all(found[key] == wanted[key] for key in ("predicateType", "predicate"))
+            and _digests(found) == _digests(wanted)
         )
     except (ValueError, KeyError, TypeError):
         return False
 
 
+def _digests(statement: Any) -> list[str]:
+    return [one["digest"]["sha256"] for one in statement["subject"]]
+
+
 class Signer:
-    """Signs digests with a private key, as `cosign generate-key-pair` makes it."""
+    """Signs statements with a private key, as `cosign generate-key-pair` makes it."""
 
     def __init__(self, key: dagger.Secret, password: dagger.Secret | None) -> None:
         self._key = key
@@ -59,14 +65,14 @@ class Signer:
 
     async def check(self) -> None:
         """Raise `SignatureError` where the key can't sign, before anything is built."""
-        await self._bundles(["sha256:" + "0" * 64])
+        await self._bundle(cosign.signature_statement("sha256:" + "0" * 64))
 
-    async def sign(self, plan: Plan, digests: Iterable[str]) -> dict[str, Artifact]:
-        """Return a signature of each digest."""
-        found = await self._bundles(list(dict.fromkeys(digests)))
-        return {digest: statements.signature(plan, bundle) for digest, bundle in found.items()}
+    async def sign(self, plan: Plan, claims: Sequence[str]) -> list[Artifact]:
+        """Return a signature of each in-toto statement."""
+        bundles = await at_once(self._bundle, claims)
+        return [statements.signature(plan, *signed) for signed in zip(claims, bundles, strict=True)]
 
-    async def _bundles(self, digests: list[str]) -> dict[str, str]:
+    async def _bundle(self, statement: str) -> str:
         container = (
             tools.cosign()
             .with_directory("/out", dag.directory())
@@ -78,15 +84,13 @@ class Signer:
             container = container.with_secret_variable(cosign.PASSWORD, self._password)
         else:
             container = container.with_env_variable(cosign.PASSWORD, "")
-        found: dict[str, str] = {}
-        for digest in digests:
-            signed = container.with_new_file(_STATEMENT, cosign.signature_statement(digest)).with_exec(
-                cosign.sign_statement(_STATEMENT, _BUNDLE), use_entrypoint=True
-            )
-            try:
-                found[digest] = await signed.file(_BUNDLE).contents()
-            except dagger.ExecError as error:
-                reason = cosign.reason(error.stderr)
-                raise SignatureError(f"cosign can't sign: {reason}. Look at --sign-key and --sign-password") from None
-            json.loads(found[digest])
-        return found
+        signed = container.with_new_file(_STATEMENT, statement).with_exec(
+            cosign.sign_statement(_STATEMENT, _BUNDLE), use_entrypoint=True
+        )
+        try:
+            bundle = await signed.file(_BUNDLE).contents()
+        except dagger.ExecError as error:
+            reason = cosign.reason(error.stderr)
+            raise SignatureError(f"cosign can't sign: {reason}. Look at --sign-key and --sign-password") from None
+        json.loads(bundle)
+        return bundle

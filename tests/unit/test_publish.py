@@ -31,6 +31,7 @@ from tests.unit.planning import plan_of, request
 if TYPE_CHECKING:
     import dagger
 
+    from ci.distribution.push import Artifact
     from ci.plan import Plan
 
 
@@ -130,9 +131,8 @@ async def test_an_sbom_is_attached_as_it_is() -> None:
 # Signatures
 
 
-def bundle(hint: str, number: int, of: str, predicate: str = cosign.SIGNED) -> str:
+def bundle(hint: str, number: int, statement: str) -> str:
     """A bundle as cosign writes it: the same key's are never equal."""
-    statement = json.dumps({**json.loads(cosign.signature_statement(of)), "predicateType": predicate})
     envelope = {"payload": base64.b64encode(statement.encode()).decode(), "signatures": [{"sig": f"sig{number}"}]}
     return json.dumps({"verificationMaterial": {"publicKey": {"hint": hint}}, "dsseEnvelope": envelope})
 
@@ -142,36 +142,62 @@ class FakeSigner:
         self.hint = hint
         self.made = 0
 
-    async def sign(self, plan: Plan, digests: Any) -> dict[str, Any]:
+    async def sign(self, plan: Plan, claims: list[str]) -> list[Artifact]:
         self.made += 1
-        return {one: statements.signature(plan, bundle(self.hint, self.made, one)) for one in digests}
+        return [statements.signature(plan, one, bundle(self.hint, self.made, one)) for one in claims]
+
+
+def provenance_of(of: str) -> str:
+    return json.dumps({**STATEMENT, "subject": [{"name": "x", "digest": {"sha256": of.removeprefix("sha256:")}}]})
+
+
+PREDICATES = [cosign.SIGNED, "https://spdx.dev/Document", "https://slsa.dev/provenance/v1"]
 
 
 @pytest.mark.parametrize("referrers", [False, True])
-async def test_a_key_signs_the_index_and_each_platform_once(*, referrers: bool) -> None:
+async def test_a_key_signs_the_index_and_each_platform_with_its_documents_once(*, referrers: bool) -> None:
     fake = FakeRegistry(referrers=referrers)
     plan = await plan_of(request())
     platform = {"mediaType": MANIFEST, "digest": digest("b"), "size": 9, "platform": {"os": "linux"}}
     index = Manifest(json.dumps({"manifests": [platform]}).encode(), INDEX)
     image = published(digest=digest_of(index.content), tags=())
+    claims = {digest("b"): (cosign.sbom_statement(digest("b"), '{"spdxVersion": "x"}'), provenance_of(digest("b")))}
     address = parse_address("registry.example/lab")
     async with Registry(address, transport=fake.transport, pauses=()) as registry:
-        for hint, expected in (("one", 2), ("one", 2), ("two", 4)):
-            pushed = publish.Pushed(Pusher(registry, "lab/talos"), plan, index, image)
+        for hint, expected in (("one", 4), ("one", 4), ("two", 8)):
+            pushed = publish.Pushed(Pusher(registry, "lab/talos"), plan, index, image, claims)
             signed = await publish.sign(pushed, cast("Any", FakeSigner(hint)))
-            signatures = [
+            signatures = {
                 text for _, text in fake.manifests.values() if b"dsse-envelope" in text and b"subject" in text
-            ]
-            assert len(set(signatures)) == expected
-            assert [one.artifact_type for one in signed.published.referrers] == [cosign.BUNDLE]
+            }
+            assert len(signatures) == expected
+            assert [one.predicate_type for one in signed.published.referrers] == [cosign.SIGNED]
             assert [one.artifact_type for one in signed.published.platforms[0].referrers] == [
-                "application/spdx+json", cosign.BUNDLE,
+                "application/spdx+json", cosign.BUNDLE, cosign.BUNDLE, cosign.BUNDLE,
             ]  # fmt: skip
-    subjects = {json.loads(text)["subject"]["digest"] for text in set(signatures)}
+            assert [one.predicate_type for one in signed.published.platforms[0].referrers] == [None, *PREDICATES]
+    subjects = {json.loads(text)["subject"]["digest"] for text in signatures}
     assert subjects == {digest("b"), image.digest}
 
 
+async def test_a_document_that_changed_is_signed_anew() -> None:
+    fake = FakeRegistry(referrers=True)
+    plan = await plan_of(request())
+    platform = PublishedPlatform(platform="linux/arm64", digest=SIGNED_IMAGE, plan="c" * 64, referrers=())
+    image = published(digest=SIGNED_IMAGE, tags=(), platforms=(platform,))
+    found: list[list[str]] = []
+    async with Registry(parse_address("registry.example/lab"), transport=fake.transport, pauses=()) as registry:
+        for document in ('{"packages": []}', '{"packages": [1]}'):
+            claims = {SIGNED_IMAGE: (cosign.sbom_statement(SIGNED_IMAGE, document),)}
+            pushed = publish.Pushed(Pusher(registry, "lab/talos"), plan, Manifest(b"{}", MANIFEST), image, claims)
+            signed = await publish.sign(pushed, cast("Any", FakeSigner("one")))
+            found.append([one.digest for one in signed.published.platforms[0].referrers])
+    (signature, sbom), (same, other) = found
+    assert (signature == same, sbom == other) == (True, False)
+
+
 SIGNED_IMAGE = digest_of(b"{}")
+CLAIM = cosign.signature_statement(SIGNED_IMAGE)
 
 
 async def sign_beside(artifact_type: str, content: str, *, referrers: bool) -> tuple[str, str]:
@@ -181,7 +207,7 @@ async def sign_beside(artifact_type: str, content: str, *, referrers: bool) -> t
     subject = {"mediaType": MANIFEST, "digest": SIGNED_IMAGE, "size": 2}
     platform = PublishedPlatform(platform="linux/arm64", digest=SIGNED_IMAGE, plan="c" * 64, referrers=())
     image = published(digest=SIGNED_IMAGE, tags=(), platforms=(platform,))
-    ours = statements.signature(plan, bundle("one", 1, SIGNED_IMAGE))
+    ours = statements.signature(plan, CLAIM, bundle("one", 1, CLAIM))
     async with Registry(parse_address("registry.example/lab"), transport=fake.transport, pauses=()) as registry:
         pusher = Pusher(registry, "lab/talos")
         there = await pusher.artifact(subject, replace(ours, artifact_type=artifact_type, content=content.encode()))
@@ -194,12 +220,13 @@ async def sign_beside(artifact_type: str, content: str, *, referrers: bool) -> t
 @pytest.mark.parametrize(
     ("artifact_type", "content"),
     [
-        ("text/plain", bundle("one", 7, SIGNED_IMAGE)),
+        ("text/plain", bundle("one", 7, CLAIM)),
         (cosign.BUNDLE, "a word"),
         (cosign.BUNDLE, "[]"),
-        (cosign.BUNDLE, bundle("one", 7, digest("c"))),
-        (cosign.BUNDLE, bundle("two", 7, SIGNED_IMAGE)),
-        (cosign.BUNDLE, bundle("one", 7, SIGNED_IMAGE, predicate="https://slsa.dev/provenance/v1")),
+        (cosign.BUNDLE, bundle("one", 7, cosign.signature_statement(digest("c")))),
+        (cosign.BUNDLE, bundle("two", 7, CLAIM)),
+        (cosign.BUNDLE, bundle("one", 7, provenance_of(SIGNED_IMAGE))),
+        (cosign.BUNDLE, bundle("one", 7, CLAIM.replace('"predicate": {}', '"predicate": {"a": 1}'))),
     ],
 )
 @pytest.mark.parametrize("referrers", [False, True])
@@ -211,7 +238,7 @@ async def test_what_only_bears_the_keys_name_is_no_signature(
 
 
 async def test_a_signature_of_before_is_taken_for_what_it_is() -> None:
-    there, signed = await sign_beside(cosign.BUNDLE, bundle("one", 7, SIGNED_IMAGE), referrers=True)
+    there, signed = await sign_beside(cosign.BUNDLE, bundle("one", 7, CLAIM), referrers=True)
     assert there == signed
 
 

@@ -5,6 +5,7 @@ Making cosign takes minutes: these are tests of the whole lab where nobody had i
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -48,6 +49,12 @@ class Cosign:
     def verify(self, reference: str, key: str) -> subprocess.CompletedProcess[str]:
         """As docs/publish.md says."""
         return self.run("verify", "--key", f"{key}.pub", "--insecure-ignore-tlog", reference)
+
+    def attestation(self, reference: str, key: str, kind: str) -> subprocess.CompletedProcess[str]:
+        """As docs/publish.md says."""
+        return self.run(
+            *("verify-attestation", "--key", f"{key}.pub", "--insecure-ignore-tlog", "--type", kind, reference)
+        )
 
     def signing(self, key: str) -> tuple[str, str]:
         return ("--sign-key", f"file:{self.folder / key}.key")
@@ -94,6 +101,28 @@ def test_cosign_takes_every_image_with_the_public_key_and_none_with_another(
         done = keys.verify(reference, "another")
         assert done.returncode != 0
         assert "no matching attestations" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "predicate", "key"),
+    [
+        ("slsaprovenance1", "https://slsa.dev/provenance/v1", "buildDefinition"),
+        ("spdxjson", "https://spdx.dev/Document", "packages"),
+    ],
+)
+def test_cosign_takes_what_is_attached_to_each_platforms_image(
+    signed: dict[str, Any], keys: Cosign, kind: str, predicate: str, key: str
+) -> None:
+    for platform in signed["platforms"]:
+        reference = f"{signed['repository']}@{platform['digest']}"
+        done = keys.attestation(reference, "ours", kind)
+        assert done.returncode == 0, done.stderr
+        statement = json.loads(base64.b64decode(json.loads(done.stdout)["payload"]))
+        assert statement["predicateType"] == predicate
+        assert statement["predicate"][key]
+        assert statement["subject"][0]["digest"]["sha256"] == platform["digest"].removeprefix("sha256:")
+        assert predicate in {one.get("predicateType") for one in platform["referrers"]}
+        assert keys.attestation(reference, "another", kind).returncode != 0
 
 
 def test_an_image_that_nobody_signed_is_not_taken(registry: Registry, keys: Cosign) -> None:

@@ -101,9 +101,7 @@ def verify_sidero(reference: str) -> list[str]:
 def signature_statement(digest: str) -> str:
     """Return what cosign's signature of an image says: an in-toto statement about its digest."""
     subject = {"digest": {"sha256": digest.removeprefix("sha256:")}, "annotations": {}}
-    return json.dumps(
-        {"_type": _STATEMENT, "subject": [subject], "predicateType": SIGNED, "predicate": {}}
-    )
+    return json.dumps({"_type": _STATEMENT, "subject": [subject], "predicateType": SIGNED, "predicate": {}})
 
 
 def sbom_statement(digest: str, document: str) -> str:

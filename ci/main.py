@@ -256,7 +256,8 @@ class CozystackTalos:
         controlplane.yaml as a patch for a cluster that is yet to be made. A service in the image that waits for
         something which the patches do not give is an error. An auth key is in node.yaml, and in the engine's cache.
         """
-        chosen = (await load_variants(self.variant_files)).get(variant)
+        variants = await load_variants(self.variant_files)
+        chosen = variants.get(variant)
         told = tailscale.settings(
             chosen,
             routes=routes,
@@ -265,7 +266,7 @@ class CozystackTalos:
             join_cidr=join_cidr,
             has_auth_key=tailscale_auth_key is not None,
         )
-        image = parse_installer(installer)
+        image = parse_installer(installer, chosen.name, variants.names)
         plan = await self._work.plan(variant, None, "boot")
         await check_services(plan, chosen, await self._work.pipeline(plan))
         made = make_machine_config(chosen, plan.talos_version, told, image)

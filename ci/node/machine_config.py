@@ -61,12 +61,25 @@ def provided_paths(configuration: Configuration) -> tuple[str, ...]:
     return (*loaded, *(known.path for known in configuration.paths))
 
 
-def parse_installer(text: str | None) -> Reference | None:
-    """Read an installer image's reference, by tag or digest; raises `MachineConfigError` for a text that is none."""
+def parse_installer(text: str | None, variant: str, variants: Iterable[str]) -> Reference | None:
+    """Read the reference of a variant's installer image, by tag or digest; `variants` are the names of all.
+
+    Raises `MachineConfigError` for a text that is no reference, and for a tag that names another variant.
+    """
+    if text is None:
+        return None
     try:
-        return None if text is None else parse_reference(text)
+        reference = parse_reference(text)
     except ReferenceSyntaxError as error:
         raise MachineConfigError(f"--installer: {error}; give the reference that publish prints") from None
+    # One name may begin another: the longest counts.
+    named = max((name for name in variants if f"{reference.tag}-".startswith(f"{name}-")), key=len, default=variant)
+    if named != variant:
+        raise MachineConfigError(
+            f"--installer: {text} is the installer of {named}, and these patches are for nodes of {variant}: they do "
+            f"not give its extensions what these wait for. Give the reference that `publish --variant {variant}` prints"
+        )
+    return reference
 
 
 def make_machine_config(

@@ -25,6 +25,7 @@ from tests.unit.test_services import SERVICES
 DATA = Path(__file__).parent / "data"
 SCHEMA: dict[str, Any] = json.loads((DATA / "talos-config.json").read_text())
 NAMES = ("spin-only", "spin-tailscale")
+VARIANTS = ("spin", *NAMES)
 
 
 def files(name: str, **asked: Any) -> dict[str, str]:
@@ -55,7 +56,7 @@ def test_a_variants_files_are_these(name: str) -> None:
 
 def test_the_installer_that_a_node_is_to_install_is_named_or_missed() -> None:
     chosen, reference = builtin("spin-only"), f"registry.example.com/talos/talos:spin-only@{digest('a')}"
-    made = make_machine_config(chosen, "v1.13.6", settings(chosen), parse_installer(reference))
+    made = make_machine_config(chosen, "v1.13.6", settings(chosen), parse_installer(reference, "spin-only", VARIANTS))
     document = next(yaml.safe_load_all(made.files["node.yaml"]))
     machine = document["machine"]
     assert document_errors(document) == []
@@ -267,7 +268,7 @@ def test_a_wrong_setting_is_refused(asked: dict[str, Any], message: str) -> None
     ],
 )
 def test_an_installer_is_named_by_tag_or_digest(reference: str) -> None:
-    assert str(parse_installer(reference)) == reference
+    assert str(parse_installer(reference, "spin-only", VARIANTS)) == reference
 
 
 @pytest.mark.parametrize(
@@ -281,13 +282,39 @@ def test_an_installer_is_named_by_tag_or_digest(reference: str) -> None:
 )
 def test_an_installer_that_is_no_reference_is_refused(text: str, reason: str) -> None:
     with pytest.raises(MachineConfigError) as raised:
-        parse_installer(text)
+        parse_installer(text, "spin-only", VARIANTS)
     assert str(raised.value).startswith(f"--installer: {reason}")
     assert str(raised.value).endswith("; give the reference that publish prints")
 
 
+@pytest.mark.parametrize(
+    ("tag", "variant", "named"),
+    [
+        ("spin-tailscale-v1.13.6-v1.6.2", "spin-only", "spin-tailscale"),
+        ("spin-only-stable", "spin-tailscale", "spin-only"),
+        ("spin-tailscale-stable", "spin", "spin-tailscale"),
+        ("spin-stable", "spin-tailscale", "spin"),
+        ("spin-tailscale", "spin", "spin-tailscale"),
+    ],
+)
+def test_another_variants_installer_is_refused(tag: str, variant: str, named: str) -> None:
+    with pytest.raises(MachineConfigError) as raised:
+        parse_installer(f"ghcr.io/me/talos:{tag}", variant, VARIANTS)
+    assert str(raised.value).startswith(
+        f"--installer: ghcr.io/me/talos:{tag} is the installer of {named}, and these patches are for nodes of {variant}"
+    )
+    assert f"`publish --variant {variant}`" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "tag", ["spin-v1.13.6-local", "spin", "spin-stable", "spin-tailscaled", "v1.13.6", "mine-spin-only-1"]
+)
+def test_a_tag_that_names_no_other_variant_is_taken(tag: str) -> None:
+    assert parse_installer(f"ghcr.io/me/talos:{tag}", "spin", VARIANTS)
+
+
 def test_no_installer_is_none() -> None:
-    assert parse_installer(None) is None
+    assert parse_installer(None, "spin-only", VARIANTS) is None
 
 
 def test_a_setting_for_a_node_without_tailscale_is_refused() -> None:

@@ -33,11 +33,13 @@ ZSTD: Final = f"""\
 echo "zstd at level 1: what it writes is compressed anew after this run" >&2
 PATH=${{PATH#*:}} exec zstd "$@" -1
 """
-#: `xz` is given the file last, and replaces it. qemu-img is in the imager's image for other clouds' disk formats.
+#: `xz` is given the file last, and replaces it. What else is asked of it, by an overlay say, the imager's own does:
+#: `which` finds that, where the shell would take the `xz` in itself. qemu-img is there for other clouds' disk formats.
 XZ: Final = f"""\
 #!{_BUSYBOX} sh
 set -e
 for image; do :; done
+case "$image" in *.raw) ;; *) exec "$(PATH=${{PATH#*:}} {_BUSYBOX} which xz)" "$@" ;; esac
 if command -v qemu-img >/dev/null; then
     echo "no xz: the image is packed after this run; its zeros become holes" >&2
     qemu-img convert -f raw -O raw -S 4k "$image" "$image.holes"

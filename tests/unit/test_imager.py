@@ -79,6 +79,15 @@ def test_an_image_is_converted_to_one_with_holes_in_place_of_being_packed(tmp_pa
     assert "holes" in done.stderr
 
 
+def test_what_is_no_disk_image_is_packed_by_the_imagers_own(tmp_path: Path) -> None:
+    script = XZ.split("\n", 1)[1].replace("/before/busybox which", "command -v")
+    program(tmp_path / "before/xz", script)
+    program(tmp_path / "theirs/xz", 'printf "%s\\n" "$@"; exit 5\n')
+    env = {"PATH": f"{tmp_path}/before:{tmp_path}/theirs"}
+    done = subprocess.run(["xz", "-d", "-c", "a boot loader.xz"], env=env, capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines(), done.returncode) == (["-d", "-c", "a boot loader.xz"], 5)
+
+
 def test_an_image_that_can_not_be_converted_is_an_error(tmp_path: Path) -> None:
     done, image = leave_unpacked(tmp_path, "echo no space left >&2; exit 3\n")
     assert done.returncode == 3

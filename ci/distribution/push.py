@@ -30,8 +30,8 @@ Descriptor = dict[str, Any]
 _EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
 _EMPTY: Final = b"{}"
 _CHUNK: Final = 1 << 20
-#: Of a document that is read: a signature has some thousand bytes.
-_LARGEST: Final = 4 << 20
+#: Of a document that is read: the signature of an SBOM holds it, in base64.
+_LARGEST: Final = 64 << 20
 
 
 def digest_of(content: bytes) -> str:

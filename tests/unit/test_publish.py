@@ -186,12 +186,13 @@ async def test_a_document_that_changed_is_signed_anew() -> None:
     platform = PublishedPlatform(platform="linux/arm64", digest=SIGNED_IMAGE, plan="c" * 64, referrers=())
     image = published(digest=SIGNED_IMAGE, tags=(), platforms=(platform,))
     found: list[list[str]] = []
+    signer = FakeSigner("one")
     large = json.dumps({"packages": ["a part of an extension"] * 500_000})
     async with Registry(parse_address("registry.example/lab"), transport=fake.transport, pauses=()) as registry:
         for document in ('{"packages": []}', large, large):
             claims = {SIGNED_IMAGE: (cosign.sbom_statement(SIGNED_IMAGE, document),)}
             pushed = publish.Pushed(Pusher(registry, "lab/talos"), plan, Manifest(b"{}", MANIFEST), image, claims)
-            signed = await publish.sign(pushed, cast("Any", FakeSigner("one")))
+            signed = await publish.sign(pushed, cast("Any", signer))
             found.append([one.digest for one in signed.published.platforms[0].referrers])
     (signature, sbom), (same, other), again = found
     assert (signature == same, sbom == other) == (True, False)

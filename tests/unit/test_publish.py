@@ -164,18 +164,19 @@ async def test_a_key_signs_the_index_and_each_platform_with_its_documents_once(*
     claims = {digest("b"): (cosign.sbom_statement(digest("b"), '{"spdxVersion": "x"}'), provenance_of(digest("b")))}
     address = parse_address("registry.example/lab")
     async with Registry(address, transport=fake.transport, pauses=()) as registry:
-        for hint, expected in (("one", 4), ("one", 4), ("two", 8)):
+        one, two = FakeSigner("one"), FakeSigner("two")
+        for signer, expected in ((one, 4), (one, 4), (two, 8)):
             pushed = publish.Pushed(Pusher(registry, "lab/talos"), plan, index, image, claims)
-            signed = await publish.sign(pushed, cast("Any", FakeSigner(hint)))
+            signed = await publish.sign(pushed, cast("Any", signer))
             signatures = {
                 text for _, text in fake.manifests.values() if b"dsse-envelope" in text and b"subject" in text
             }
             assert len(signatures) == expected
-            assert [one.predicate_type for one in signed.published.referrers] == [cosign.SIGNED]
-            assert [one.artifact_type for one in signed.published.platforms[0].referrers] == [
+            assert [found.predicate_type for found in signed.published.referrers] == [cosign.SIGNED]
+            assert [found.artifact_type for found in signed.published.platforms[0].referrers] == [
                 "application/spdx+json", cosign.BUNDLE, cosign.BUNDLE, cosign.BUNDLE,
             ]  # fmt: skip
-            assert [one.predicate_type for one in signed.published.platforms[0].referrers] == [None, *PREDICATES]
+            assert [found.predicate_type for found in signed.published.platforms[0].referrers] == [None, *PREDICATES]
     subjects = {json.loads(text)["subject"]["digest"] for text in signatures}
     assert subjects == {digest("b"), image.digest}
 

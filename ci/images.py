@@ -94,6 +94,12 @@ def channel_tag(plan: Plan, channel: str) -> str:
     return f"{plan.variant}-{channel}"
 
 
+def variant_of(tag: str, variants: Iterable[str]) -> str | None:
+    """Return which of `variants` a tag is of, `None` for a tag that begins with none of them."""
+    # One name may begin another: the longest counts.
+    return max((name for name in variants if f"{tag}-".startswith(f"{name}-")), key=len, default=None)
+
+
 def labels(plan: Plan, kind: ImageKind, base: Image | None) -> dict[str, str]:
     """Return what an image says of itself, as labels and as annotations.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import yaml
 
 from ci.errors import CozystackTalosError, ReferenceSyntaxError
+from ci.images import variant_of
 from ci.node import tailscale
 from ci.node.configuration import placeholder
 from ci.references import parse_reference
@@ -72,9 +73,8 @@ def parse_installer(text: str | None, variant: str, variants: Iterable[str]) -> 
         reference = parse_reference(text)
     except ReferenceSyntaxError as error:
         raise MachineConfigError(f"--installer: {error}; give the reference that publish prints") from None
-    # One name may begin another: the longest counts.
-    named = max((name for name in variants if f"{reference.tag}-".startswith(f"{name}-")), key=len, default=variant)
-    if named != variant:
+    named = variant_of(reference.tag or "", variants)
+    if named not in (None, variant):
         raise MachineConfigError(
             f"--installer: {text} is the installer of {named}, and these patches are for nodes of {variant}: they do "
             f"not give its extensions what these wait for. Give the reference that `publish --variant {variant}` prints"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from ci.errors import SignatureError
 from ci.references import parse_reference
+from ci.verify.provenance import STATEMENT_TYPE, digest_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,10 +35,6 @@ REGISTRY_PASSWORD: Final = "COSIGN_REGISTRY_PASSWORD"  # noqa: S105 (the name of
 #: What cosign's signatures are: media type of the bundle, type of the statement in it.
 BUNDLE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIGNED: Final = "https://sigstore.dev/cosign/sign/v1"
-
-#: What an SBOM is as the predicate of a statement (in-toto attestation framework).
-SPDX: Final = "https://spdx.dev/Document"
-_STATEMENT: Final = "https://in-toto.io/Statement/v1"
 
 #: Whose images Sidero Labs signs, and as whom: docs.siderolabs.com, "Verifying images".
 SIDERO_IMAGES: Final = "ghcr.io/siderolabs/"
@@ -100,16 +97,8 @@ def verify_sidero(reference: str) -> list[str]:
 
 def signature_statement(digest: str) -> str:
     """Return what cosign's signature of an image says: an in-toto statement about its digest."""
-    subject = {"digest": {"sha256": digest.removeprefix("sha256:")}, "annotations": {}}
-    return json.dumps({"_type": _STATEMENT, "subject": [subject], "predicateType": SIGNED, "predicate": {}})
-
-
-def sbom_statement(digest: str, document: str) -> str:
-    """Return an SPDX document as an in-toto statement about an image: what `--type spdxjson` looks for."""
-    subject = {"digest": {"sha256": digest.removeprefix("sha256:")}}
-    return json.dumps(
-        {"_type": _STATEMENT, "subject": [subject], "predicateType": SPDX, "predicate": json.loads(document)}
-    )
+    subject = {"digest": digest_set(digest), "annotations": {}}
+    return json.dumps({"_type": STATEMENT_TYPE, "subject": [subject], "predicateType": SIGNED, "predicate": {}})
 
 
 def sign_statement(statement: str, bundle: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ci import cosign
 from ci.distribution.push import Artifact
 from ci.normalise.files import json_bytes, timestamp
-from ci.verify.provenance import package_url
+from ci.verify.provenance import STATEMENT_TYPE, digest_set, package_url
 
 if TYPE_CHECKING:
     from ci.plan import Image, Plan
@@ -25,6 +25,9 @@ PREDICATE: Final = "dev.sigstore.bundle.predicateType"
 
 SBOM: Final = "application/spdx+json"
 STATEMENT: Final = "application/vnd.in-toto+json"
+
+#: What an SBOM is as the predicate of a statement (in-toto attestation framework).
+_SPDX: Final = "https://spdx.dev/Document"
 
 
 def _annotations(plan: Plan, title: str) -> dict[str, str]:
@@ -39,18 +42,24 @@ def sbom(plan: Plan, document: str) -> Artifact:
     return Artifact(SBOM, document.encode(), _annotations(plan, "sbom.spdx.json"))
 
 
+def sbom_statement(digest: str, document: str) -> str:
+    """Return an SBOM as a statement about an image: what cosign looks for with `--type spdxjson`."""
+    subject, predicate = {"digest": digest_set(digest)}, json.loads(document)
+    return json.dumps({"_type": STATEMENT_TYPE, "subject": [subject], "predicateType": _SPDX, "predicate": predicate})
+
+
 def provenance(plan: Plan, document: str, name: str, digest: str, base: Image | None) -> Artifact:
     """Return the assets' provenance with the image as its first subject.
 
     A base that the plan does not know (the netboot server's) is added to the inputs.
     """
     statement: dict[str, Any] = json.loads(document)
-    subject = {"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}
+    subject = {"name": name, "digest": digest_set(digest)}
     statement["subject"] = [subject, *statement["subject"]]
     if base is not None:
         inputs = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
         uri = package_url(base.reference, base.digest)
-        inputs.append({"name": "base", "uri": uri, "digest": {"sha256": base.digest.removeprefix("sha256:")}})
+        inputs.append({"name": "base", "uri": uri, "digest": digest_set(base.digest)})
     kind = {"in-toto.io/predicate-type": statement["predicateType"]}
     return Artifact(STATEMENT, json_bytes(statement), _annotations(plan, "provenance.json") | kind)
 

@@ -137,8 +137,8 @@ async def _push(registry: Registry, to: Destination, made: _Made, folder: Path) 
         images.append(image)
         sbom, provenance = await _documents(f"{to.address.host}/{name}", image, made_image, assets)
         referrers = tuple([await _attach(pusher, image.descriptor, one) for one in (sbom, provenance)])
-        about = cosign.sbom_statement(image.digest, sbom.content.decode()), provenance.content.decode()
-        claims[image.digest] = about
+        about = statements.sbom_statement(image.digest, sbom.content.decode())
+        claims[image.digest] = (about, provenance.content.decode())
         platforms.append(
             PublishedPlatform(
                 platform=made_image.plan.arch.platform,

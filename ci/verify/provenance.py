@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 PROVENANCE = "validation/provenance.json"
 
+#: What every statement says it is (in-toto attestation framework).
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+
 _BUILD_TYPE = "urn:cozystack-talos:build:v1"
 _BUILDER = "urn:cozystack-talos:builder"
 
@@ -54,7 +57,7 @@ def make_provenance(digests: Mapping[str, str], plan: Any, signers: Mapping[str,
     if read.origin.release:
         parameters["release"] = read.origin.release
     return {
-        "_type": "https://in-toto.io/Statement/v1",
+        "_type": STATEMENT_TYPE,
         "subject": _subject(digests),
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
@@ -80,12 +83,17 @@ def _subject(digests: Mapping[str, str]) -> list[_Object]:
 def _image(name: str, image: Image, signers: Mapping[str, str]) -> _Object:
     if image.reference.startswith("file:"):
         uri = quote(image.reference, safe=":")
-        return {"name": name, "uri": uri, "digest": {"sha256": image.digest.removeprefix("sha256:")}}
+        return {"name": name, "uri": uri, "digest": digest_set(image.digest)}
     uri = package_url(image.reference, image.digest)
-    told: _Object = {"name": name, "uri": uri, "digest": {"sha256": image.digest.removeprefix("sha256:")}}
+    told: _Object = {"name": name, "uri": uri, "digest": digest_set(image.digest)}
     if signer := signers.get(image.pinned):
         told["annotations"] = {"signedBy": signer}
     return told
+
+
+def digest_set(digest: str) -> dict[str, str]:
+    """Returns a digest (`sha256:…`) as statements have it."""
+    return {"sha256": digest.removeprefix("sha256:")}
 
 
 def package_url(reference: str, digest: str) -> str:
@@ -122,4 +130,4 @@ def _has_place(given: _Object) -> bool:
     if "uri" not in given or str(given["uri"]).startswith(_NO_IMAGE):
         return True
     found = _IMAGE.fullmatch(unquote(str(given["uri"])))
-    return found is not None and given["digest"] == {"sha256": found["digest"].removeprefix("sha256:")}
+    return found is not None and given["digest"] == digest_set(found["digest"])

@@ -55,15 +55,6 @@ def test_a_signature_is_made_without_registry_and_log() -> None:
     ]  # fmt: skip
 
 
-def test_an_sbom_is_the_predicate_of_a_statement_about_an_image() -> None:
-    assert json.loads(cosign.sbom_statement(DIGEST, '{"spdxVersion": "SPDX-2.3"}')) == {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"digest": {"sha256": "ab" * 32}}],
-        "predicateType": "https://spdx.dev/Document",
-        "predicate": {"spdxVersion": "SPDX-2.3"},
-    }
-
-
 def test_a_signature_is_of_a_digest() -> None:
     assert json.loads(cosign.signature_statement(DIGEST)) == {
         "_type": "https://in-toto.io/Statement/v1",

@@ -128,6 +128,15 @@ async def test_an_sbom_is_attached_as_it_is() -> None:
     assert (made.artifact_type, made.content) == ("application/spdx+json", '{"é": 1}\n'.encode())
 
 
+def test_an_sbom_is_the_predicate_of_a_statement_about_an_image() -> None:
+    assert json.loads(statements.sbom_statement(digest("a"), '{"spdxVersion": "SPDX-2.3"}')) == {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"digest": {"sha256": "a" * 64}}],
+        "predicateType": "https://spdx.dev/Document",
+        "predicate": {"spdxVersion": "SPDX-2.3"},
+    }
+
+
 # Signatures
 
 
@@ -161,7 +170,7 @@ async def test_a_key_signs_the_index_and_each_platform_with_its_documents_once(*
     platform = {"mediaType": MANIFEST, "digest": digest("b"), "size": 9, "platform": {"os": "linux"}}
     index = Manifest(json.dumps({"manifests": [platform]}).encode(), INDEX)
     image = published(digest=digest_of(index.content), tags=())
-    claims = {digest("b"): (cosign.sbom_statement(digest("b"), '{"spdxVersion": "x"}'), provenance_of(digest("b")))}
+    claims = {digest("b"): (statements.sbom_statement(digest("b"), '{"spdxVersion": "x"}'), provenance_of(digest("b")))}
     address = parse_address("registry.example/lab")
     async with Registry(address, transport=fake.transport, pauses=()) as registry:
         one, two = FakeSigner("one"), FakeSigner("two")
@@ -191,7 +200,7 @@ async def test_a_document_that_changed_is_signed_anew() -> None:
     large = json.dumps({"packages": ["a part of an extension"] * 500_000})
     async with Registry(parse_address("registry.example/lab"), transport=fake.transport, pauses=()) as registry:
         for document in ('{"packages": []}', large, large):
-            claims = {SIGNED_IMAGE: (cosign.sbom_statement(SIGNED_IMAGE, document),)}
+            claims = {SIGNED_IMAGE: (statements.sbom_statement(SIGNED_IMAGE, document),)}
             pushed = publish.Pushed(Pusher(registry, "lab/talos"), plan, Manifest(b"{}", MANIFEST), image, claims)
             signed = await publish.sign(pushed, cast("Any", signer))
             found.append([one.digest for one in signed.published.platforms[0].referrers])

@@ -111,12 +111,12 @@ def test_busybox_is_a_shell_that_needs_nothing_beside_it(registry: Registry, tmp
         files = registry.export(reference, architecture)
         assert elf_machine(files["bin/busybox"][1]) == machine
         assert files["bin/sh"][0].linkname == "busybox"
-    program = tmp_path / "before/sh"
+    program = tmp_path / "before/busybox"
     program.parent.mkdir()
     program.write_bytes(registry.export(reference, NATIVE)["bin/busybox"][1])
     program.chmod(0o755)
     script = tmp_path / "before/zstd"
-    script.write_text('#!/before/sh\necho "${PATH#*:}" "$@"\n')
+    script.write_text('#!/before/busybox sh\necho "${PATH#*:}" "$@"\n')
     script.chmod(0o755)
     command = ["env", "-i", "PATH=/before:/usr/sbin:/usr/bin", "chroot", tmp_path, "/before/zstd", "-18"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

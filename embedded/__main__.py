@@ -1,4 +1,4 @@
-"""The embedded engine's upkeep: `python -m embedded status|stop|prune`."""
+"""The embedded engine's upkeep: `./daggerw --engine status|stop|prune|lab|setup|python`, from any folder."""
 
 from __future__ import annotations
 
@@ -10,35 +10,58 @@ from pathlib import Path
 from embedded.setup.errors import SetupError
 from embedded.setup.paths import EMBEDDED, paths
 
+DESCRIPTION = "Look after the embedded engine: what it runs, what it keeps, what it needs."
+PROGRAM = "daggerw --engine"
+FORWARDED = ("lab", "setup", "python")
+"""Words that hand on all that follows."""
+
 
 def main() -> int:
     """Run one of the commands in the engine's environment; returns the exit code."""
-    arguments = _parser().parse_args()
+    words = sys.argv[1:]
+    arguments = _parser().parse_args(words[:1] if words[:1] and words[0] in FORWARDED else words)
     try:
-        return _run(arguments.command, getattr(arguments, "all", False))
-    except SetupError as error:
+        if arguments.command == "setup":
+            _replace(Path(sys.executable), ["-m", "embedded.setup", *words[1:]])
+        return _run(arguments)
+    except (SetupError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
 
 
-def _run(command: str, everything: bool) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     python = paths().venv / "bin/python"
     if not python.exists():
-        print(f"nothing is set up below {paths().cache}: the first ./daggerw call does it")
+        nothing = f"nothing is set up below {paths().cache}"
+        if arguments.command in FORWARDED:
+            raise SetupError(nothing, hint="run ./daggerw --engine setup --lab first")
+        print(f"{nothing}: the first ./daggerw call does it")
         return 0
+    if arguments.command == "lab":
+        _replace(python, ["-m", "embedded.lab", *sys.argv[2:]])
+    if arguments.command == "python":
+        _replace(python, sys.argv[2:])
     if Path(sys.prefix).resolve() != paths().venv.resolve():
-        env = os.environ | {"PYTHONPATH": str(EMBEDDED.parent)}
-        os.execve(python, [str(python), "-m", "embedded", *sys.argv[1:]], env)
-    return _upkeep(command, everything)
+        _replace(python, ["-m", "embedded", *sys.argv[1:]])
+    return _upkeep(arguments.command, getattr(arguments, "all", False))
+
+
+def _replace(python: Path, arguments: list[str]) -> None:
+    sys.stdout.flush()
+    env = os.environ | {"PYTHONPATH": str(EMBEDDED.parent), "PYTHONSAFEPATH": "1"}
+    os.execve(python, [str(python), *arguments], env)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m embedded", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("status", help="what runs, since when, and what the cache holds")
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=DESCRIPTION)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="status|stop|prune|lab|setup|python")
+    commands.add_parser("status", help="show what runs, since when, and what the cache holds")
     commands.add_parser("stop", help="end all that the engine keeps running; the cache stays")
     prune = commands.add_parser("prune", help="empty BuildKit's cache, and remove what older versions set up")
     prune.add_argument("--all", action="store_true", help="remove the whole cache folder, the set-up included")
+    commands.add_parser("lab", help="make, list or remove stand-in images: lab --help", add_help=False)
+    commands.add_parser("setup", help="make what the first call would: setup --help", add_help=False)
+    commands.add_parser("python", help="run the engine's own Python with the words that follow", add_help=False)
     return parser
 
 

@@ -124,6 +124,7 @@ def _wrapped(head: str, text: str) -> str:
 
 _DAGGERW = (
     ("--lab", "Work against the stand-in upstream; goes first: ./daggerw --lab call ... (or DAGGERW_LAB=1)"),
+    ("--engine", "Look after the embedded engine: ./daggerw --engine status|stop|prune, from any folder"),
     ("DAGGERW_ENGINE", "Environment variable, which engine to run: auto (the default), dagger or embedded"),
 )
 _COMMANDS = {

@@ -1,4 +1,4 @@
-"""`python -m embedded.lab build|list|remove|publish|checkout`: the lab by hand."""
+"""`./daggerw --engine lab build|list|remove|publish|checkout`: the lab by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from embedded.lab.progress import display
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m embedded.lab", description="The stand-in upstream, by hand.")
+    parser = argparse.ArgumentParser(prog="daggerw --engine lab", description="The stand-in upstream, by hand.")
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="make what is missing")
     build.add_argument("names", nargs="*", help="image references; all when left out")

@@ -90,7 +90,7 @@ class Builder:
         images = (one.name.rpartition(":") for one in self.recipes.values() if one.is_image)
         tags = sorted(tag for other, _, tag in images if other == repository)
         if not tags:
-            return "`python -m embedded.lab list` lists the images that it has"
+            return "`./daggerw --engine lab list` lists the images that it has"
         return f"of {repository} it has {', '.join(tags)}"
 
     def done(self, recipe: Recipe, results: Mapping[str, Result]) -> Result | None:

@@ -1,4 +1,4 @@
-"""Prepares all that the embedded engine needs: `python -m embedded.setup [--lab] [--dev]`.
+"""Prepares all that the embedded engine needs: `./daggerw --engine setup [--lab] [--dev]`.
 
 It begins on the machine's own Python, makes the engine's environment, and goes on inside it.
 """
@@ -54,7 +54,7 @@ def guarded(work: Callable[[], object]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m embedded.setup", description=__doc__)
+    parser = argparse.ArgumentParser(prog="daggerw --engine setup", description=__doc__)
     parser.add_argument("--lab", action="store_true", help="also what the stand-in upstream (daggerw --lab) needs")
     parser.add_argument("--dev", action="store_true", help="also the tools for checks and tests of embedded/ itself")
     parser.add_argument("--stamp", type=Path, help="write this file at the end: the programs to keep, one a line")

@@ -91,7 +91,7 @@ def packages_step(groups: Sequence[Group]) -> Step | None:
         names = sorted({*wanted, *(name for name in PROGRAMS if provided(paths().packages, name))})
         unpack(sorted({PROGRAMS[name].package for name in names}), root, job)
         for name in names:
-            _offer(root, paths().packages, name, job)
+            _offer(root, name, job)
 
     return Step(
         f"Debian packages for {', '.join(wanted)}",
@@ -106,8 +106,8 @@ def provided(root: Path, name: str) -> bool:
     return os.access(unpacked_program(root, name), os.X_OK)
 
 
-def _offer(root: Path, final: Path, name: str, job: Job) -> None:
-    """Put the program into `bin`: a link, or a script that tells it where its libraries will be."""
+def _offer(root: Path, name: str, job: Job) -> None:
+    """Put the program into `bin`: a link, or a script that sets where its libraries are."""
     row = PROGRAMS[name]
     if not (root / row.path.lstrip("/")).exists():
         raise SetupError(f"the Debian package {row.package} does not hold {row.path}", log=job.log)
@@ -119,12 +119,12 @@ def _offer(root: Path, final: Path, name: str, job: Job) -> None:
         target.symlink_to(f"..{row.path}")
         return
     use_fallback = row.fallback and not _works(root, row, row.path, job) and _works(root, row, row.fallback, job)
-    _write_script(target, _script(root, final, row, row.fallback if use_fallback else row.path))
+    _write_script(target, _script(root, row, row.fallback if use_fallback else row.path))
 
 
 def _works(root: Path, row: Program, path: str, job: Job) -> bool:
-    script = root / ".probe"
-    _write_script(script, _script(root, root, row, path))
+    script = root / "bin" / ".probe"
+    _write_script(script, _script(root, row, path))
     try:
         job.run(script, *row.probe)
     except SetupError:
@@ -139,18 +139,21 @@ def _write_script(target: Path, text: str) -> None:
     target.chmod(0o755)
 
 
-def _script(root: Path, final: Path, row: Program, path: str) -> str:
-    """A shell script that runs the program as it will stand below `final` (it stands below `root` now)."""
+def _script(root: Path, row: Program, path: str) -> str:
+    """Return a shell script in `bin` that runs a program unpacked below `root`.
+
+    It finds that folder by its own place, so that the cache may be moved: a CI service restores one under another HOME.
+    """
 
     def found(*patterns: str) -> list[str]:
         folders = [folder for pattern in patterns for folder in sorted(root.glob(pattern))]
-        return [str(final / folder.relative_to(root)) for folder in folders]
+        return [f"$root/{folder.relative_to(root)}" for folder in folders]
 
     libraries = found("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*")
     perl = found("usr/share/perl5", "usr/lib/*/perl5/*", "usr/share/perl/*.*.*", "usr/lib/*/perl/*.*.*")
-    words = {"root": str(final), "libraries": libraries[0] if libraries else "", "perl": ":".join(perl)}
+    words = {"root": "$root", "libraries": libraries[0] if libraries else "", "perl": ":".join(perl)}
     values = {"LD_LIBRARY_PATH": ":".join(libraries)} | {name: value.format(**words) for name, value in row.environment}
-    environment = {name: value for name, value in values.items() if value}
-    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
-    command = " ".join(shlex.quote(word) for word in (f"{final}{path}", *row.arguments))
-    return f'#!/bin/sh\n{exports}exec {command} "$@"\n'
+    exports = "".join(f'export {name}="{value}"\n' for name, value in values.items() if value)
+    arguments = "".join(f" {shlex.quote(word)}" for word in row.arguments)
+    place = 'self=$(readlink -f -- "$0")\nroot=${self%/bin/*}\n'
+    return f'#!/bin/sh\n{place}{exports}exec "$root{path}"{arguments} "$@"\n'

@@ -1,4 +1,4 @@
-"""The engine's upkeep: what `python -m embedded status|stop|prune` does."""
+"""The engine's upkeep: what `./daggerw --engine status|stop|prune` does."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _prune_running(place: Place) -> None:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise EngineError(
             f"BuildKit can't empty its {place.mode} cache: {re.sub('^error: ', '', last)}",
-            hint="`python -m embedded stop`, then prune again: it removes the folder.",
+            hint="`./daggerw --engine stop`, then prune again: it removes the folder.",
         )
 
 

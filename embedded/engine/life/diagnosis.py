@@ -10,7 +10,7 @@ from embedded.engine.errors import EngineError
 from embedded.engine.life.place import Place
 
 FULL_DISK_HINT = (
-    "Free some space, empty the cache with `python -m embedded prune`, or set XDG_CACHE_HOME to another disk's folder."
+    "Free some space, empty the cache with `./daggerw --engine prune`, or set XDG_CACHE_HOME to another disk's folder."
 )
 
 

@@ -29,7 +29,7 @@ from embedded.engine.life.place import MODES, Place
 START_SECONDS = 60.0
 TURN_SECONDS = 10.0
 """How long it waits for an earlier supervisor to be gone."""
-STUCK_HINT = "`python -m embedded stop` ends it."
+STUCK_HINT = "`./daggerw --engine stop` ends it."
 GRACE_SECONDS = 2.5
 """How long a daemon has to end by itself."""
 

@@ -1,6 +1,7 @@
 """The virtual environment of a module: what its `pyproject.toml` asks for, and dagger-io of the engine's version.
 
-One for each `pyproject.toml`: a changed line of code needs no new one, since the code is found by PYTHONPATH.
+One for each `pyproject.toml`: a changed line of code needs no new one, since the code is found by PYTHONPATH. It holds
+absolute paths, so one in a cache that was moved is not used: its name follows from its place too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from embedded.engine import DAGGER_VERSION
 from embedded.engine.errors import EngineError
 from embedded.setup.paths import UV_VERSION, Paths
 
-REVISION = 1
+REVISION = 2
 
 
 async def environment(paths: Paths, copy: Path, say: object = None) -> Path:
@@ -25,8 +26,7 @@ async def environment(paths: Paths, copy: Path, say: object = None) -> Path:
     pyproject = copy / "source" / "pyproject.toml"
     if not pyproject.is_file():
         raise EngineError(f"the module has no pyproject.toml (or its dagger.json does not include it): {pyproject}")
-    inputs = f"{REVISION}\0{DAGGER_VERSION}\0{sys.version}\0{UV_VERSION}\0".encode() + pyproject.read_bytes()
-    target = paths.cache / "modules" / f"venv-{hashlib.sha256(inputs).hexdigest()[:24]}"
+    target = environment_folder(paths.cache, pyproject.read_bytes())
     python, ready = target / "bin" / "python", target / ".ready"
     if ready.exists():
         return python
@@ -46,6 +46,12 @@ async def environment(paths: Paths, copy: Path, say: object = None) -> Path:
             )
             ready.touch()
     return python
+
+
+def environment_folder(cache: Path, pyproject: bytes) -> Path:
+    """Return where the environment for a `pyproject.toml` is: its name holds all that it is made of."""
+    inputs = "\0".join([str(REVISION), str(cache), DAGGER_VERSION, sys.version, UV_VERSION, ""])
+    return cache / "modules" / f"venv-{hashlib.sha256(os.fsencode(inputs) + pyproject).hexdigest()[:24]}"
 
 
 async def _uv(paths: Paths, copy: Path, *args: str) -> None:

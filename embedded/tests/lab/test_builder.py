@@ -256,8 +256,8 @@ def test_full_disk_is_an_error_with_a_way_out(kitchen: Kitchen) -> None:
     ("name", "hint"),
     [
         ("x/one:3", "of x/one it has 1"),
-        ("x/three:1", "`python -m embedded.lab list` lists the images that it has"),
-        ("part/three", "`python -m embedded.lab list` lists the images that it has"),
+        ("x/three:1", "`./daggerw --engine lab list` lists the images that it has"),
+        ("part/three", "`./daggerw --engine lab list` lists the images that it has"),
     ],
 )
 def test_unknown_name_says_what_there_is(kitchen: Kitchen, name: str, hint: str) -> None:

@@ -50,7 +50,7 @@ def lab_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = lab.builder().results([IMAGE])
     if results is None:
         pytest.skip(
-            f"the lab has not made {IMAGE} (python -m embedded.lab build), and {ROOT_VARIABLE} names no other root"
+            f"the lab has not made {IMAGE} (./daggerw --engine lab build), and {ROOT_VARIABLE} names no other root"
         )
     folder = tmp_path_factory.mktemp("root")
     for layer in _amd64_layers(results[IMAGE].value["image"]["digest"]):

@@ -1,4 +1,4 @@
-"""`python -m embedded status|stop|prune`."""
+"""`./daggerw --engine status|stop|prune`."""
 
 from __future__ import annotations
 

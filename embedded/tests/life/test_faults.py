@@ -207,7 +207,7 @@ def test_a_full_disk_is_named_with_the_way_out(
     with pytest.raises(EngineError) as caught, lease(engine.paths, "real"):
         pass
     assert f"the disk that holds {engine.place().folder} is full" in caught.value.message
-    assert "python -m embedded prune" in caught.value.hint
+    assert "./daggerw --engine prune" in caught.value.hint
 
 
 def test_a_disk_that_fills_up_in_a_solve_is_told_and_does_not_end_the_daemon(

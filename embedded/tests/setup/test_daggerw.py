@@ -13,6 +13,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[3]
 NEEDED = ("cat", "sha256sum", "readlink", "sed", "head", "id", "uname", "sleep", "sh")
+DAGGER_1 = "printf 'version:     v{version}\\ncommit:      0123456\\nplatform:    linux/amd64\\n'"
 DAGGER = "echo 'dagger v{version} (image://registry.example/engine:v{version}) linux/amd64'"
 ANSWERS, FAILS = "exit 0", "exit 1"
 EMBEDDED_CALL = "python -m embedded.setup --stamp STAMP -- -m embedded.cli call build"
@@ -40,8 +41,8 @@ class Machine:
         path.chmod(0o755)
         return path
 
-    def dagger(self, version: str) -> None:
-        said = DAGGER.format(version=version)
+    def dagger(self, version: str, said: str = DAGGER) -> None:
+        said = said.format(version=version)
         self.program("dagger", f'if [ "$1" = version ]; then {said}; else echo "dagger $*"; fi')
 
     def run(
@@ -128,6 +129,57 @@ def test_the_engine_follows_from_what_is_there(
     assert reason in done.stderr
 
 
+TRIED = "warning: dagger {}; this project was tried with 0.21.8 and 1.0.0-beta.10"
+
+
+@pytest.mark.parametrize(
+    ("said", "version", "warned"),
+    [
+        (DAGGER, "0.21.8", ""),
+        (DAGGER_1, "1.0.0-beta.10", TRIED),
+        (DAGGER_1, "1.0.0", TRIED),
+        (DAGGER_1, "1.12.3", TRIED),
+        (DAGGER_1, "0.21.9", ""),
+        (DAGGER, "1.0.0-beta.10", TRIED),
+    ],
+)
+@pytest.mark.parametrize("engine", ["auto", "dagger"])
+def test_both_forms_of_daggers_version_are_read(
+    machine: Machine, engine: str, said: str, version: str, warned: str
+) -> None:
+    machine.dagger(version, said)
+    machine.program("docker", ANSWERS)
+    machine.env = {"DAGGERW_ENGINE": engine}
+    done = machine.run("call", "build")
+    assert (done.stdout.strip(), done.returncode) == ("dagger call build", 0)
+    assert [line for line in done.stderr.splitlines() if "warning" in line] == (
+        [f"daggerw: {warned.format(version)}"] if warned else []
+    )
+    assert f"(dagger {version}, engine by docker)" in done.stderr
+
+
+def test_a_dagger_without_a_version_is_named(machine: Machine) -> None:
+    machine.program("dagger", "echo 'no such command'")
+    machine.env = {"DAGGERW_ENGINE": "dagger"}
+    done = machine.run("call")
+    assert done.returncode == 2
+    assert done.stderr == f"daggerw: DAGGERW_ENGINE=dagger: `{machine.bin}/dagger version` does not report a version\n"
+
+
+@pytest.mark.parametrize("variables", [{}, {"DAGGERW_ENGINE": "dagger"}, {"DAGGERW_LAB": "1"}])
+@pytest.mark.parametrize("words", [("status",), ("prune", "--all"), ("lab", "list"), ("--help",), ()])
+def test_the_engines_upkeep_is_a_word_of_the_wrapper_from_any_folder(
+    machine: Machine, tmp_path: Path, words: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    machine.program("id", "echo 1000")
+    machine.env = variables
+    done = machine.run("--engine", *words, cwd=elsewhere)
+    assert done.stdout.strip() == " ".join(["python -m embedded", *words])
+    assert done.stderr == f"path {tmp_path / 'top'}\n"
+
+
 @pytest.mark.parametrize(
     ("variables", "arguments", "version", "message"),
     [
@@ -144,7 +196,7 @@ def test_the_engine_follows_from_what_is_there(
         ({"DAGGERW_ENGINE": "dagger"}, ("--lab",), "0.21.8", "see docs/lab.md"),
         ({"DAGGERW_ENGINE": "dagger", "DAGGERW_LAB": "1"}, (), "0.21.8", "see docs/lab.md"),
         ({"HOME": "", "XDG_CACHE_HOME": ""}, (), None, "neither HOME nor XDG_CACHE_HOME is set"),
-        ({"DAGGERW_PYTHON": "missing-python"}, (), None, "Python 3.11 or newer, and missing-python is none"),
+        ({"DAGGERW_PYTHON": "missing-python"}, (), None, "Python 3.11 or newer, which missing-python is not"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_way_out(
@@ -163,7 +215,7 @@ def test_what_cannot_be_done_is_refused_with_the_way_out(
     [
         ("id", "echo 1000", "runs as root"),
         ("uname", "echo Darwin", "runs on Linux, this is Darwin"),
-        ("python3", "exit 1", "needs Python 3.11 or newer, and python3 is none"),
+        ("python3", "exit 1", "needs Python 3.11 or newer, which python3 is not"),
     ],
 )
 def test_a_machine_that_does_not_fit_is_refused(machine: Machine, program: str, body: str, message: str) -> None:
@@ -239,6 +291,13 @@ def test_a_changed_input_asks_set_up_again(machine: Machine, name: str) -> None:
 
 def test_a_program_that_went_away_asks_set_up_again(machine: Machine) -> None:
     _finish_set_up(machine).unlink()
+    assert machine.run("call").stdout == "set-up again\n"
+
+
+def test_a_cache_that_was_copied_elsewhere_does_not_run_the_old_ones_python(machine: Machine) -> None:
+    _finish_set_up(machine)
+    shutil.copytree(machine.folder / "cache", machine.folder / "restored")
+    machine.env = {"XDG_CACHE_HOME": str(machine.folder / "restored")}
     assert machine.run("call").stdout == "set-up again\n"
 
 

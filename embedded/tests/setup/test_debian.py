@@ -90,6 +90,29 @@ def test_a_program_finds_its_libraries_where_it_is_unpacked(
     assert said == f"multi a b {root}/{LIBRARIES} {root}/share {root}/{LIBRARIES}/x\n"
 
 
+def test_programs_of_a_cache_that_was_moved_use_nothing_of_the_old_place(
+    machine: dict[str, Program], apt: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine["hello"] = Program("hello", "/usr/sbin/hello", environment=(("DATA", "{root}/share"),))
+    machine["bare"] = Program("bare", "/usr/sbin/bare", bare=True)
+    _package(apt, "hello", **{"usr/sbin/hello": '#!/bin/sh\necho "$LD_LIBRARY_PATH $DATA"\n', f"{LIBRARIES}/l.so": ""})
+    _package(apt, "bare", **{"usr/sbin/bare": "#!/bin/sh\necho bare\n"})
+    _provide(notes)
+    moved = tmp_path / 'an $other "home"'
+    (tmp_path / "cache").rename(moved)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(moved))
+    paths.cache_clear()
+    _provide(notes)
+    root = paths().packages
+    assert root.is_relative_to(moved)
+    assert len(notes.steps) == 1, "what was moved is whole: nothing is made anew"
+    said = [subprocess.run([tool(name)], capture_output=True, text=True, check=True).stdout for name in machine]
+    assert said == [f"{root}/{LIBRARIES} {root}/share\n", "bare\n"]
+    link = tmp_path / "link"
+    link.symlink_to(tool("hello"))
+    assert str(root) in subprocess.run([link], capture_output=True, text=True, check=True).stdout
+
+
 def test_a_program_without_needs_is_started_as_it_is(machine: dict[str, Program], apt: Path, notes: Notes) -> None:
     machine["bare"] = Program("bare", "/usr/sbin/bare", bare=True)
     _package(apt, "bare", **{"usr/sbin/bare": "#!/bin/sh\necho $0\n"})

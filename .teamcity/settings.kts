@@ -1,4 +1,4 @@
-// Made by `dagger call ci-files` from ci/vendors/: edit the template or the description there.
+// Made by `dagger call ci-files` from ci/upkeep/: edit the template or the description there.
 // Needs agents on which Docker runs, and a VCS root that takes tags for branches.
 import jetbrains.buildServer.configs.kotlin.BuildType
 import jetbrains.buildServer.configs.kotlin.DslContext

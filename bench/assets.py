@@ -33,9 +33,9 @@ RUNS = 5
 MB = 1_000_000
 #: What is measured, and its command.
 COMMANDS = {
-    "inspect, text": ["ci.inspect", "show", "{}"],
-    "inspect, JSON": ["ci.inspect", "show", "{}", "--format", "json"],
-    "verify": ["ci.verify", "check", "--assets", "{}"],
+    "inspect, text": ["ci.steps.inspect", "show", "{}"],
+    "inspect, JSON": ["ci.steps.inspect", "show", "{}", "--format", "json"],
+    "verify": ["ci.steps.verify", "check", "--assets", "{}"],
 }
 
 

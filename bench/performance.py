@@ -39,8 +39,8 @@ UNCHANGED_TARGET = 1.3
 #: What may run when an extension changes or another variant is built: extensions, initramfs, and what embeds it.
 _KINDS = (
     ("imager", "imager runs"),
-    ("ci.normalise", "normalise and pack"),
-    ("ci.verify", "checks"),
+    ("ci.steps.normalise", "normalise and pack"),
+    ("ci.steps.verify", "checks"),
     ("tar ", "extensions packed"),
 )
 
@@ -135,8 +135,9 @@ def _longest(figures: Figures) -> str:
         "The longest step of (b) and (e) is the imager's run for the initramfs, which makes the squashfs images of the "
         f"{here}. In (a) it takes {alone:.1f} s, for each output anew, since the imager has zstd's "
         "level 18 go over what is compressed already; here that is level 1, and what comes out is compressed anew, "
-        "with all times set (`ci/graph/imager.py`). The rest of (b) is what the imager does for each output, and what "
-        "upstream does not do: packing extensions so that each is cached by itself, reading and checking every file. "
+        "with all times set (`ci/execute/imager.py`). The rest of (b) is what the imager does for each output, and "
+        "what upstream does not do: packing extensions so that each is cached by itself, reading and checking every "
+        "file. "
         "(d) is the time of asking: more than a hundred questions to the engine, of a few milliseconds each."
     )
     return textwrap.fill(text, 120) + "\n"
@@ -182,7 +183,7 @@ def _disks(figures: Figures) -> list[str]:
         *("## Where the time of disk images goes", ""),
         "A raw disk image is nearly all zeros, and what is in it (the UKI) is compressed already; the imager has xz go",
         "over all of it. Here the imager makes the raw file, and it is packed apart, on all cores: zeros are packed",
-        "once, and xz does not try what is packed already (`ci/normalise/pack.py`). `.raw.zst` is the default,",
+        "once, and xz does not try what is packed already (`ci/steps/normalise/pack.py`). `.raw.zst` is the default,",
         "`.raw.xz` what `--layout upstream` gives.",
         *("", "| | " + " | ".join(images) + " |", "|---|" + "---|" * len(images)),
         _seconds("(a) the imager's run, which packs with xz", [_upstreams_run(figures, image) for image in images]),

@@ -1,4 +1,4 @@
 """The Dagger module of cozystack-talos.
 
-Nothing is imported here: the pure modules are also run without the SDK (`python -m ci.inspect`).
+Nothing is imported here: the pure modules are also run without the SDK (`python -m ci.steps.inspect`).
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import dagger
 from dagger import function
 
-from ci.errors import CozystackTalosError, EngineAnswerError, first, said
+from ci.common.errors import CozystackTalosError, EngineAnswerError, first, said
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

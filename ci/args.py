@@ -7,8 +7,9 @@ from typing import Annotated, TypeAlias
 import dagger
 from dagger import DefaultPath, Doc, Ignore, Name
 
-from ci import pins, vendors
-from ci.upstream import LAYOUTS
+from ci import upkeep as vendors
+from ci.common import pins
+from ci.load.upstream import LAYOUTS
 
 #: All of a checkout but what is read of it: the profiles, the matchbox files, and what tells the commit and its date.
 #: As in a .dockerignore, the last pattern that fits decides.
@@ -28,7 +29,7 @@ TEST_IGNORE = [
     "**/__pycache__",
 ]
 #: All of this project but what names versions of CozyStack and of extensions.
-UPDATE_IGNORE = ["*", "!ci/pins/__init__.py", "!variants/*.yaml"]
+UPDATE_IGNORE = ["*", "!ci/common/pins.py", "!variants/*.yaml"]
 #: All of this project but its CI files.
 CI_FILES_IGNORE = ["*", *(f"!{path}" for path in vendors.PATHS)]
 

@@ -3,32 +3,35 @@
 import dagger
 from dagger import check, object_type
 
-from ci import args, images, pulled, tables, vendors
+from ci import args
+from ci import upkeep as vendors
 from ci.api import fresh
-from ci.arch import parse_arch, parse_arches
 from ci.boot.model import DEADLINE, WAYS, Way, parse_way, parse_ways
-from ci.bootable import parse_options
-from ci.errors import BuildError
-from ci.expectation import expectation_anywhere
-from ci.graph import examine
-from ci.graph.boots import boot_lines, boot_network, came_up
-from ci.graph.configure import check_services, folder
-from ci.graph.load import load_checkout, load_variants, tool_images
-from ci.graph.publish import parse_destination, publish
-from ci.graph.registry import parse_login
-from ci.graph.reproduce import reproduce
-from ci.graph.selftest import requirement_lines, unit_tests
-from ci.graph.signatures import Signers
-from ci.graph.signing import Signer
-from ci.graph.updating import apply_update
-from ci.graph.work import Work
+from ci.boot.request import parse_options
+from ci.common.arch import parse_arch, parse_arches
+from ci.common.errors import BuildError
+from ci.common.progress import say
+from ci.execute import examine
+from ci.execute.boots import boot_lines, boot_network, came_up
+from ci.execute.configure import check_services, folder
+from ci.execute.load import load_checkout, load_variants, tool_images
+from ci.execute.publish import parse_destination, publish
+from ci.execute.registry import parse_login
+from ci.execute.reproduce import reproduce
+from ci.execute.secureboot import parse_keys
+from ci.execute.selftest import requirement_lines, unit_tests
+from ci.execute.signatures import Signers
+from ci.execute.signing import Signer
+from ci.execute.updating import apply_update
+from ci.execute.work import Work
 from ci.node import tailscale
 from ci.node.machine_config import make_machine_config, parse_installer
-from ci.outputs import REPRODUCED_OUTPUTS
-from ci.progress import say
-from ci.publication import publication_as
-from ci.schematic import schematic_as
-from ci.secureboot import parse_keys
+from ci.plan import images
+from ci.plan.expectation import expectation_anywhere
+from ci.plan.outputs import REPRODUCED_OUTPUTS
+from ci.publish.publication import publication_as
+from ci.report import pulled, tables
+from ci.report.schematic import schematic_as
 
 
 @object_type
@@ -465,7 +468,7 @@ class CozystackTalos:
 
     @fresh
     async def ci_files(self, source: args.CiFilesSource) -> dagger.Changeset:
-        """Make the CI files of all vendors from one description (ci/vendors/), as changes to the checkout."""
+        """Make the CI files of all vendors from one description (ci/upkeep/), as changes to the checkout."""
         made = source
         for path, text in vendors.files().items():
             made = made.with_new_file(path, text)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
 
-    from ci.boot.model import EnabledExtension, Ending, Request
+    from ci.boot.model import BootRequest, EnabledExtension, Ending
     from ci.verify.model import Check
 
 _STAGES = list(Stage)
@@ -26,7 +26,7 @@ _NOT_SO_FAR = "the boot did not come so far"
 class Seen:
     """What a console showed, and how it ended."""
 
-    request: Request
+    request: BootRequest
     ending: Ending
     reached: frozenset[Stage]
     extensions: tuple[EnabledExtension, ...]

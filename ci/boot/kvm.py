@@ -9,7 +9,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from ci.arch import Arch
+from ci.common.arch import Arch
 
 DEVICE = Path("/dev/kvm")
 _MAJOR_MINOR = os.makedev(10, 232)

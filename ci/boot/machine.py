@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ci.arch import Arch
 from ci.boot.model import Way
+from ci.common.arch import Arch
 
 if TYPE_CHECKING:
-    from ci.boot.model import Request
+    from ci.boot.model import BootRequest
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Media:
     image: str = ""
 
 
-def packages(request: Request) -> tuple[str, ...]:
+def packages(request: BootRequest) -> tuple[str, ...]:
     """Return the Debian packages that a boot needs."""
     extra = ("ipxe",) if request.way is Way.NETBOOT else ()
     return (*MACHINES[request.arch].packages, *extra)
@@ -92,7 +92,7 @@ def version_command(arch: Arch) -> list[str]:
     return [MACHINES[arch].program, "--version"]
 
 
-def qemu(request: Request, media: Media, *, kvm: bool) -> list[str]:
+def qemu(request: BootRequest, media: Media, *, kvm: bool) -> list[str]:
     """Boot a machine; its console is QEMU's standard output, and a restart ends it."""
     machine = MACHINES[request.arch]
     return [
@@ -112,7 +112,7 @@ def _processor(machine: Machine, *, kvm: bool) -> list[str]:
     return ["-accel", "kvm", "-accel", "tcg", "-cpu", "max"] if kvm else ["-accel", "tcg", "-cpu", machine.cpu]
 
 
-def _medium(request: Request, machine: Machine, media: Media) -> list[str]:
+def _medium(request: BootRequest, machine: Machine, media: Media) -> list[str]:
     if request.way is Way.KERNEL:
         arguments = " ".join([request.cmdline, *further_arguments(request)])
         return ["-kernel", media.kernel, "-initrd", media.initramfs, "-append", arguments]
@@ -132,7 +132,7 @@ def _drive(file: str, *options: str) -> list[str]:
     return ["-drive", ",".join([f"file={_escaped(file)}", "format=raw", "if=none", "id=disk", *options])]
 
 
-def further_arguments(request: Request) -> tuple[str, ...]:
+def further_arguments(request: BootRequest) -> tuple[str, ...]:
     """Return the kernel arguments beside those of the assets.
 
     A console on the serial port first: Talos for amd64 has none among its own since v1.8.
@@ -140,13 +140,13 @@ def further_arguments(request: Request) -> tuple[str, ...]:
     return (*MACHINES[request.arch].console, *request.arguments)
 
 
-def _stub_arguments(request: Request) -> list[str]:
+def _stub_arguments(request: BootRequest) -> list[str]:
     # systemd's stub adds them to those in the image, as long as secure boot is off.
     arguments = _escaped(" ".join(further_arguments(request)))
     return ["-smbios", f"type=11,value=io.systemd.stub.kernel-cmdline-extra={arguments}"]
 
 
-def _network(request: Request) -> list[str]:
+def _network(request: BootRequest) -> list[str]:
     # The only way out is to this container, and only where the machine boots from there.
     net = "user,id=net" if request.way is Way.NETBOOT else "user,id=net,restrict=on"
     return ["-netdev", net, "-device", "virtio-net-pci,netdev=net,romfile="]

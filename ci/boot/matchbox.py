@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from ci.boot import machine
 from ci.boot.process import ended, started
-from ci.errors import BootError
+from ci.common.errors import BootError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
-    from ci.boot.model import Request
+    from ci.boot.model import BootRequest
 
 #: Where CozyStack's image has what it serves.
 DATA = "var/lib/matchbox"
 _SECONDS = 20
 
 
-def command(request: Request, root: str) -> list[str]:
+def command(request: BootRequest, root: str) -> list[str]:
     """Serve an image's own data to the machine's network, and to nobody else."""
     return [
         *("chroot", root),
@@ -43,7 +43,7 @@ def add_arguments(profile: str, arguments: tuple[str, ...]) -> str:
 
 
 @asynccontextmanager
-async def matchbox(request: Request, root: Path, say: Callable[[str], None]) -> AsyncGenerator[None]:
+async def matchbox(request: BootRequest, root: Path, say: Callable[[str], None]) -> AsyncGenerator[None]:
     """Serve an image's root file system for as long as the context lasts.
 
     The root is changed: its profiles get a serial console. Raises `BootError` where the server does not come up.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ci.boot import machine
 from ci.boot.model import Way
-from ci.errors import BootError
+from ci.common.errors import BootError
 from ci.inspect.compression import compression_of, expand
 from ci.inspect.context import Context
 from ci.inspect.errors import InspectError
@@ -17,7 +17,7 @@ from ci.inspect.pe import read_pe
 from ci.inspect.source import is_zeros, open_file
 
 if TYPE_CHECKING:
-    from ci.boot.model import Request
+    from ci.boot.model import BootRequest
 
 _HEAD = 8
 _LOADERS = "EFI/BOOT"
@@ -28,7 +28,7 @@ class ForeignKernelError(BootError):
     """The machine can't run the kernel."""
 
 
-def prepare(request: Request, assets: Path, work: Path) -> machine.Media:
+def prepare(request: BootRequest, assets: Path, work: Path) -> machine.Media:
     """Make ready what a request boots from.
 
     Raises `ForeignKernelError` where kernel or unified kernel image are for another architecture, and `BootError` where
@@ -58,7 +58,7 @@ def _there(assets: Path, path: str) -> Path:
     return file
 
 
-def _same_architecture(request: Request, file: Path, name: str) -> None:
+def _same_architecture(request: BootRequest, file: Path, name: str) -> None:
     try:
         with open_file(file) as source:
             found = read_pe(source, Context()).machine
@@ -68,7 +68,7 @@ def _same_architecture(request: Request, file: Path, name: str) -> None:
         raise ForeignKernelError(f"{name} is for {found}, the machine is {request.arch}")
 
 
-def _esp(request: Request, program: Path, work: Path) -> Path:
+def _esp(request: BootRequest, program: Path, work: Path) -> Path:
     """Return a folder for an EFI system partition that boots a program."""
     loader = work / "esp" / machine.MACHINES[request.arch].loader
     loader.parent.mkdir(parents=True)

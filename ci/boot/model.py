@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ci.arch import Arch
-from ci.errors import OutputError, suggest
-from ci.model import Value
-from ci.verify.model import Check, Expectation
+from ci.common.arch import Arch
+from ci.common.errors import OutputError, suggest
+from ci.common.values import Value
+from ci.plan.expectation import Expectation
+from ci.verify.model import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +60,7 @@ def parse_ways(names: Iterable[str]) -> tuple[Way, ...]:
     return tuple(way for way in WAYS if way in asked)
 
 
-class Request(Value):
+class BootRequest(Value):
     """One boot: what is booted, and what is expected of it."""
 
     way: Way
@@ -214,7 +215,7 @@ class EnabledExtension(Value):
     seconds: float
 
 
-class Verdict(Value):
+class BootVerdict(Value):
     """How a boot went, with the evidence."""
 
     format: int = 1

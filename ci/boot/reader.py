@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from ci.boot import console
 from ci.boot.checks import Seen, checks, outcome
-from ci.boot.model import EnabledExtension, End, Ending, Outcome, Stage, StageTime, Verdict, stages_of
+from ci.boot.model import BootVerdict, EnabledExtension, End, Ending, Outcome, Stage, StageTime, stages_of
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Iterable
 
     from ci.boot.console import Line
-    from ci.boot.model import Request
+    from ci.boot.model import BootRequest
 
 #: Lines of the console that a failed boot's verdict shows.
 TAIL = 40
@@ -25,7 +25,7 @@ _MOST = 50
 class Reader:
     """Reads a console line by line; the verdict can be had at any time."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: BootRequest) -> None:
         self._request = request
         self._reached: dict[Stage, float] = {}
         self._extensions: list[EnabledExtension] = []
@@ -79,7 +79,7 @@ class Reader:
         # The kernel frees the memory of an initramfs that it could not unpack, too.
         return stage is Stage.INITRAMFS and console.INITRAMFS_CORRUPT in self._found
 
-    def verdict(self, ending: Ending) -> Verdict:
+    def verdict(self, ending: Ending) -> BootVerdict:
         """Judge what was read."""
         request = self._request
         seen = Seen(
@@ -94,7 +94,7 @@ class Reader:
         )
         result = outcome(seen)
         seconds = self._reached[Stage.READY] if result is Outcome.BOOTED else ending.seconds
-        verdict = Verdict(
+        verdict = BootVerdict(
             variant=request.variant,
             arch=request.arch,
             way=request.way,
@@ -109,7 +109,7 @@ class Reader:
         return verdict if verdict.ok else verdict.model_copy(update={"tail": tuple(self._tail)})
 
 
-def read_boot(lines: Iterable[Line], request: Request, ending: Ending | None = None) -> Verdict:
+def read_boot(lines: Iterable[Line], request: BootRequest, ending: Ending | None = None) -> BootVerdict:
     """Judge a whole log; without an ending it ends with its last line."""
     reader, seconds = Reader(request), 0.0
     for line in lines:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.boot.model import OUTCOME_SENTENCES, STAGE_TITLES
-from ci.verify.report import render_checks
+from ci.report.build_report import render_checks
 
 if TYPE_CHECKING:
-    from ci.boot.model import Verdict
+    from ci.boot.model import BootVerdict
 
 
-def headline(verdict: Verdict) -> str:
+def headline(verdict: BootVerdict) -> str:
     """Return a verdict in one line."""
     return (
         f"{verdict.variant} for {verdict.arch} from {verdict.way}: {verdict.outcome}, {verdict.seconds:.1f} s: "
@@ -19,7 +19,7 @@ def headline(verdict: Verdict) -> str:
     )
 
 
-def render_verdict(verdict: Verdict) -> str:
+def render_verdict(verdict: BootVerdict) -> str:
     """Return a verdict with its evidence, and of a boot that failed the console's last lines."""
     lines = ["STAND-IN: assets from the lab, no Talos"] if verdict.stand_in else []
     lines += [headline(verdict), *([f"in {verdict.machine}"] if verdict.machine else []), ""]

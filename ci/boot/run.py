@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ci.boot.model import Request, Verdict
+    from ci.boot.model import BootRequest, BootVerdict
 
 #: Seconds for which the console is read on when the outcome is known: a panic has more lines than its first.
 SETTLE = 2.0
@@ -65,8 +65,8 @@ class Recorder:
 
 
 async def run_boot(
-    request: Request, assets: Path, work: Path, log: TextIO, say: Callable[[str], None], *, make_kvm: bool
-) -> Verdict:
+    request: BootRequest, assets: Path, work: Path, log: TextIO, say: Callable[[str], None], *, make_kvm: bool
+) -> BootVerdict:
     """Boot, and judge what the console says.
 
     Args:
@@ -103,7 +103,7 @@ async def run_boot(
     return reader.verdict(Ending(ending.end, ending.seconds, f"{version}, {how}", code=ending.code, said=ending.said))
 
 
-async def _version(request: Request) -> str:
+async def _version(request: BootRequest) -> str:
     process = await asyncio.create_subprocess_exec(
         *machine.version_command(request.arch), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
@@ -112,7 +112,7 @@ async def _version(request: Request) -> str:
     return f"QEMU {words[words.index('version') + 1]}" if "version" in words[:-1] else "QEMU"
 
 
-async def _run(command: list[str], request: Request, recorder: Recorder) -> Ending:
+async def _run(command: list[str], request: BootRequest, recorder: Recorder) -> Ending:
     async with started(command) as process:
         assert process.stdout is not None
         assert process.stderr is not None

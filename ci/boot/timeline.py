@@ -11,7 +11,7 @@ from ci.boot.model import OUTCOME_SENTENCES, STAGE_TITLES, Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ci.boot.model import Verdict
+    from ci.boot.model import BootVerdict
 
 _WIDTH = 960
 #: Space for the stages' names, and for the time at a bar's end.
@@ -44,7 +44,7 @@ class Bar:
     style: str
 
 
-def bars(verdict: Verdict) -> list[Bar]:
+def bars(verdict: BootVerdict) -> list[Bar]:
     """Return a bar for each stage that was reached, and one for how a failed boot ended.
 
     Stages that are reached out of order (the initramfs is unpacked beside other work) begin where they were left.
@@ -75,7 +75,7 @@ def step(seconds: float, most: int = 10) -> float:
         size *= 10
 
 
-def timeline(verdict: Verdict) -> str:
+def timeline(verdict: BootVerdict) -> str:
     """Return the picture of a verdict."""
     rows = bars(verdict)
     height = _TOP + len(rows) * _ROW + _AXIS
@@ -123,7 +123,7 @@ def _row(row: Bar, top: float, scale: float) -> Iterator[str]:
     yield f'<text class="faint" x="{x + width + 8:.1f}" y="{middle:.1f}">{row.end:.1f} s</text>'
 
 
-def _extensions(verdict: Verdict, rows: list[Bar], scale: float) -> Iterator[str]:
+def _extensions(verdict: BootVerdict, rows: list[Bar], scale: float) -> Iterator[str]:
     """Yield a mark for each extension, named when it is pointed at."""
     label = STAGE_TITLES[Stage.EXTENSIONS]
     index = next((number for number, row in enumerate(rows) if row.label == label), None)

@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict
 
 from ci.compare.differences import FirstDifference, first_difference
 from ci.inspect.errors import MissingFileError
-from ci.inspect.render import size_text
 from ci.inspect.source import open_file
+from ci.report.inspection import size_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ci.inspect.render import Format
+    from ci.report.inspection import Format
 
 
 class FileComparison(BaseModel):

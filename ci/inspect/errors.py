@@ -1,6 +1,6 @@
 """What is said of a file that can't be read as what it claims to be."""
 
-from ci.errors import CozystackTalosError
+from ci.common.errors import CozystackTalosError
 
 
 class InspectError(CozystackTalosError):

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import yaml
 
-from ci.errors import CozystackTalosError, ReferenceSyntaxError
-from ci.images import variant_of
+from ci.common.errors import CozystackTalosError, ReferenceSyntaxError
+from ci.common.references import parse_reference
+from ci.load.configuration import placeholder
 from ci.node import tailscale
-from ci.node.configuration import placeholder
-from ci.references import parse_reference
+from ci.plan.images import variant_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ci.node.configuration import Configuration, ExtensionService, KernelModule, RuntimeClassNeed, ServiceVariable
+    from ci.common.references import Reference
+    from ci.load.configuration import Configuration, ExtensionService, KernelModule, RuntimeClassNeed, ServiceVariable
+    from ci.load.variant import Variant
     from ci.node.tailscale import Tailscale
-    from ci.references import Reference
-    from ci.variant import Variant
 
 NODE: Final = "node.yaml"
 KUBERNETES: Final = "kubernetes.yaml"

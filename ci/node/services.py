@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ci import yamltext
-from ci.errors import FileError
+from ci.common import yamltext
+from ci.common.errors import FileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ci.errors import CozystackTalosError
-from ci.node.configuration import placeholder
+from ci.common.errors import CozystackTalosError
+from ci.load.configuration import placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ci.node.configuration import ExtensionService
-    from ci.variant import Variant
+    from ci.load.configuration import ExtensionService
+    from ci.load.variant import Variant
 
 #: Name of the extension's service.
 SERVICE: Final = "tailscale"

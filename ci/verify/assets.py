@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ci.common.filenames import CHECKSUMS, MODULES_IMAGE, REPORT, STAND_IN
+from ci.common.pins import STAND_IN_LABEL
 from ci.inspect.inspect import inspect_path
 from ci.inspect.limits import MIB
 from ci.inspect.models import (
@@ -26,21 +28,15 @@ from ci.inspect.models import (
     UkiFacts,
     UnreadableFacts,
 )
-from ci.pins import STAND_IN_LABEL
-from ci.verify.checksums import CHECKSUMS, REPORT, file_digests
-from ci.verify.model import Expectation, VerifyError
+from ci.plan.expectation import Expectation
+from ci.verify.checksums import file_digests
+from ci.verify.model import VerifyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ci.inspect.models import Entry
-
-VALIDATION = "validation/"
-STAND_IN = "STAND-IN.txt"
-
-BASE_IMAGE = "rootfs.sqsh"
-MODULES_IMAGE = "modules.dep.sqsh"
 
 #: Bytes of a report or a list of checksums.
 _LONGEST_TEXT = 64 * MIB

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.inspect.models import DiskFacts, IsoFacts
-from ci.verify.model import Expectation, Verdict, skip
+from ci.verify.model import Verdict, skip
 
 if TYPE_CHECKING:
     from ci.inspect.models import ImageFacts
+    from ci.plan.expectation import Expectation
     from ci.verify.assets import Assets, Found
 
 #: Where firmware looks for a boot loader on media that it does not know (UEFI specification, section 3.5.1.1).

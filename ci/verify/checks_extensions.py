@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING
 
+from ci.common.filenames import BASE_IMAGE, MODULES_IMAGE
 from ci.inspect.initramfs import EXTENSIONS_YAML
 from ci.inspect.models import DiskFacts, InitramfsFacts
-from ci.verify.assets import BASE_IMAGE, MODULES_IMAGE
 from ci.verify.compatibility import ConstraintError, satisfies
-from ci.verify.model import Expectation, Verdict, skip
+from ci.verify.model import Verdict, skip
 from ci.verify.paths import foreign_programs, mode_problems, path_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ci.inspect.models import Entry
+    from ci.plan.expectation import Expectation
     from ci.verify.assets import Assets, Found
 
 _NO_INITRAMFS = "there is no initramfs"

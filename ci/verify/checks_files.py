@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, STAND_IN, UNLISTED, VALIDATION
 from ci.inspect.models import UnreadableFacts
-from ci.verify.assets import STAND_IN, VALIDATION
-from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, UNLISTED, ChecksumsError, parse_checksums
-from ci.verify.model import Expectation, Result, Verdict, VerifyError, skip
-from ci.verify.provenance import PROVENANCE, provenance_problems
-from ci.verify.report import STAND_IN_LINE, Report, make_report, parse_report
-from ci.verify.sbom import SBOM, make_sbom, named_in
+from ci.verify.checksums import ChecksumsError, parse_checksums
+from ci.verify.model import Result, Verdict, VerifyError, skip
+from ci.verify.reported import STAND_IN_LINE, Report, make_report, parse_report
+from ci.verify.spdx import named_in, parts_of
+from ci.verify.statement import provenance_problems
 
 if TYPE_CHECKING:
+    from ci.plan.expectation import Expectation
     from ci.verify.assets import Assets
 
 
@@ -140,11 +141,10 @@ def sbom_complete(assets: Assets, expectation: Expectation) -> Verdict:
         named = named_in(text)
     except ValueError as error:
         return Verdict(problems=[f"{SBOM}: no SPDX document: {error}"])
-    actual = make_sbom(assets, expectation, 0)
-    missing = sorted(actual.parts() - named, key=str)
+    parts, unreadable = parts_of(assets, expectation)
+    missing = sorted(parts - named, key=str)
     return Verdict(
-        problems=[f"{SBOM} does not name {name} {version or ''}".rstrip() for name, version in missing]
-        + actual.problems,
+        problems=[f"{SBOM} does not name {name} {version or ''}".rstrip() for name, version in missing] + unreadable,
         evidence=[f"{len(named)} packages"],
     )
 
@@ -153,7 +153,9 @@ def provenance_agrees(assets: Assets, expectation: Expectation) -> Verdict:
     """`provenance.agrees`."""
     text = assets.text(PROVENANCE)
     if text is None:
-        return skip(f"there is no {PROVENANCE}")
+        if expectation.files is None:
+            return skip(f"there is no {PROVENANCE}")
+        return Verdict(problems=[f"{PROVENANCE} is missing"])
     return Verdict(
         problems=list(provenance_problems(text, assets.digests, expectation.files)),
         evidence=["the statement is on the files that are there"],

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ci.errors import CozystackTalosError
+from ci.common.errors import CozystackTalosError
+from ci.common.filenames import CHECKSUMS, UNLISTED
 from ci.inspect.extension import printable
 from ci.inspect.source import open_file
 
@@ -18,14 +19,7 @@ if TYPE_CHECKING:
 
     from ci.inspect.models import Inspection
 
-CHECKSUMS = "checksums.sha256"
-REPORT = "validation/build-report.json"
-REPORT_TEXT = "validation/build-report.txt"
-
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
-
-#: Not listed: the list itself, and the report, which says whether the list is true.
-UNLISTED = (CHECKSUMS, REPORT, REPORT_TEXT)
 
 
 class ChecksumsError(CozystackTalosError):

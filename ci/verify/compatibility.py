@@ -14,7 +14,7 @@ from __future__ import annotations
 import operator
 import re
 
-from ci.errors import CozystackTalosError
+from ci.common.errors import CozystackTalosError
 
 _OPERATORS = {
     "": operator.eq,

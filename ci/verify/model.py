@@ -1,18 +1,16 @@
-"""What is expected of assets, and what the checks say of them."""
+"""What the checks say of assets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from ci.errors import CozystackTalosError
+from ci.common.errors import CozystackTalosError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-Architecture = Literal["arm64", "amd64"]
 
 
 class VerifyError(CozystackTalosError):
@@ -21,44 +19,6 @@ class VerifyError(CozystackTalosError):
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ExpectedExtension(_Value):
-    """A planned extension."""
-
-    name: str
-    #: As the manifest says it; `None` takes any.
-    version: str | None = None
-
-
-class Expectation(_Value):
-    """What a plan promises. A field that is `None` or empty is not checked, or taken from the assets themselves."""
-
-    arch: Architecture | None = None
-    #: Version of Talos, with the `v`.
-    talos: str | None = None
-    variant: str | None = None
-    #: Exactly these extensions; the index of modules that the imager adds does not count.
-    extensions: tuple[ExpectedExtension, ...] | None = None
-    #: No extension, file or link below the initramfs may have one of these words in its name: `tailscale`.
-    absent: tuple[str, ...] = ()
-    #: Arguments that every command line must have.
-    kernel_args: tuple[str, ...] = ()
-    #: Exactly these files below the assets' root, with the kind that `ci.inspect` finds: `{"boot/vmlinuz": "kernel"}`.
-    files: dict[str, str] | None = None
-    #: Whether the assets come from the lab's stand-ins.
-    stand_in: bool | None = None
-
-
-def parse_expectation(name: str, text: str | bytes) -> Expectation:
-    """Returns the expectation in a JSON document; `name` is what errors call it."""
-    try:
-        return Expectation.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "document"
-        allowed = ", ".join(Expectation.model_fields)
-        raise VerifyError(f"{name}: {place}: {first['msg']} (keys are {allowed})") from error
 
 
 Status = Literal["pass", "fail", "skip"]

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SIGNATURES = "validation/signatures.json"
-
 
 def render_signatures(signers: Mapping[str, str]) -> str:
     """Returns the file's text."""

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ci.inspect.inspect import inspect_path
 from ci.verify import checks_boot as boot
 from ci.verify import checks_extensions as extensions
 from ci.verify import checks_files as files
-from ci.verify.assets import VALIDATION, Assets, check_boots, expected_of, read_assets
-from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, render_checksums
-from ci.verify.model import Check, Expectation, Requirement, Result
-from ci.verify.provenance import PROVENANCE, make_provenance
-from ci.verify.report import make_report, render_report
-from ci.verify.sbom import SBOM, make_sbom
-from ci.verify.signatures import SIGNATURES, read_signatures
+from ci.verify.assets import Assets, check_boots, expected_of, read_assets
+from ci.verify.model import Check, Requirement, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from ci.plan.expectation import Expectation
 
 REQUIREMENTS: tuple[Requirement, ...] = tuple(
     Requirement(*row)
@@ -67,10 +62,11 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
 )
 
 #: Can't be asked before there is a report.
-_OF_THE_REPORT = ("report.agrees", "report.stand-in")
+OF_THE_REPORT = ("report.agrees", "report.stand-in")
 
 
-def _run(assets: Assets, expected: Expectation, requirements: Iterable[Requirement]) -> tuple[Check, ...]:
+def run_checks(assets: Assets, expected: Expectation, requirements: Iterable[Requirement]) -> tuple[Check, ...]:
+    """Return how each requirement went, in their order."""
     return tuple(
         requirement.run(assets, expected).check(requirement.id, requirement.sentence) for requirement in requirements
     )
@@ -85,46 +81,4 @@ def verify(folder: Path, expectation: Expectation | None = None) -> Result:
     """
     assets = read_assets(folder)
     check_boots(assets)
-    return Result(checks=_run(assets, expected_of(assets, expectation), REQUIREMENTS))
-
-
-def seal(folder: Path, expectation: Expectation, plan: Any = None, epoch: int = 0) -> Result:
-    """Writes SBOM, provenance, checksums and the build report into a folder of assets, and returns the checks.
-
-    All is written whatever the checks say. `plan` is the plan as a JSON value (any other is only put into the
-    report); `epoch` is the SBOM's time, in seconds since 1970.
-    """
-    assets = read_assets(folder)
-    (assets.root / VALIDATION).mkdir(exist_ok=True)
-    sbom = make_sbom(assets, expected_of(assets, expectation), epoch)
-    (assets.root / SBOM).write_text(sbom.to_json(), encoding="utf-8")
-    papers = [SBOM]
-    if (provenance := make_provenance(assets.digests, plan, read_signatures(assets.text(SIGNATURES)))) is not None:
-        document = json.dumps(provenance, indent=2, ensure_ascii=False)
-        (assets.root / PROVENANCE).write_text(document + "\n", encoding="utf-8")
-        papers.append(PROVENANCE)
-    assets = _with(assets, *papers)
-    (assets.root / CHECKSUMS).write_text(render_checksums(assets.digests), encoding="utf-8")
-    assets = _with(assets, CHECKSUMS)
-    expected = expected_of(assets, expectation)
-    checks = _run(assets, expected, [one for one in REQUIREMENTS if one.id not in _OF_THE_REPORT])
-    # The report holds the checks of the report: it is written, checked, and written again with their outcome.
-    _write_report(assets, expected, Result(checks=checks), plan)
-    written = _with(assets, REPORT, REPORT_TEXT)
-    result = Result(checks=checks + _run(written, expected, [one for one in REQUIREMENTS if one.id in _OF_THE_REPORT]))
-    _write_report(assets, expected, result, plan)
-    return result
-
-
-def _write_report(assets: Assets, expected: Expectation, result: Result, plan: Any) -> None:
-    report = make_report(assets, expected, result, plan)
-    document = json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=False, ensure_ascii=False)
-    (assets.root / REPORT).write_text(document + "\n", encoding="utf-8")
-    (assets.root / REPORT_TEXT).write_text(render_report(report), encoding="utf-8")
-
-
-def _with(assets: Assets, *names: str) -> Assets:
-    """Returns the same assets with files that were just written, without reading all the others again."""
-    written = [inspect_path(assets.root / name).model_copy(update={"name": name}) for name in names]
-    others = [node for node in assets.inspection.contents if node.name not in names]
-    return Assets(assets.inspection.model_copy(update={"contents": (*others, *written)}), assets.root)
+    return Result(checks=run_checks(assets, expected_of(assets, expectation), REQUIREMENTS))

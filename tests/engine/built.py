@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 import yaml
 import zstandard
 
-from ci.expectation import expectation
+from ci.common.filenames import REPORT
 from ci.inspect.compression import Frame, compression_of
 from ci.inspect.context import Context
 from ci.inspect.cpio import read_members
 from ci.inspect.source import BytesSource, ByteStream
 from ci.inspect.squashfs import Squashfs
-from ci.plan import Plan
-from ci.verify import seal
-from ci.verify.checksums import REPORT
+from ci.plan.expectation import expectation
+from ci.plan.model import Plan
+from ci.report.seal import seal
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from ci.verify import Expectation
+    from ci.plan.expectation import Expectation
 
 #: Files below this size are copied; larger ones are linked, and replaced whole.
 _SMALL = 1 << 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci import pins
-from ci.graph.imager import XZ
+from ci.common import pins
+from ci.execute.imager import XZ
 
 if TYPE_CHECKING:
     from pathlib import Path

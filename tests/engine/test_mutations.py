@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
-from ci.verify import verify
+from ci.verify.verify import verify
 from tests.engine.built import Built, Initramfs, files_of
 from tests.unit import verify_mutations as later
 from tests.unit.inspect import samples
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ci.verify import Expectation
+    from ci.plan.expectation import Expectation
 
 SMALL = ("kernel", "initramfs")
 SHIM = "usr/local/bin/containerd-shim-spin-v2"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ci.catalog import Catalog, parse_catalog
+from ci.load.catalog import Catalog, parse_catalog
 
 
 def digest(character: str) -> str:

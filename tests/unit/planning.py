@@ -6,13 +6,15 @@ from functools import cache
 
 import anyio.lowlevel
 
-from ci.arch import Arch
-from ci.errors import NotFoundInRegistryError
-from ci.outputs import DEFAULT_OUTPUTS, Layout, parse_outputs
-from ci.plan import Origin, Plan, Request, SourceDate, catalog_need, extension_needs, make_plan, release_needs
-from ci.resolve import resolve_all
-from ci.upstream import Upstream, load_upstream
-from ci.variant import BUILTIN, Variant, parse_variant, read_variants
+from ci.common.arch import Arch
+from ci.common.errors import NotFoundInRegistryError
+from ci.load.upstream import Upstream, load_upstream
+from ci.load.variant import BUILTIN, Variant, parse_variant, read_variants
+from ci.plan.make import BuildRequest, make_plan
+from ci.plan.model import Origin, Plan, SourceDate
+from ci.plan.outputs import DEFAULT_OUTPUTS, Layout, parse_outputs
+from ci.resolve.digests import resolve_all
+from ci.resolve.needs import catalog_need, extension_needs, release_needs
 from tests.unit.catalogs import CATALOG, digest
 from tests.unit.cozystack import checkout
 
@@ -58,8 +60,8 @@ def request(
     tag: str = "v1.6.2",
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS,
     layout: Layout = Layout.BOOT,
-) -> Request:
-    return Request(
+) -> BuildRequest:
+    return BuildRequest(
         variant=builtin(which) if isinstance(which, str) else which,
         arch=arch,
         upstream=upstream(tag),
@@ -70,11 +72,13 @@ def request(
     )
 
 
-async def plan_of(wanted: Request, registry: Registry | None = None) -> Plan:
+async def plan_of(wanted: BuildRequest, registry: Registry | None = None) -> Plan:
     """The plan of a request, looked up as the pipeline does it."""
     resolver = registry or Registry()
-    need = catalog_need(wanted)
+    need = catalog_need(wanted.variant, wanted.upstream, wanted.files)
     catalog = CATALOG if need else None
     found = await resolve_all([*release_needs(wanted.upstream), *([need] if need else [])], resolver)
-    found |= await resolve_all(extension_needs(wanted, catalog), resolver)
+    found |= await resolve_all(
+        extension_needs(wanted.variant, wanted.arch, wanted.upstream, catalog, wanted.files), resolver
+    )
     return make_plan(wanted, catalog, found)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ci.api import fresh, in_words
-from ci.errors import CozystackTalosError, EngineAnswerError, OutputError, first
+from ci.common.errors import CozystackTalosError, EngineAnswerError, OutputError, first
 from ci.main import CozystackTalos
 from tests.unit.engine import TRACE, engine_error, exec_error
 

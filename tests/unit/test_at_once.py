@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from ci.at_once import at_once, both
+from ci.common.concurrency import at_once, both
 
 
 async def test_results_are_in_the_order_of_the_items_whichever_is_done_first() -> None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci import profile
-from ci.arch import Arch
-from ci.errors import PlanError, VariantError
-from ci.plan import Plan, PlannedOverlay, SecureBoot
-from ci.schematic import schematic
-from ci.secureboot import Keys, SecureBootError, parse_keys
-from ci.tables import Format, plan_as
-from ci.verify.provenance import make_provenance
+from ci.common.arch import Arch
+from ci.common.errors import PlanError, VariantError
+from ci.execute.secureboot import Keys, SecureBootError, parse_keys
+from ci.plan import profile
+from ci.plan.model import Plan, PlannedOverlay, SecureBoot
+from ci.report.provenance import make_provenance
+from ci.report.schematic import schematic
+from ci.report.tables import Format, plan_as
 from tests.unit.catalogs import digest
 from tests.unit.planning import plan_of, request, variant
 
@@ -114,7 +114,7 @@ async def test_plan_provenance_and_schematic_name_the_overlay() -> None:
     plan = await board()
     text = plan_as(plan, Format.TEXT)
     assert f"{IMAGE} (rpi_generic; linux/amd64 and linux/arm64)" in text
-    statement = cast("Any", make_provenance({}, plan.model_dump(mode="json")))
+    statement = cast("Any", make_provenance({}, plan))
     dependency = statement["predicate"]["buildDefinition"]["resolvedDependencies"][-1]
     assert (dependency["name"], dependency["digest"]) == ("overlay", {"sha256": "b" * 64})
     assert schematic(plan)["overlay"] == {

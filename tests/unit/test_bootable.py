@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci.arch import Arch
 from ci.boot.model import OUTPUTS, WAYS, Way
-from ci.bootable import Options, netboot_request, parse_options, request_of_plan, request_of_report
-from ci.errors import BootError
-from ci.outputs import parse_outputs
+from ci.boot.request import Options, netboot_request, parse_options, request_of_plan, request_of_report
+from ci.common.arch import Arch
+from ci.common.errors import BootError
+from ci.plan.outputs import parse_outputs
 from tests.unit.planning import plan_of, request
 
 if TYPE_CHECKING:
-    from ci.plan import Plan
+    from ci.plan.model import Plan
 
 OPTIONS = Options(deadline=120, arguments=("a=1",))
 LINES = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ci.catalog import CatalogEntry, parse_catalog
-from ci.errors import CatalogError
-from ci.references import Reference
+from ci.common.errors import CatalogError
+from ci.common.references import Reference
+from ci.load.catalog import CatalogEntry, parse_catalog
 from tests.unit.catalogs import CATALOG, DESCRIPTIONS, IMAGE_DIGESTS, digest
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ci import variant
-from ci.errors import CiFilesError
-from ci.vendors import PATHS, files
-from ci.vendors.description import DESCRIPTION, Description, parse_description
-from ci.vendors.render import render
+from ci.common.errors import CiFilesError
+from ci.load import variant
+from ci.upkeep import PATHS, files
+from ci.upkeep.description import DESCRIPTION, Description, parse_description
+from ci.upkeep.render import render
 from tests.unit.ci_scripts import dagger_calls, run, scripts
 
 TOP = Path(__file__).parents[2]

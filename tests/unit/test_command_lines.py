@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.arch import Arch
 from ci.boot.model import Way
-from ci.bootable import Options, request_of_report
-from ci.verify.checksums import REPORT
+from ci.boot.request import Options, request_of_report
+from ci.common.arch import Arch
+from ci.common.filenames import REPORT
 from tests.unit.inspect import samples
 from tests.unit.planning import plan_of, request
 from tests.unit.verify_assets import build, finished, good

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dulwich import porcelain
 
-from ci.commit import describe, main
+from ci.steps.commit import describe, main
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci.graph import configure, pipeline
+from ci.execute import configure, pipeline
 from ci.node.services import UnmetDependencyError
 from tests.unit.planning import plan_of, request, variant
 from tests.unit.test_services import TAILSCALE, ZFS
@@ -16,8 +16,8 @@ from tests.unit.test_services import TAILSCALE, ZFS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ci.extensions import PlannedExtension
-    from ci.variant import Variant
+    from ci.load.variant import Variant
+    from ci.resolve.model import PlannedExtension
 
 
 @dataclass

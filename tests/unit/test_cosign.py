@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from ci import cosign
-from ci.plan import Image
+from ci.common.references import PinnedImage
+from ci.publish import cosign
 
 DIGEST = "sha256:" + "ab" * 32
 IMAGE = f"ghcr.io/siderolabs/imager@{DIGEST}"
@@ -17,7 +17,7 @@ IMAGE = f"ghcr.io/siderolabs/imager@{DIGEST}"
 @pytest.mark.parametrize("repository", ["ghcr.io/siderolabs/imager", "127.0.0.1:5000/a/b"])
 @pytest.mark.parametrize("tag", ["", ":v1.13.6"])
 def test_an_image_is_named_by_its_digest(repository: str, tag: str) -> None:
-    assert cosign.by_digest(Image(reference=f"{repository}{tag}", digest=DIGEST)) == f"{repository}@{DIGEST}"
+    assert cosign.by_digest(PinnedImage(reference=f"{repository}{tag}", digest=DIGEST)) == f"{repository}@{DIGEST}"
 
 
 def test_a_key_is_all_that_is_asked() -> None:

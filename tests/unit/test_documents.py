@@ -12,10 +12,10 @@ import pytest
 
 from ci.boot.checks import REQUIREMENTS as BOOT_REQUIREMENTS
 from ci.boot.model import OUTCOME_SENTENCES, Outcome
-from ci.errors import VariantError
+from ci.common.errors import VariantError
+from ci.load.variant import VariantSpec, load_variants, parse_variant
 from ci.main import CozystackTalos
-from ci.variant import VariantSpec, load_variants, parse_variant
-from ci.verify import REQUIREMENTS
+from ci.verify.verify import REQUIREMENTS
 from tests.unit.planning import plan_of, request
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci.arch import Arch
-from ci.errors import AssetsError, ReferenceSyntaxError, SubjectError
-from ci.graph import examine
-from ci.graph.examine import Subject
-from ci.tables import Format
-from ci.verify import Expectation
+from ci.common.arch import Arch
+from ci.common.errors import AssetsError, ReferenceSyntaxError, SubjectError
+from ci.execute import examine
+from ci.execute.examine import Subject
+from ci.plan.expectation import Expectation
+from ci.report.tables import Format
 
 if TYPE_CHECKING:
     import dagger

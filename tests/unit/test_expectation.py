@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ci.expectation import expectation
-from ci.outputs import Layout
-from ci.verify.model import Expectation, ExpectedExtension
+from ci.plan.expectation import Expectation, ExpectedExtension, expectation
+from ci.plan.outputs import Layout
 from tests.unit.catalogs import digest
 from tests.unit.planning import plan_of, request, variant
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from ci import commands
-from ci.fill import main
+from ci.execute import commands
+from ci.steps.fill import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ def run(folder: Path, secret: bytes, text: str = TEXT) -> int:
     (folder / "in").write_text(text)
     (folder / "secret").write_bytes(secret)
     command = commands.fill(str(folder / "in"), str(folder / "out"), PLACEHOLDER, str(folder / "secret"))
-    assert command[:3] == ["python", "-m", "ci.fill"]
+    assert command[:3] == ["python", "-m", "ci.steps.fill"]
     return main(command[3:])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from ci.graph.imager import XZ, ZSTD
+from ci.execute.imager import XZ, ZSTD
 
 
 def program(path: Path, script: str) -> None:

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from ci import matchbox
-from ci.arch import Arch
-from ci.errors import ImageError, UpstreamError
-from ci.images import KINDS, channel_tag, image_spec, labels, parse_channel, parse_kinds, release_tag
-from ci.plan import Image, Origin
-from ci.references import Reference
-from ci.upstream import Matchbox
+from ci.common.arch import Arch
+from ci.common.errors import ImageError, UpstreamError
+from ci.common.references import PinnedImage, Reference
+from ci.load.upstream import Matchbox
+from ci.plan import netboot as matchbox
+from ci.plan.images import KINDS, channel_tag, image_spec, labels, parse_channel, parse_kinds, release_tag
+from ci.plan.model import Origin
 from tests.unit.catalogs import digest
 from tests.unit.planning import plan_of, request, upstream
 
-BASE = Image(reference="quay.io/poseidon/matchbox:v0.11.0", digest=digest("7"))
+BASE = PinnedImage(reference="quay.io/poseidon/matchbox:v0.11.0", digest=digest("7"))
 #: CozyStack's own has these, and more, for amd64.
 PROFILE = """{
   "id": "default",

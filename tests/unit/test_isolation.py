@@ -11,19 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.test_rooms import MODULES, WITH_ENGINE, room
+
 TOP = Path(__file__).parents[2]
 
-#: The modules that make the module's functions; with those below `ci/graph`, no other may import the SDK.
-NEEDING_DAGGER = {"ci.api", "ci.args", "ci.main"}
-
-PURE = sorted(
-    {f"ci.{path.stem}" for path in (TOP / "ci").glob("*.py")} - {"ci.__init__"} - NEEDING_DAGGER
-    | {
-        f"ci.{path.parent.name}.{path.stem}".removesuffix(".__init__")
-        for path in (TOP / "ci").glob("*/*.py")
-        if path.parent.name != "graph" and path.stem != "__main__"
-    }
-)
+PURE = sorted(name for name, path in MODULES.items() if room(name) not in WITH_ENGINE and path.stem != "__main__")
 
 
 def test_a_unit_test_that_opens_a_connection_fails() -> None:

@@ -8,19 +8,19 @@ from typing import Any, cast
 import dagger
 import pytest
 
-from ci import pins
-from ci.arch import Arch
-from ci.catalog import parse_catalog
-from ci.errors import (
+from ci.common import pins
+from ci.common.arch import Arch
+from ci.common.errors import (
     ForeignArchitectureError,
     NotFoundInRegistryError,
     RepositoryError,
     UpstreamError,
     VariantError,
 )
-from ci.graph import load, pipeline
-from ci.graph.load import EngineResolver, load_catalog, load_checkout, load_variants, read_texts
-from ci.plan import Image
+from ci.common.references import PinnedImage
+from ci.execute import load, pipeline
+from ci.execute.load import EngineResolver, load_catalog, load_checkout, load_variants, read_texts
+from ci.load.catalog import parse_catalog
 from tests.unit.catalogs import CATALOG, DESCRIPTIONS, IMAGE_DIGESTS, digest
 from tests.unit.engine import TRACE, Engine, engine_error
 from tests.unit.planning import HEAD, Registry, upstream
@@ -85,7 +85,7 @@ async def test_a_registry_that_gives_no_answer_is_not_one_without_the_image(reso
 
 
 async def test_an_image_of_another_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    image = Image(reference="ghcr.io/me/mine:v1", digest=digest("c"))
+    image = PinnedImage(reference="ghcr.io/me/mine:v1", digest=digest("c"))
     monkeypatch.setattr(pipeline, "dag", Engine({}, {image.pinned: "linux/amd64"}))
     with pytest.raises(ForeignArchitectureError) as raised:
         await pipeline.pull(image, "linux/arm64")
@@ -97,7 +97,7 @@ async def test_an_image_of_another_architecture_is_refused(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("said", ["linux/arm64", "linux/arm64/v8"])
 async def test_an_image_of_the_architecture_is_taken(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = Image(reference="ghcr.io/me/mine:v1", digest=digest("c"))
+    image = PinnedImage(reference="ghcr.io/me/mine:v1", digest=digest("c"))
     monkeypatch.setattr(pipeline, "dag", Engine({}, {image.pinned: said}))
     assert cast("Any", await pipeline.pull(image, "linux/arm64")).reference == image.pinned
 

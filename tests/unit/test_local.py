@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci.arch import Arch
-from ci.errors import ForeignArchitectureError, PlanError
-from ci.extensions import Dropped, DroppedBy, FileExtension, PlannedExtension, Source
-from ci.graph import local
-from ci.graph.local import LocalImageError, read_local_images
-from ci.graph.pipeline import Pipeline
-from ci.plan import Plan
-from ci.verify.provenance import make_provenance
+from ci.common.arch import Arch
+from ci.common.errors import ForeignArchitectureError, PlanError
+from ci.execute import local
+from ci.execute.local import LocalImageError, read_local_images
+from ci.execute.pipeline import Pipeline
+from ci.plan.model import Plan
+from ci.report.provenance import make_provenance
+from ci.resolve.model import Dropped, DroppedBy, FileExtension, PlannedExtension, Source
 from tests.unit.catalogs import digest
 from tests.unit.engine import TRACE, engine_error
 from tests.unit.planning import Registry, builtin, plan_of, request, variant
@@ -244,7 +244,7 @@ async def test_the_pipeline_takes_a_files_tree_by_its_digest() -> None:
 
 async def test_the_provenance_names_a_file_as_one() -> None:
     plan = await planned(FileExtension(name="a", version="1", file="my file.tar", digest=digest("9")))
-    statement = cast("Any", make_provenance({}, plan.model_dump(mode="json")))
+    statement = cast("Any", make_provenance({}, plan))
     dependencies = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert dependencies[-1] == {
         "name": "extension a",

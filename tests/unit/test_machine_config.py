@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from ci.errors import VariantError
+from ci.common.errors import VariantError
+from ci.load.variant import parse_variant
 from ci.node.machine_config import MachineConfigError, make_machine_config, parse_installer, provided_paths
 from ci.node.services import unmet
 from ci.node.tailscale import Tailscale, TailscaleError, settings
-from ci.variant import parse_variant
 from tests.unit.catalogs import digest
 from tests.unit.planning import builtin, variant
 from tests.unit.test_services import SERVICES

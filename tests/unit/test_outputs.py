@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ci.arch import Arch
-from ci.errors import OutputError
-from ci.outputs import KINDS, Initramfs, Layout, output_names, parse_layout, parse_outputs
+from ci.common.arch import Arch
+from ci.common.errors import OutputError
+from ci.plan.outputs import KINDS, Initramfs, Layout, output_names, parse_layout, parse_outputs
 
 
 def names(*asked: str, layout: Layout = Layout.BOOT) -> list[str]:

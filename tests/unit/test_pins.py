@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.vendors.agreement import Pin, Rule, disagreements, main, read_files, rules
-from ci.vendors.description import DESCRIPTION, parse_description
+from ci.upkeep.agreement import Pin, Rule, disagreements, main, read_files, rules
+from ci.upkeep.description import DESCRIPTION, parse_description
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,7 @@ def test_a_way_of_naming_is_known(text: str, said: str) -> None:
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_tests_and_templates_are_not_read(tmp_path: Path) -> None:
-    for path in ("a.py", "tests/b.py", "embedded/tests/c.py", "ci/vendors/templates/d.yml", "go.sum"):
+    for path in ("a.py", "tests/b.py", "embedded/tests/c.py", "ci/upkeep/templates/d.yml", "go.sum"):
         (file := tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         file.write_text(path)
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
@@ -72,4 +72,4 @@ def test_tests_and_templates_are_not_read(tmp_path: Path) -> None:
 
 def test_the_program_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert "usage: python -m ci.pins --check" in capsys.readouterr().err
+    assert "usage: python -m ci.upkeep.agreement --check" in capsys.readouterr().err

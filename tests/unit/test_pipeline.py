@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import pytest
 
-from ci.arch import Arch
-from ci.errors import BuildError, ForeignArchitectureError, PrivilegeError, first
-from ci.graph import pipeline
-from ci.graph.pipeline import Pipeline
+from ci.common.arch import Arch
+from ci.common.errors import BuildError, ForeignArchitectureError, PrivilegeError, first
+from ci.execute import pipeline
+from ci.execute.pipeline import Pipeline
 from tests.unit.catalogs import digest
 from tests.unit.engine import Engine, engine_error, exec_error
 from tests.unit.planning import plan_of, request, variant
@@ -79,8 +79,8 @@ async def failure(
     monkeypatch.setattr(Pipeline, "check_extensions", check or nothing)
     monkeypatch.setattr(Pipeline, "output", output)
     monkeypatch.setattr(Pipeline, "folder", nothing_yet)
-    monkeypatch.setattr("ci.graph.pipeline.tools", sealing)
-    monkeypatch.setattr("ci.graph.pipeline.described", described)
+    monkeypatch.setattr("ci.execute.pipeline.tools", sealing)
+    monkeypatch.setattr("ci.execute.pipeline.described", described)
     graph = Pipeline(plan)
     with pytest.raises(Exception) as raised:  # noqa: PT011 - the caller looks at it
         await (graph.sealed() if seal else graph.made())

@@ -6,28 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from ci.arch import Arch
-from ci.errors import NotResolvedError, PlanError, VariantError
-from ci.extensions import Dropped, DroppedBy, PlannedExtension, Source
-from ci.outputs import Compression, Initramfs, Layout
-from ci.pins import DEFAULT_RELEASE, OLDEST_RELEASE
-from ci.plan import (
-    Image,
-    ImageUse,
-    Need,
-    Origin,
-    Plan,
-    PlannedOutput,
-    Request,
-    SecureBoot,
-    SourceDate,
-    catalog_need,
-    choose_source_date,
-    extension_needs,
-    make_plan,
-    release_needs,
-)
-from ci.references import Reference
+from ci.common.arch import Arch
+from ci.common.errors import NotResolvedError, PlanError, VariantError
+from ci.common.pins import DEFAULT_RELEASE, OLDEST_RELEASE
+from ci.common.references import PinnedImage, Reference
+from ci.plan.make import BuildRequest, choose_source_date, make_plan
+from ci.plan.model import Origin, Plan, PlannedOutput, SecureBoot, SourceDate
+from ci.plan.outputs import Compression, Initramfs, Layout
+from ci.resolve.model import Dropped, DroppedBy, ImageUse, Need, PlannedExtension, Source
+from ci.resolve.needs import catalog_need, extension_needs, release_needs
 from tests.unit.catalogs import CATALOG, digest
 from tests.unit.cozystack import DATA, RELEASES
 from tests.unit.planning import Registry, plan_of, request, variant
@@ -67,9 +54,9 @@ async def test_a_workers_plan_for_arm64() -> None:
         ("intel-ucode", DroppedBy.ARCHITECTURE, "CPU microcode for Intel's x86-64 processors: no use on arm64"),
     ]
     assert plan.absent == ("tailscale",)
-    assert plan.imager == Image(reference="ghcr.io/siderolabs/imager:v1.13.6", digest=digest("1"))
-    assert plan.installer_base == Image(reference="ghcr.io/siderolabs/installer-base:v1.13.6", digest=digest("2"))
-    assert plan.catalog == Image(reference="ghcr.io/siderolabs/extensions:v1.13.6", digest=digest("4"))
+    assert plan.imager == PinnedImage(reference="ghcr.io/siderolabs/imager:v1.13.6", digest=digest("1"))
+    assert plan.installer_base == PinnedImage(reference="ghcr.io/siderolabs/installer-base:v1.13.6", digest=digest("2"))
+    assert plan.catalog == PinnedImage(reference="ghcr.io/siderolabs/extensions:v1.13.6", digest=digest("4"))
 
 
 async def test_the_routers_plan_has_tailscale_too() -> None:
@@ -129,7 +116,7 @@ async def test_any_difference_gives_another_id() -> None:
         await plan_of(request(tag="v1.6.0-rc.1")),
         await plan_of(request(outputs=("kernel",))),
         plan.model_copy(update={"stand_in": True}),
-        plan.model_copy(update={"imager": Image(reference=plan.imager.reference, digest=digest("f"))}),
+        plan.model_copy(update={"imager": PinnedImage(reference=plan.imager.reference, digest=digest("f"))}),
     ]
     assert len({plan.id, *(other.id for other in others)}) == 7
 
@@ -139,8 +126,10 @@ async def test_any_difference_gives_another_id() -> None:
 
 def test_what_upstream_names_by_tag_is_looked_up() -> None:
     wanted = request()
-    assert catalog_need(wanted) == Need(ImageUse.CATALOG, (Reference("ghcr.io/siderolabs/extensions", "v1.13.6"),))
-    assert extension_needs(wanted, CATALOG) == ()
+    assert catalog_need(wanted.variant, wanted.upstream) == Need(
+        ImageUse.CATALOG, (Reference("ghcr.io/siderolabs/extensions", "v1.13.6"),)
+    )
+    assert extension_needs(wanted.variant, wanted.arch, wanted.upstream, CATALOG) == ()
     assert release_needs(wanted.upstream) == (
         Need(ImageUse.IMAGER, (Reference("ghcr.io/siderolabs/imager", "v1.13.6"),)),
         Need(
@@ -155,7 +144,7 @@ def test_what_upstream_names_by_tag_is_looked_up() -> None:
 
 async def test_where_a_release_has_no_base_image_the_installer_is_taken() -> None:
     plan = await plan_of(request(), Registry("ghcr.io/siderolabs/installer-base:v1.13.6"))
-    assert plan.installer_base == Image(reference="ghcr.io/siderolabs/installer:v1.13.6", digest=digest("3"))
+    assert plan.installer_base == PinnedImage(reference="ghcr.io/siderolabs/installer:v1.13.6", digest=digest("3"))
 
 
 def test_a_base_that_upstream_pins_is_taken_as_it_is() -> None:
@@ -169,7 +158,9 @@ async def test_an_extension_that_upstream_names_by_tag_is_looked_up() -> None:
     wanted = request()
     unpinned = (*wanted.upstream.extensions[:-1], Reference("ghcr.io/siderolabs/zfs", "2.4.3-v1.13.6"))
     wanted = replace(wanted, upstream=replace(wanted.upstream, extensions=unpinned))
-    assert extension_needs(wanted, CATALOG) == (Need("extension/zfs", (unpinned[-1],)),)
+    assert extension_needs(wanted.variant, wanted.arch, wanted.upstream, CATALOG) == (
+        Need("extension/zfs", (unpinned[-1],)),
+    )
     plan = await plan_of(wanted)
     assert {entry.name: entry.digest for entry in plan.extensions}["zfs"] == digest("4")
 
@@ -386,7 +377,7 @@ async def test_an_output_that_carries_only_an_overlays_kernel_arguments_says_so(
     assert not [output.name for output in plain.outputs if note in output.notes]
 
 
-def signed(outputs: tuple[str, ...], tag: str = "v1.6.2") -> Request:
+def signed(outputs: tuple[str, ...], tag: str = "v1.6.2") -> BuildRequest:
     asked = request(variant(OVERLAY), outputs=outputs, tag=tag)
     return replace(asked, secure_boot=SecureBoot(certificate="c" * 64))
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from ci.arch import Arch
-from ci.profile import extension_path, profiles, render, run_name
+from ci.common.arch import Arch
+from ci.plan.profile import extension_path, profiles, render, run_name
 from tests.unit.cozystack import DATA
 from tests.unit.planning import plan_of, request, variant
 
 if TYPE_CHECKING:
-    from ci.plan import Request
+    from ci.plan.make import BuildRequest
 
 EVERY = ("kernel", "initramfs", "cmdline", "uki", "installer", "iso", "metal", "nocloud")
 CUSTOMIZED = "extensions: {add: [spin]}\nextraKernelArgs: [net.ifnames=0, -pti]\nmeta:\n  - {key: 0xa, value: hello}\n"
 
-STORED: dict[str, Request] = {
+STORED: dict[str, BuildRequest] = {
     "v1.13.6-arm64": request("spin-only", outputs=EVERY),
     "v1.11.3-amd64": request(variant(CUSTOMIZED), arch=Arch.AMD64, tag="v0.38.2", outputs=EVERY),
 }

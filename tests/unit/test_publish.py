@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci import cosign, statements
-from ci.arch import Arch, UnknownArchError, parse_arches
-from ci.distribution.address import parse_address
-from ci.distribution.auth import Credentials
-from ci.distribution.client import Manifest, Registry
-from ci.distribution.push import Pusher, digest_of
-from ci.errors import ImageError, RegistryError, SignatureError, StandInError
-from ci.graph import publish
-from ci.graph.publish import parse_destination, refuse_stand_ins
-from ci.graph.signing import Signer
+from ci.common.arch import Arch, UnknownArchError, parse_arches
+from ci.common.errors import ImageError, RegistryError, SignatureError, StandInError
+from ci.common.oci import INDEX, MANIFEST
+from ci.common.references import PinnedImage
+from ci.execute import publish
+from ci.execute.publish import parse_destination, refuse_stand_ins
+from ci.execute.signing import Signer
 from ci.main import CozystackTalos
-from ci.oci.spec import INDEX, MANIFEST
-from ci.plan import Image
-from ci.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer, publication_as, upgrade_line
-from ci.tables import Format
+from ci.publish import cosign, statements
+from ci.publish.address import parse_address
+from ci.publish.auth import Credentials
+from ci.publish.client import Manifest, Registry
+from ci.publish.publication import (
+    PublishedImage,
+    PublishedPlatform,
+    PublishedTag,
+    Referrer,
+    publication_as,
+    upgrade_line,
+)
+from ci.publish.push import Pusher, digest_of
+from ci.report.tables import Format
 from tests.unit.catalogs import digest
 from tests.unit.distribution.fake import FakeRegistry
 from tests.unit.planning import plan_of, request
@@ -31,8 +38,8 @@ from tests.unit.planning import plan_of, request
 if TYPE_CHECKING:
     import dagger
 
-    from ci.distribution.push import Artifact
-    from ci.plan import Plan
+    from ci.plan.model import Plan
+    from ci.publish.push import Artifact
 
 
 class Secret:
@@ -116,7 +123,7 @@ async def test_provenance_is_of_the_image_and_of_the_files_in_it() -> None:
 
 
 async def test_a_base_is_among_the_inputs() -> None:
-    base = Image(reference="quay.io/poseidon/matchbox:v0.11.0", digest=digest("7"))
+    base = PinnedImage(reference="quay.io/poseidon/matchbox:v0.11.0", digest=digest("7"))
     made = statements.provenance(await plan_of(request()), json.dumps(STATEMENT), "x", digest("a"), base)
     inputs = json.loads(made.content)["predicate"]["buildDefinition"]["resolvedDependencies"]
     uri = f"pkg:oci/matchbox@{digest('7')}?repository_url=quay.io%2Fposeidon%2Fmatchbox&tag=v0.11.0"

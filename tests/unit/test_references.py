@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ci.arch import Arch, UnknownArchError, parse_arch
-from ci.errors import ReferenceSyntaxError
-from ci.references import Reference, parse_reference
+from ci.common.arch import Arch, UnknownArchError, parse_arch
+from ci.common.errors import ReferenceSyntaxError
+from ci.common.references import Reference, parse_reference
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ci.api import in_words
-from ci.graph.registry import Login, LoginError, parse_login
+from ci.execute.registry import Login, LoginError, parse_login
 from ci.main import CozystackTalos
 from tests.unit.engine import engine_error
 

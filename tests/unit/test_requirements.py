@@ -7,8 +7,8 @@ import tomllib
 
 import pytest
 
-from ci import pins
-from ci.requirements import PYPROJECT, requirements
+from ci.common import pins
+from ci.execute.pip import PYPROJECT, requirements
 
 TEXT = PYPROJECT.read_text()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from ci.errors import CozystackTalosError, NotFoundInRegistryError, NotResolvedError, ReferenceSyntaxError
-from ci.plan import Image, Need
-from ci.references import parse_reference
-from ci.resolve import resolve_all
+from ci.common.errors import CozystackTalosError, NotFoundInRegistryError, NotResolvedError, ReferenceSyntaxError
+from ci.common.references import PinnedImage, parse_reference
+from ci.resolve.digests import resolve_all
+from ci.resolve.model import Need
 from tests.unit.catalogs import digest
 from tests.unit.planning import Registry
 
@@ -19,7 +19,7 @@ TWO = parse_reference("ghcr.io/siderolabs/installer:v1.13.6")
 async def test_the_first_candidate_that_exists_is_taken() -> None:
     registry = Registry(str(ONE))
     found = await resolve_all([Need("base", (ONE, TWO))], registry)
-    assert found == {"base": Image(reference=str(TWO), digest=digest("3"))}
+    assert found == {"base": PinnedImage(reference=str(TWO), digest=digest("3"))}
     assert registry.asked == [str(ONE), str(TWO)]
 
 
@@ -32,7 +32,7 @@ async def test_no_second_candidate_is_asked_for_where_the_first_exists() -> None
 async def test_a_digest_that_is_known_is_not_asked_for() -> None:
     registry = Registry()
     found = await resolve_all([Need("base", (ONE.with_digest(digest("8")),))], registry)
-    assert found == {"base": Image(reference=str(ONE), digest=digest("8"))}
+    assert found == {"base": PinnedImage(reference=str(ONE), digest=digest("8"))}
     assert registry.asked == []
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ci.plan import SecureBoot
-from ci.schematic import canonical, schematic, schematic_as, schematic_id
-from ci.tables import Format
+from ci.plan.model import SecureBoot
+from ci.report.schematic import canonical, schematic, schematic_as, schematic_id
+from ci.report.tables import Format
 from tests.unit.planning import plan_of, request, variant
 
 #: The ids in the tests of image-factory's `pkg/schematic`.

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ci import main
-from ci.errors import BuildError
-from ci.graph import selftest
-from ci.graph.pipeline import Assets
-from ci.graph.selftest import requirement_lines
-from ci.graph.work import Work
+from ci.common.errors import BuildError
+from ci.execute import selftest
+from ci.execute.pipeline import Assets
+from ci.execute.selftest import requirement_lines
+from ci.execute.work import Work
 from ci.main import CozystackTalos
 from tests.unit.planning import plan_of, request
 
 if TYPE_CHECKING:
     import dagger
 
-    from ci.plan import Plan
+    from ci.plan.model import Plan
 
 CHECKS = [
     {"id": "kernel.machine", "sentence": "Every kernel is right.", "status": "pass", "evidence": ["boot/vmlinuz"]},

@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from ci import cosign
-from ci.errors import SignatureError
-from ci.graph import tools
-from ci.graph.registry import Login
-from ci.graph.signatures import Signers
-from ci.plan import Image
+from ci.common.errors import SignatureError
+from ci.common.references import PinnedImage
+from ci.execute import tools
+from ci.execute.registry import Login
+from ci.execute.signatures import Signers
+from ci.publish import cosign
 from tests.unit.engine import exec_error
 from tests.unit.planning import plan_of, request
 
 if TYPE_CHECKING:
     import dagger
 
-    from ci.plan import Plan
+    from ci.plan.model import Plan
 
 DIGEST = "sha256:" + "ab" * 32
 SAID = "WARNING: Skipping tlog…\nError: no signatures found\nerror during command execution: no signatures found\n\n"
 KEY = cast("dagger.File", object())
 
 
-def image(reference: str) -> Image:
-    return Image(reference=reference, digest=DIGEST)
+def image(reference: str) -> PinnedImage:
+    return PinnedImage(reference=reference, digest=DIGEST)
 
 
 # Who may have signed

@@ -7,11 +7,11 @@ import json
 import pytest
 import yaml
 
-from ci.errors import OutputError
-from ci.plan import Plan
-from ci.profile import profiles
-from ci.tables import Format, parse_format, plan_as, variants_table
-from ci.variant import BUILTIN, load_variants, read_variants
+from ci.common.errors import OutputError
+from ci.load.variant import BUILTIN, load_variants, read_variants
+from ci.plan.model import Plan
+from ci.plan.profile import profiles
+from ci.report.tables import Format, parse_format, plan_as, variants_table
 from tests.unit.cozystack import DATA
 from tests.unit.planning import HEAD, plan_of, request, variant
 

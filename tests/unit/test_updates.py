@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ci import pins, updates
-from ci.catalog import parse_catalog
-from ci.errors import OutputError, PlanError
-from ci.pins import Release
-from ci.pulled import Pulled, as_json, as_text, check_format, pulled
-from ci.updates import NewerExtension, changes, known_release, newer_extensions, newest, report, with_extensions
-from ci.variant import parse_variant
+from ci.common import pins
+from ci.common.errors import OutputError, PlanError
+from ci.common.pins import Release
+from ci.load.catalog import parse_catalog
+from ci.load.variant import parse_variant
+from ci.report.pulled import Pulled, as_json, as_text, check_format, pulled
+from ci.upkeep import updates
+from ci.upkeep.updates import NewerExtension, changes, known_release, newer_extensions, newest, report, with_extensions
 from tests.unit.catalogs import digest
 from tests.unit.planning import plan_of, request, variant
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ci.arch import Arch
-from ci.errors import UpstreamError
-from ci.references import parse_reference
-from ci.upstream import PATTERNS, ProfileFacts, load_upstream, parse_release
+from ci.common.arch import Arch
+from ci.common.errors import UpstreamError
+from ci.common.references import parse_reference
+from ci.load.upstream import PATTERNS, ProfileFacts, load_upstream, parse_release
 from tests.unit.cozystack import MATCHBOX_GROUP, MATCHBOX_PROFILE, PROFILES, RELEASES, checkout, profile_path
 
 TAG = "v1.6.2"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.arch import Arch
-from ci.errors import UnknownVariantError, VariantError
-from ci.variant import BUILTIN, AddedExtension, DroppedExtension, Meta, load_variants, parse_variant, read_variants
+from ci.common.arch import Arch
+from ci.common.errors import UnknownVariantError, VariantError
+from ci.load.meta import Meta
+from ci.load.variant import BUILTIN, AddedExtension, DroppedExtension, load_variants, parse_variant, read_variants
 
 if TYPE_CHECKING:
     from pathlib import Path

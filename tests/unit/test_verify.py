@@ -8,28 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ci.common.errors import PlanError
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, SIGNATURES
 from ci.inspect.models import Entry
-from ci.verify import (
-    Expectation,
-    ExpectedExtension,
-    VerifyError,
-    check_extensions,
-    parse_expectation,
-    render_result,
-    seal,
-    verify,
-)
-from ci.verify.__main__ import main
-from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT, ChecksumsError, parse_checksums
+from ci.plan.expectation import Expectation, ExpectedExtension, parse_expectation
+from ci.plan.model import Plan
+from ci.report.build_report import render_report, render_result
+from ci.report.seal import seal
+from ci.steps.verify import main
+from ci.verify.checksums import ChecksumsError, parse_checksums
 from ci.verify.compatibility import ConstraintError, parse_version, satisfies
+from ci.verify.extension_images import check_extensions
+from ci.verify.model import VerifyError
 from ci.verify.paths import allowed_paths, foreign_programs
-from ci.verify.provenance import PROVENANCE
-from ci.verify.report import STAND_IN_LINE
-from ci.verify.sbom import SBOM
-from ci.verify.signatures import SIGNATURES, render_signatures
+from ci.verify.reported import STAND_IN_LINE, parse_report
+from ci.verify.signatures import render_signatures
+from ci.verify.verify import verify
 from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
-from tests.unit.verify_assets import build, expectation_of, files_of, good, plan_of, write
+from tests.unit.verify_assets import build, expectation_of, files_of, good, plan_of, planned_output, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +130,7 @@ Talos       v1.13.6
 kernel      6.18.38-talos
 CozyStack   https://example.com/cozystack.git v1.6.2 (commit {"c" * 40})
 timestamps  1700000000 (given)
-plan        1ad87aebf12b00e0cec52851bc6a27c74add85d58443755e68854d62e6380448
+plan        b66cc2286be9c2675651922a5662c1221f2dd0051f0d30637603cbe20f899f8b
 
 extension    version        source   why
 spin         v0.21.0        catalog  why spin is there
@@ -172,7 +169,7 @@ def planned_report(root: Path, change: Callable[[dict[str, Any]], Any]) -> list[
     write(root, files_of(good()))
     plan = plan_of(good())
     change(plan)
-    seal(root, expectation_of(good()), plan)
+    seal(root, expectation_of(good()), Plan.model_validate(plan))
     return (root / REPORT_TEXT).read_text().splitlines()
 
 
@@ -191,15 +188,20 @@ def test_report_wraps_reasons_and_leaves_references_whole(tmp_path: Path) -> Non
 
 def test_report_names_an_overlay_and_the_certificate_of_secure_boot(tmp_path: Path) -> None:
     overlay = {"reference": "ghcr.io/siderolabs/sbc:v1", "digest": "sha256:1"}
+    overlay |= {"name": "rpi", "hostPlatform": "linux/amd64", "platform": "linux/arm64", "options": {}}
     lines = planned_report(tmp_path, lambda plan: plan.update(overlay=overlay, secureBoot={"certificate": "abc"}))
     assert "secure boot  certificate sha256:abc" in lines
     assert "overlay         ghcr.io/siderolabs/sbc:v1@sha256:1" in lines
 
 
 def test_report_names_no_extensions_of_outputs_that_hold_none(tmp_path: Path) -> None:
-    plan = plan_of(good()) | {"outputs": [{"name": "kernel", "initramfs": "none"}]}
+    plan = plan_of(good()) | {"outputs": [planned_output("kernel", "none")]}
     write(tmp_path, {"boot/vmlinuz": files_of(good())["boot/vmlinuz"]})
-    seal(tmp_path, expectation_of(good()).model_copy(update={"files": {"boot/vmlinuz": "kernel"}}), plan)
+    seal(
+        tmp_path,
+        expectation_of(good()).model_copy(update={"files": {"boot/vmlinuz": "kernel"}}),
+        Plan.model_validate(plan),
+    )
     text = (tmp_path / REPORT_TEXT).read_text()
     assert "why spin is there" not in text
     assert "extension spin  ghcr.io/siderolabs/spin:" not in text
@@ -207,10 +209,10 @@ def test_report_names_no_extensions_of_outputs_that_hold_none(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("plan", [None, [], {"variant": "x"}])
-def test_report_of_what_is_no_plan_tells_what_was_found(tmp_path: Path, plan: Any) -> None:
-    write(tmp_path, files_of(good()))
-    seal(tmp_path, expectation_of(good()), plan)
-    lines = (tmp_path / REPORT_TEXT).read_text().splitlines()
+def test_report_with_what_is_not_a_plan_shows_what_was_found(tmp_path: Path, plan: Any) -> None:
+    build(tmp_path, good())
+    report = parse_report((tmp_path / REPORT).read_text(), REPORT)
+    lines = render_report(report.model_copy(update={"plan": plan})).splitlines()
     assert "spin         v0.21.0" in lines
     assert "modules.dep  6.18.38-talos  imager  index of the extensions' kernel modules" in lines
     assert not any(line.startswith(("plan ", "built from")) for line in lines)
@@ -304,7 +306,9 @@ def test_an_output_alone_is_enough_to_be_checked(tmp_path: Path, name: str) -> N
 )
 def test_outputs_that_name_no_talos_version_agree_with_their_report(tmp_path: Path, kinds: dict[str, str]) -> None:
     write(tmp_path, {name: files_of(good())[name] for name in kinds})
-    assert seal(tmp_path, expectation_of(good()).model_copy(update={"files": kinds}), plan_of(good())).ok
+    assert seal(
+        tmp_path, expectation_of(good()).model_copy(update={"files": kinds}), Plan.model_validate(plan_of(good()))
+    ).ok
     assert verify(tmp_path).failures == ()
 
 
@@ -349,9 +353,9 @@ def test_an_initramfs_that_a_disk_hides_is_not_missed(tmp_path: Path) -> None:
 def test_expectation_goes_through_json_and_names_unknown_keys() -> None:
     expectation = expectation_of(good())
     assert parse_expectation("plan.json", expectation.model_dump_json()) == expectation
-    with pytest.raises(VerifyError, match=r"plan\.json: archs: .*keys are arch, talos, variant"):
+    with pytest.raises(PlanError, match=r"plan\.json: archs: .*keys are arch, talos, variant"):
         parse_expectation("plan.json", '{"archs": "arm64"}')
-    with pytest.raises(VerifyError, match=r"plan\.json: extensions\.0\.name: "):
+    with pytest.raises(PlanError, match=r"plan\.json: extensions\.0\.name: "):
         parse_expectation("plan.json", '{"extensions": [{}]}')
 
 
@@ -508,7 +512,10 @@ def test_command_line_checks_extensions(tmp_path: Path, capsys: pytest.CaptureFi
         (["check", "--assets", "{tmp}/gone"], "no such folder"),
         (["check", "--assets", "{tmp}", "--expect", "{tmp}/gone.json"], "gone.json: No such file"),
         (["check", "--assets", "{tmp}", "--expect", "{tmp}/bad.json"], "bad.json: document: Invalid JSON"),
-        (["seal", "--assets", "{tmp}", "--expect", "{tmp}/empty.json", "--plan", "{tmp}/bad.json"], "no valid JSON"),
+        (
+            ["seal", "--assets", "{tmp}", "--expect", "{tmp}/empty.json", "--plan", "{tmp}/bad.json"],
+            "bad.json: not a plan",
+        ),
         (["extensions", "--talos", "newest", "--arch", "arm64", "{tmp}"], "'newest' is no version"),
     ],
 )

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.verify import REQUIREMENTS, verify
-from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT
-from ci.verify.provenance import PROVENANCE
-from ci.verify.sbom import SBOM
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM
+from ci.verify.verify import REQUIREMENTS, verify
 from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import (

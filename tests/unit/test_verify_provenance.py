@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci.verify import seal, verify
-from ci.verify.planned import plan_id, read_plan
-from ci.verify.provenance import PROVENANCE, package_url, provenance_problems
-from ci.verify.signatures import SIGNATURES, render_signatures
+from ci.common.filenames import PROVENANCE, SIGNATURES
+from ci.plan.model import Plan
+from ci.report.provenance import package_url
+from ci.report.seal import seal
+from ci.steps.verify import main
+from ci.verify.signatures import render_signatures
+from ci.verify.statement import provenance_problems
+from ci.verify.verify import verify
 from tests.unit.inspect import samples
-from tests.unit.planning import plan_of as make_plan
-from tests.unit.planning import request
 from tests.unit.verify_assets import build, expectation_of, files_of, good, plan_of, write
 
 if TYPE_CHECKING:
@@ -140,30 +142,30 @@ def test_checkout_given_as_a_folder_has_a_commit_but_no_address(tmp_path: Path) 
     plan = plan_of(spec)
     plan["origin"] = {"where": "given as --upstream", "release": None, "commit": "d" * 40}
     write(tmp_path, files_of(spec))
-    seal(tmp_path, expectation_of(spec), plan)
+    seal(tmp_path, expectation_of(spec), Plan.model_validate(plan))
     inputs = json.loads((tmp_path / PROVENANCE).read_text())["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert inputs[1] == {"name": "upstream", "digest": {"gitCommit": "d" * 40}}
 
 
-async def test_what_is_told_of_a_plan_is_in_every_plan() -> None:
-    """Else statement and report would say nothing, without a word."""
-    plan = await make_plan(request("spin-tailscale"))
-    document = json.loads(plan.to_json())
-    read = read_plan(document)
-    assert read is not None
-    assert plan_id(document) == plan.id
-    assert [entry.reason for entry in read.extensions] == [entry.reason for entry in plan.extensions]
-    assert [entry.reason for entry in read.dropped] == [entry.reason for entry in plan.dropped]
-    assert read.has_initramfs is plan.builds_initramfs is True
-    assert (read.source_date.epoch, read.source_date.source) == (plan.source_date.epoch, plan.source_date.source)
-    kernel = await make_plan(request("spin-tailscale", outputs=("kernel",)))
-    read = read_plan(json.loads(kernel.to_json()))
-    assert read is not None
-    assert read.has_initramfs is kernel.builds_initramfs is False
-
-
-def test_without_a_plan_there_is_no_statement(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [{"imagerr": {}}, {"sourceDate": None}, {"extensions": "none"}])
+def test_a_plan_that_cannot_be_read_seals_nothing(
+    tmp_path: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else there would be a build without provenance that passes all of its checks."""
     spec = good()
-    write(tmp_path, files_of(spec))
-    assert seal(tmp_path, expectation_of(spec)).ok
-    assert not (tmp_path / PROVENANCE).exists()
+    root = tmp_path / "assets"
+    write(root, files_of(spec))
+    plan, expected = tmp_path / "plan.json", tmp_path / "expected.json"
+    plan.write_text(json.dumps(plan_of(spec) | change))
+    expected.write_text(expectation_of(spec).model_dump_json())
+    arguments = ["seal", "--assets", str(root), "--expect", str(expected), "--plan", str(plan)]
+    assert main(arguments) == 2
+    assert f"error: {plan}: not a plan: " in capsys.readouterr().err
+    assert not (root / PROVENANCE).exists()
+
+
+def test_planned_assets_without_provenance_fail(tmp_path: Path) -> None:
+    expectation = build(tmp_path, good())
+    (tmp_path / PROVENANCE).unlink()
+    failures = {check.id: check.evidence for check in verify(tmp_path, expectation).failures}
+    assert failures["provenance.agrees"] == (f"{PROVENANCE} is missing",)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci.verify import verify
-from ci.verify.__main__ import main
+from ci.common.filenames import SBOM
+from ci.report.sbom import make_sbom
+from ci.steps.verify import main
 from ci.verify.assets import read_assets
-from ci.verify.sbom import SBOM, make_sbom
+from ci.verify.verify import verify
 from tests.unit.inspect.samples import File
-from tests.unit.verify_assets import Spec, build, drbd, expectation_of, files_of, good, spin, write
+from tests.unit.verify_assets import Spec, build, drbd, expectation_of, files_of, good, plan_of, spin, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,13 +214,15 @@ def test_a_document_that_is_none_fails_the_check_and_names_its_place(tmp_path: P
     assert "boot/initramfs.xz:0.sqsh:/usr/local/share/spdx/spin.spdx.json" in failures[0].evidence[0]
 
 
-def test_time_of_the_sbom_is_the_plans_or_the_one_given(tmp_path: Path) -> None:
+def test_time_of_the_sbom_is_the_plans(tmp_path: Path) -> None:
     spec = good()
     write(tmp_path / "assets", files_of(spec))
     (tmp_path / "expect.json").write_text(expectation_of(spec).model_dump_json())
-    (tmp_path / "plan.json").write_text('{"sourceDate": {"epoch": 1735689600}}')
+    plan = plan_of(spec) | {"sourceDate": {"epoch": 1735689600, "source": "given"}}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
     command = ["seal", "--assets", str(tmp_path / "assets"), "--expect", str(tmp_path / "expect.json")]
     assert main([*command, "--plan", str(tmp_path / "plan.json")]) == 0
     assert sbom(tmp_path / "assets")["creationInfo"]["created"] == "2025-01-01T00:00:00Z"
-    assert main([*command, "--epoch", "0"]) == 0
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {"sourceDate": {"epoch": 0, "source": "given"}}))
+    assert main([*command, "--plan", str(tmp_path / "plan.json")]) == 0
     assert sbom(tmp_path / "assets")["creationInfo"]["created"] == "1970-01-01T00:00:00Z"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ci.verify import Expectation, ExpectedExtension, seal
+from ci.plan.expectation import Expectation, ExpectedExtension
+from ci.plan.model import Plan, PlannedOutput
+from ci.plan.outputs import Compression, Initramfs
+from ci.report.seal import seal
 from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
 
@@ -169,7 +172,7 @@ def write(root: Path, files: dict[str, bytes]) -> None:
 
 
 def plan_of(spec: Spec) -> dict[str, Any]:
-    """The part of a plan that provenance and report tell."""
+    """A plan of these assets, as JSON."""
 
     def image(name: str, number: int) -> dict[str, str]:
         return {"reference": f"ghcr.io/siderolabs/{name}", "digest": f"sha256:{number:064x}"}
@@ -185,7 +188,12 @@ def plan_of(spec: Spec) -> dict[str, Any]:
         for number, e in enumerate(spec.extensions)
     ]
     return {
+        "format": 1,
         "variant": spec.variant,
+        "description": "Workers",
+        "role": "worker",
+        "upstreamLayout": "packages/core/talos",
+        "layout": "boot",
         "arch": spec.arch,
         "talosVersion": spec.talos,
         "origin": {"where": "https://example.com/cozystack.git", "release": "v1.6.2", "commit": "c" * 40},
@@ -194,14 +202,41 @@ def plan_of(spec: Spec) -> dict[str, Any]:
         "installerBase": image(f"installer-base:{spec.talos}", 2),
         "catalog": None,
         "extensions": extensions,
-        "dropped": [{"name": "i915", "by": "architecture", "reason": "for amd64 only"}],
-        "outputs": [{"name": "kernel", "initramfs": "none"}, {"name": "initramfs", "initramfs": "built"}],
+        "dropped": [
+            {
+                "name": "i915",
+                "reference": "ghcr.io/siderolabs/i915:v1",
+                "by": "architecture",
+                "reason": "for amd64 only",
+            }
+        ],
+        "absent": [],
+        "overlay": None,
+        "secureBoot": None,
+        "outputs": [planned_output("kernel", "none"), planned_output("initramfs", "built")],
+        "standIn": False,
     }
+
+
+def planned_output(name: str, initramfs: str) -> dict[str, Any]:
+    """An output of a plan, as JSON."""
+    output = PlannedOutput(
+        name=name,
+        imager_kind=name,
+        platform="metal",
+        imager_file=name,
+        path=f"boot/{name}",
+        media_type="application/octet-stream",
+        initramfs=Initramfs(initramfs),
+        compression=Compression.NONE,
+        base_installer=False,
+    )
+    return output.model_dump(mode="json")
 
 
 def build(root: Path, spec: Spec, expectation: Expectation | None = None) -> Expectation:
     """Writes the assets of a description and seals them, as a build does."""
     expectation = expectation or expectation_of(spec)
     write(root, files_of(spec))
-    seal(root, expectation, plan_of(spec))
+    seal(root, expectation, Plan.model_validate(plan_of(spec)))
     return expectation

@@ -6,10 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ci.pins import STAND_IN_LABEL
-from ci.verify.checksums import CHECKSUMS, REPORT, REPORT_TEXT
-from ci.verify.provenance import PROVENANCE
-from ci.verify.sbom import SBOM
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM
+from ci.common.pins import STAND_IN_LABEL
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import (

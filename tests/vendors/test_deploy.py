@@ -12,7 +12,7 @@ import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 import yaml
 
-from ci.vendors.description import DESCRIPTION, parse_description
+from ci.upkeep.description import DESCRIPTION, parse_description
 
 TOP = Path(__file__).parents[2]
 DESCRIBED = parse_description(DESCRIPTION.read_text())

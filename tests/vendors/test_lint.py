@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.vendors import PATHS
+from ci.upkeep import PATHS
 from tests.vendors import linters
 from tests.vendors.linters import TOP, schema
 

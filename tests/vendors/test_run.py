@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.vendors import PATHS, files
+from ci.upkeep import PATHS, files
 from tests.unit.ci_scripts import dagger_calls, run, scripts
 from tests.unit.cozystack import checkout
 
@@ -112,7 +112,7 @@ def test_an_update_is_proposed_with_what_it_changes(tmp_path: Path) -> None:
     assert outdated.stdout.startswith("spin-only\n  CozyStack: v1.6.2 → v1.7.0\n  - qlogic-firmware 20260622 (")
     assert updated.returncode == 0, updated.stderr
     (release,) = (
-        line for line in (work / "ci/pins/__init__.py").read_text().splitlines() if line.startswith("DEFAULT_RELEASE")
+        line for line in (work / "ci/common/pins.py").read_text().splitlines() if line.startswith("DEFAULT_RELEASE")
     )
     assert release.startswith('DEFAULT_RELEASE: Final = Release("v1.7.0", "')
     assert unknown.returncode == 1

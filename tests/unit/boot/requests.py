@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ci.boot.console import Line, parse_log
-from ci.boot.model import Request, Way
-from ci.verify.model import Expectation, ExpectedExtension
+from ci.boot.model import BootRequest, Way
+from ci.plan.expectation import Expectation, ExpectedExtension
 
 LOGS = Path(__file__).parent / "logs"
 EXTENSIONS = (("drbd", "9.3.2-v1.13.6"), ("zfs", "2.4.3-v1.13.6"), ("spin", "v0.25.1"))
 
 
-def request(way: Way = Way.KERNEL, **changed: Any) -> Request:
+def request(way: Way = Way.KERNEL, **changed: Any) -> BootRequest:
     """A request to boot arm64 assets with three extensions."""
     expected = Expectation(
         arch=changed.get("arch", "arm64"),
@@ -28,7 +28,7 @@ def request(way: Way = Way.KERNEL, **changed: Any) -> Request:
         Way.METAL: {"metal": "metal/metal-arm64.raw"},
     }.get(way, {})
     given: dict[str, Any] = {"arch": "arm64", "cmdline": "talos.platform=metal" if way is Way.KERNEL else "", **changed}
-    return Request(way=way, variant="spin-only", expected=given.pop("expected", expected), files=files, **given)
+    return BootRequest(way=way, variant="spin-only", expected=given.pop("expected", expected), files=files, **given)
 
 
 def log(name: str) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.arch import Arch
 from ci.boot import kvm
+from ci.common.arch import Arch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from ci.boot.model import End, Ending, Outcome, Stage, Verdict, Way
+from ci.boot.model import BootVerdict, End, Ending, Outcome, Stage, Way
 from ci.boot.reader import TAIL, Reader, read_boot
-from ci.verify.model import Expectation
+from ci.plan.expectation import Expectation
 from tests.unit.boot.requests import lines, request
 
 TALOS = "talos-v1.13.6-arm64"
 
 
-def status(verdict: Verdict) -> dict[str, str]:
+def status(verdict: BootVerdict) -> dict[str, str]:
     return {check.id.removeprefix("boot."): check.status for check in verdict.checks}
 
 
-def evidence(verdict: Verdict, check: str) -> tuple[str, ...]:
+def evidence(verdict: BootVerdict, check: str) -> tuple[str, ...]:
     return next(one.evidence for one in verdict.checks if one.id == f"boot.{check}")
 
 

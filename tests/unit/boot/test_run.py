@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import pytest
 
-from ci.boot import __main__ as program
 from ci.boot import run
-from ci.boot.model import Outcome, Request, Verdict, Way
+from ci.boot.model import BootRequest, BootVerdict, Outcome, Way
 from ci.boot.run import run_boot
-from ci.errors import BootError
+from ci.common.errors import BootError
+from ci.steps import boot as program
 from tests.unit.boot.requests import log, request
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Boot:
         self.shown: list[tuple[float, str]] = []
         self.seconds = 0.0
 
-    async def run(self, wanted: Request, assets: Path, work: Path) -> Verdict:
+    async def run(self, wanted: BootRequest, assets: Path, work: Path) -> BootVerdict:
         began = time.monotonic()
 
         def say(line: str) -> None:
@@ -220,7 +220,7 @@ async def test_a_console_that_never_ends_fills_no_disk(
 # The program
 
 
-def run_program(tmp_path: Path, assets: Path, wanted: Request) -> int:
+def run_program(tmp_path: Path, assets: Path, wanted: BootRequest) -> int:
     (tmp_path / "request.json").write_text(wanted.model_dump_json())
     given = ["--request", str(tmp_path / "request.json"), "--assets", str(assets), "--out", str(tmp_path / "out")]
     return program.main(["run", *given])

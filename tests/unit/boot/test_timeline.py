@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ci.boot.model import End, Ending, Verdict
+from ci.boot.model import BootVerdict, End, Ending
 from ci.boot.reader import read_boot
 from ci.boot.timeline import Bar, bars, step, timeline
 from tests.unit.boot.requests import lines, request
@@ -14,11 +14,11 @@ from tests.unit.boot.requests import lines, request
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def booted() -> Verdict:
+def booted() -> BootVerdict:
     return read_boot(lines("talos-v1.13.6-arm64"), request())
 
 
-def failed() -> Verdict:
+def failed() -> BootVerdict:
     return read_boot(lines("talos-v1.11.6-no-root"), request(), Ending(End.DEADLINE, 300.0, 'QEMU "1" & <2>'))
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from ci.compare.__main__ import main
 from ci.compare.folders import compare_folders
+from ci.steps.compare import main
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
 

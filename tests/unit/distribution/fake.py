@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from ci.oci.spec import INDEX
+from ci.common.oci import INDEX
 
 PATH = re.compile(r"/v2/(?P<name>.+)/(?P<what>blobs|manifests|referrers)/(?P<rest>.+|uploads/)$")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from ci.distribution.auth import parse_challenge
+from ci.publish.auth import parse_challenge
 from tests.unit.distribution.test_client import ME, REPOSITORY, UPLOAD, Answers, refusal
 
 if TYPE_CHECKING:

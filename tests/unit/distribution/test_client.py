@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from ci.distribution.address import parse_address
-from ci.distribution.auth import Credentials
-from ci.distribution.client import Manifest, Registry
-from ci.distribution.push import digest_of
-from ci.errors import RegistryError
-from ci.oci.spec import MANIFEST
+from ci.common.errors import RegistryError
+from ci.common.oci import MANIFEST
+from ci.publish.address import parse_address
+from ci.publish.auth import Credentials
+from ci.publish.client import Manifest, Registry
+from ci.publish.push import digest_of
 from tests.unit.distribution.fake import FakeRegistry
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from ci.distribution.address import Address, parse_address
-from ci.distribution.auth import Credentials, parse_challenge
-from ci.distribution.client import Manifest, Registry
-from ci.distribution.push import Artifact, Image, Pusher, make_index
-from ci.errors import RegistryError
-from ci.oci.spec import INDEX, MANIFEST
+from ci.common.errors import RegistryError
+from ci.common.oci import INDEX, MANIFEST
+from ci.publish.address import Address, parse_address
+from ci.publish.auth import Credentials, parse_challenge
+from ci.publish.client import Manifest, Registry
+from ci.publish.push import Artifact, Image, Pusher, make_index
 from tests.unit.distribution.fake import FakeRegistry
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import json
 import httpx
 import pytest
 
-from ci.distribution.address import parse_address
-from ci.distribution.client import Manifest, Registry
-from ci.distribution.push import Artifact, Pusher, digest_of
-from ci.oci.spec import INDEX, MANIFEST
+from ci.common.oci import INDEX, MANIFEST
+from ci.publish.address import parse_address
+from ci.publish.client import Manifest, Registry
+from ci.publish.push import Artifact, Pusher, digest_of
 from tests.unit.distribution.fake import FakeRegistry
 from tests.unit.distribution.test_client import DIGEST, REPOSITORY, Answers, refusal
 

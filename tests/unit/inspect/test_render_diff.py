@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from ci.inspect.__main__ import main
-from ci.inspect.diff import Difference, diff, render_diff
 from ci.inspect.inspect import inspect_path
 from ci.inspect.models import Inspection
-from ci.inspect.render import render, size_text
+from ci.report.diff import Difference, diff, render_diff
+from ci.report.inspection import render, size_text
+from ci.steps.inspect import main
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import Spec, build, drbd, good, spin, tailscale

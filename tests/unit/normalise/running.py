@@ -1,4 +1,4 @@
-"""Runs of `python -m ci.normalise` in surroundings that must not matter."""
+"""Runs of `python -m ci.steps.normalise` in surroundings that must not matter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci.normalise.__main__ import main
+from ci.steps.normalise.__main__ import main
 
 if TYPE_CHECKING:
     import pytest
@@ -44,7 +44,7 @@ def _run(arguments: list[str], env: dict[str, str], umask: int, cores: str | Non
     renamed = _RENAMED if elsewhere and _can_rename() else []
     pinned = ["taskset", "--cpu-list", cores] if cores and shutil.which("taskset") else []
     done = subprocess.run(
-        [*renamed, *pinned, sys.executable, "-m", "ci.normalise", *arguments],
+        [*renamed, *pinned, sys.executable, "-m", "ci.steps.normalise", *arguments],
         cwd=TOP,
         env={"PATH": os.environ["PATH"], **env},
         umask=umask,

@@ -9,7 +9,7 @@ import pytest
 
 from ci.inspect.inspect import inspect_path
 from ci.inspect.models import ImageFacts
-from ci.normalise.__main__ import main
+from ci.steps.normalise.__main__ import main
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File, Image
 from tests.unit.normalise.running import files_in, refusal, run_in_two_places

@@ -14,7 +14,7 @@ import zstandard
 
 from ci.inspect.inspect import inspect_path
 from ci.inspect.models import Entry, InitramfsFacts
-from ci.normalise.__main__ import main
+from ci.steps.normalise.__main__ import main
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
 from tests.unit.normalise.running import EPOCH, TOP, files_in, refusal, run_in_two_places
@@ -249,7 +249,7 @@ def test_a_frame_of_100_megabytes_needs_less_than_200_of_memory(tmp_path: Path) 
     # Not `ru_maxrss`, which a process takes over from the one that started it.
     script = f"""
 import pathlib, re, sys
-from ci.normalise.__main__ import main
+from ci.steps.normalise.__main__ import main
 code = main(["initramfs", {str(path)!r}, {str(tmp_path / "out")!r}, "--epoch", "1"])
 print(re.search("VmHWM:(.*)kB", pathlib.Path("/proc/self/status").read_text())[1])
 sys.exit(code)
@@ -261,7 +261,7 @@ sys.exit(code)
 
 @pytest.mark.parametrize("foreign", ["dagger", "ci.inspect.models"])
 def test_the_program_does_without_what_takes_long_to_import(foreign: str) -> None:
-    script = f"import sys, ci.normalise.__main__; sys.exit({foreign!r} in sys.modules)"
+    script = f"import sys, ci.steps.normalise.__main__; sys.exit({foreign!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=TOP, check=False).returncode == 0
 
 

@@ -18,9 +18,9 @@ from ci.inspect import xz, zstd
 from ci.inspect.compression import Compression, expand
 from ci.inspect.context import Context
 from ci.inspect.source import BytesSource, open_file
-from ci.normalise import pack as packing
-from ci.normalise.__main__ import main
-from ci.normalise.pack import BLOCK
+from ci.steps.normalise import pack as packing
+from ci.steps.normalise.__main__ import main
+from ci.steps.normalise.pack import BLOCK
 from tests.unit.normalise.running import run_in_two_places
 
 if TYPE_CHECKING:

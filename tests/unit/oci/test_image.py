@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from ci.arch import Arch
+from ci.common.arch import Arch
+from ci.common.oci import ImageSpec
 from ci.inspect.inspect import inspect_path
 from ci.inspect.models import ImageFacts
-from ci.oci.__main__ import main
-from ci.oci.gzip_stored import StoredGzip
-from ci.oci.spec import ImageSpec
+from ci.steps.oci.__main__ import main
+from ci.steps.oci.gzip_stored import StoredGzip
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File, Image
 
@@ -161,7 +161,7 @@ def test_the_same_bytes_come_out_everywhere(spec: Path, archive: Path, root: Pat
     for name, umask, zone in (("here", 0o022, "UTC"), ("there", 0o077, "Pacific/Kiritimati")):
         os.utime(root / "assets/a.txt", (umask, umask))
         subprocess.run(
-            [sys.executable, "-m", "ci.oci", spec, tmp_path / name, "--base", archive, "--root", root],
+            [sys.executable, "-m", "ci.steps.oci", spec, tmp_path / name, "--base", archive, "--root", root],
             cwd=TOP,
             env={"PATH": os.environ["PATH"], "TZ": zone, "PYTHONHASHSEED": str(umask)},
             umask=umask,

@@ -1,0 +1,110 @@
+"""What there is to boot: of a plan that is built for it, or of assets with the report that came with them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ci.boot.model import BootRequest, Way
+from ci.common.errors import BootError, PlanError
+from ci.plan.expectation import expectation
+from ci.plan.model import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ci.common.arch import Arch
+
+#: Where assets have their report, below their folder.
+REPORT = "validation/build-report.json"
+_KINDS: Mapping[Way, tuple[str, ...]] = {
+    Way.KERNEL: ("kernel", "initramfs"),
+    Way.UKI: ("uki",),
+    Way.ISO: ("iso",),
+    Way.METAL: ("metal",),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a boot can be told beside what it boots."""
+
+    #: Seconds.
+    deadline: int
+    #: Further kernel arguments.
+    arguments: tuple[str, ...] = ()
+    #: Use the host's KVM, which needs a privileged step.
+    kvm: bool = False
+
+
+def parse_options(deadline: int, kernel_args: str | None, *, kvm: bool) -> Options:
+    """Read the options of a boot; raises `BootError` for a deadline that is none."""
+    if not 1 <= deadline <= 3600:
+        raise BootError(f"bad deadline {deadline}: it is in seconds, from 1 to 3600")
+    return Options(deadline, tuple((kernel_args or "").split()), kvm)
+
+
+def request_of_plan(plan: Plan, way: Way, options: Options, cmdline: str = "") -> BootRequest:
+    """Return the request to boot a plan's outputs; raises `BootError` where they have nothing for this way."""
+    return BootRequest(
+        way=way,
+        arch=plan.arch,
+        variant=plan.variant,
+        expected=expectation(plan),
+        files={kind: _path(plan, kind, way) for kind in _KINDS[way]},
+        cmdline=cmdline,
+        arguments=options.arguments,
+        deadline=options.deadline,
+    )
+
+
+def netboot_request(plan: Plan, matchbox: Sequence[str], options: Options) -> BootRequest:
+    """Return the request to boot over the network what an image of Matchbox serves; `matchbox` is its entrypoint."""
+    return BootRequest(
+        way=Way.NETBOOT,
+        arch=plan.arch,
+        variant=plan.variant,
+        expected=expectation(plan),
+        matchbox=tuple(matchbox) or ("/matchbox",),
+        arguments=options.arguments,
+        deadline=options.deadline,
+    )
+
+
+def _path(plan: Plan, kind: str, way: Way) -> str:
+    # Of a disk image in several forms the one that need not be unpacked.
+    paths = sorted((output.path for output in plan.outputs if output.name.partition(".")[0] == kind), key=len)
+    if not paths:
+        outputs = ",".join(_KINDS[way])
+        raise BootError(f"there is no {kind} among the assets, to boot from {way}: build them with --outputs {outputs}")
+    return paths[0]
+
+
+def request_of_report(report: str, way: Way, variant: str, arch: Arch, options: Options) -> BootRequest:
+    """Return the request to boot assets, by the report that came with them.
+
+    Raises `BootError` where the assets are of another variant or architecture, or have nothing for this way.
+    """
+    try:
+        document: dict[str, Any] = json.loads(report)
+        plan = Plan.parse(json.dumps(document["plan"]))
+        lines: dict[str, str] = dict(document["cmdlines"])
+    except (ValueError, KeyError, TypeError, PlanError) as error:
+        raise BootError(f"{REPORT}: no build report of this project: {error}") from None
+    if plan.variant != variant:
+        raise BootError(f"the assets are of the variant {plan.variant}, not of {variant}")
+    if plan.arch is not arch:
+        raise BootError(f"the assets are for {plan.arch}: boot them with --arch {plan.arch}")
+    cmdline = _cmdline(plan, lines) if way is Way.KERNEL else ""
+    return request_of_plan(plan, way, options, cmdline)
+
+
+def _cmdline(plan: Plan, lines: Mapping[str, str]) -> str:
+    """Return the kernel arguments of assets: the text made for it, else those of what boots by itself."""
+    paths = {output.name.partition(".")[0]: output.path for output in plan.outputs}
+    for kind in ("cmdline", "uki", "installer", "metal"):
+        for path, line in lines.items():
+            if kind in paths and path.partition(":")[0] == paths[kind]:
+                return line
+    raise BootError("the assets do not tell the kernel's arguments: build them with --outputs kernel,initramfs,cmdline")

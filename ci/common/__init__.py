@@ -1,0 +1,1 @@
+"""What every room may use: errors, architectures, values, references, YAML with lines, pins."""

@@ -1,0 +1,28 @@
+"""Names of files that several rooms know: those beside the assets, and those that Talos looks for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: List of all files, as `sha256sum` writes it.
+CHECKSUMS: Final = "checksums.sha256"
+
+#: Folder of what is written about the assets.
+VALIDATION: Final = "validation/"
+REPORT: Final = "validation/build-report.json"
+REPORT_TEXT: Final = "validation/build-report.txt"
+SBOM: Final = "validation/sbom.spdx.json"
+PROVENANCE: Final = "validation/provenance.json"
+SIGNATURES: Final = "validation/signatures.json"
+
+#: Not in the list of checksums: the list itself, and the report, which says whether the list is true.
+UNLISTED: Final = (CHECKSUMS, REPORT, REPORT_TEXT)
+
+#: Marks assets that are made from stand-ins.
+STAND_IN: Final = "STAND-IN.txt"
+
+#: Talos's root file system in an initramfs.
+BASE_IMAGE: Final = "rootfs.sqsh"
+#: Index of the extensions' kernel modules, which the imager adds as a layer.
+MODULES_INDEX: Final = "modules.dep"
+MODULES_IMAGE: Final = f"{MODULES_INDEX}.sqsh"

@@ -1,0 +1,203 @@
+"""YAML text to plain values that remember their lines, so that an error can name the place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ci.common.errors import FileError, suggest
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+Path: TypeAlias = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+_MERGE = "tag:yaml.org,2002:merge"
+# Far above any real file; an alias that contains itself, or a cascade of aliases, ends here.
+_DEEPEST = 30
+_MOST = 100_000
+
+_EXPECTED = {
+    "string_type": "a text is expected",
+    "int_type": "a whole number is expected",
+    "int_parsing": "a whole number is expected",
+    "bool_type": "true or false is expected",
+    "bool_parsing": "true or false is expected",
+    "tuple_type": "a list is expected",
+    "list_type": "a list is expected",
+    "model_type": "a mapping is expected",
+    "dict_type": "a mapping is expected",
+    "string_too_short": "some text is expected",
+}
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML document: its value, and the line (from 1) of each key and item by its path."""
+
+    file: str
+    data: object
+    lines: Mapping[Path, int]
+
+    def line(self, path: Path) -> int | None:
+        """Return the line of `path`, or of the nearest thing around it that has one."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.lines:
+                return self.lines[path[:length]]
+        return None
+
+    def texts(self) -> Iterator[tuple[Path, str]]:
+        """Yield every text with its path, in the order of the file."""
+        yield from _texts(self.data, ())
+
+
+def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, inner in cast("Mapping[str, object]", value).items():
+            yield from _texts(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(cast("list[object]", value)):
+            yield from _texts(inner, (*path, index))
+
+
+def parse_yaml(text: str, file: str, error: type[FileError]) -> Document:
+    """Read the only document in `text`; raises `error` for what is no YAML, and for a key that is given twice."""
+    lines: dict[Path, int] = {}
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            raise error(file, None, "the file is empty")
+        return Document(file, _Reader(loader, file, lines, error).value(node, ()), lines)
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        said = " ".join(part for part in (problem.context, problem.problem) if part)
+        raise error(file, mark.line + 1 if mark else None, f"not YAML: {said}") from None
+    except yaml.reader.ReaderError as problem:
+        line = text.count("\n", 0, problem.position) + 1
+        raise error(file, line, f"not YAML: {problem.reason} (U+{problem.character:04X})") from None
+    except (yaml.YAMLError, ValueError) as problem:
+        raise error(file, None, f"not YAML: {problem}") from None
+
+
+@dataclass(frozen=True)
+class _Reader:
+    loader: yaml.SafeLoader
+    file: str
+    lines: dict[Path, int]
+    error: type[FileError]
+
+    def value(self, node: yaml.Node, path: Path) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(path, line)
+        if len(path) > _DEEPEST or len(self.lines) > _MOST:
+            raise self.error(self.file, line, "too much in one file (an alias that contains itself?)")
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self.loader.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
+
+    def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == _MERGE:
+                raise self.error(self.file, line, "only plain words can be keys here")
+            key = str(key_node.value)
+            if key in mapping:
+                first = self.lines[*path, key]
+                raise self.error(self.file, line, f"key {key!r} is given twice (first on line {first})")
+            self.lines[*path, key] = line
+            mapping[key] = self.value(value_node, (*path, key))
+        return mapping
+
+
+def validate(model: type[Model], document: Document, error: type[FileError]) -> Model:
+    """Make a `model` of the document; raises `error` for the first thing in the file that does not fit.
+
+    An unknown key is answered with the nearest known one.
+    """
+    data = document.data
+    if not isinstance(data, Mapping):
+        raise error(document.file, document.line(()), f"a mapping is expected, not {_kind(data)}")
+    try:
+        return model.model_validate(data, by_alias=True, by_name=False)
+    except ValidationError as problems:
+        detail = min(problems.errors(), key=lambda detail: _order(detail, document))
+        raise error(document.file, document.line(_place(detail, document)), _say(detail, model)) from None
+
+
+def _order(detail: ErrorDetails, document: Document) -> tuple[bool, int]:
+    """An unknown key comes before what is missing: it is most often the same thing, misspelt."""
+    return detail["type"] == "missing", document.line(_place(detail, document)) or 0
+
+
+def _place(detail: ErrorDetails, document: Document) -> Path:
+    """The longest start of the error's place that is a place in the file (validators add steps of their own)."""
+    path = tuple(detail["loc"])
+    while path and path not in document.lines:
+        path = path[:-1]
+    return path
+
+
+def _say(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    where = spell(detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        key = str(detail["loc"][-1])
+        return f"unknown key {where!r}: {suggest(key, _keys_at(model, detail['loc'][:-1]))}"
+    if detail["type"] == "missing":
+        return f"{where!r} is missing"
+    text = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] != "value_error":
+        expected = _EXPECTED.get(detail["type"], text[:1].lower() + text[1:])
+        text = f"{expected}, not {_kind(detail['input'])}"
+    return f"{where}: {text}" if where else text
+
+
+def spell(path: Path) -> str:
+    """Return a path as errors name it: `extensions.add[0].name`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return repr(value)
+
+
+def _keys_at(model: type[BaseModel], path: Path) -> list[str]:
+    """The keys allowed at `path`: follows fields by alias, and through lists, to the model that stands there."""
+    here = model
+    for part in path:
+        if isinstance(part, int):
+            continue
+        field = next((f for n, f in here.model_fields.items() if part in (f.alias, n)), None)
+        found = _model_in(field.annotation) if field else None
+        if found is None:
+            return []
+        here = found
+    return [field.alias or name for name, field in here.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inside in get_args(annotation):
+        if found := _model_in(inside):
+            return found
+    return None

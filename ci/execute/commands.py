@@ -1,0 +1,193 @@
+"""Command lines of what runs in containers, and which of this project's modules each of them needs there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ci.common.arch import Arch
+    from ci.plan.outputs import Compression
+
+#: Module with a command line → what it needs of `ci/`. A container holds nothing more, so that editing another module
+#: does not run it again.
+NEEDED: Final = {
+    "ci.steps.boot": (
+        "__init__.py",
+        "boot",
+        "common",
+        "inspect",
+        "load",
+        "plan",
+        "report",
+        "resolve",
+        "steps/__init__.py",
+        "steps/boot.py",
+        "verify",
+    ),
+    "ci.steps.commit": (
+        "__init__.py",
+        "steps/__init__.py",
+        "steps/commit.py",
+    ),
+    "ci.steps.fill": (
+        "__init__.py",
+        "steps/__init__.py",
+        "steps/fill.py",
+    ),
+    "ci.steps.compare": (
+        "__init__.py",
+        "common",
+        "compare",
+        "inspect",
+        "report",
+        "steps/__init__.py",
+        "steps/compare.py",
+    ),
+    "ci.steps.inspect": ("__init__.py", "common", "inspect", "report", "steps/__init__.py", "steps/inspect.py"),
+    "ci.steps.normalise": ("__init__.py", "common", "inspect", "steps/__init__.py", "steps/normalise"),
+    "ci.steps.oci": ("__init__.py", "common", "inspect", "steps/__init__.py", "steps/normalise", "steps/oci"),
+    "ci.steps.verify": (
+        "__init__.py",
+        "common",
+        "inspect",
+        "load",
+        "plan",
+        "report",
+        "resolve",
+        "steps/__init__.py",
+        "steps/verify.py",
+        "verify",
+    ),
+}
+
+#: What `ci.verify` ends with when it has checked: all passed, some failed. Likewise `ci.inspect`, when it has compared.
+#: Anything else is no answer.
+CHECKED: Final = (0, 1)
+
+
+def pip_install(requirements: str, constraints: str) -> list[str]:
+    """Install what a requirements file names, in the versions of a constraints file, beside what the image has."""
+    return [
+        *("python", "-m", "pip", "install", "--quiet", "--break-system-packages", "--ignore-installed"),
+        *("--requirement", requirements, "--constraint", constraints),
+    ]
+
+
+def compile_modules(folder: str) -> list[str]:
+    """Compile a folder's Python modules, so that not every run does it anew. The bytes follow from the files alone."""
+    return ["python", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", folder]
+
+
+def pytest(folder: str) -> list[str]:
+    """Run a folder's tests; nothing is written beside them."""
+    return ["python", "-m", "pytest", "-p", "no:cacheprovider", "--quiet", folder]
+
+
+def tar(folder: str, out: str, epoch: int) -> list[str]:
+    """Pack a folder into a tar of which the bytes follow from the files alone (GNU tar)."""
+    return [
+        *("tar", "--create", f"--file={out}", f"--directory={folder}"),
+        *("--sort=name", "--format=gnu", "--numeric-owner", "--owner=0", "--group=0", f"--mtime=@{epoch}"),
+        ".",
+    ]
+
+
+def sha256(path: str) -> list[str]:
+    """Print a file's digest, and its path (GNU coreutils)."""
+    return ["sha256sum", path]
+
+
+def describe_commit(checkout: str) -> list[str]:
+    """Print which commit a checkout is at."""
+    return ["python", "-m", "ci.steps.commit", checkout]
+
+
+def check_extensions(paths: Sequence[str], talos_version: str, arch: Arch) -> list[str]:
+    """Check all extensions of a plan together: two of the same name are only seen so."""
+    return [
+        *("python", "-m", "ci.steps.verify", "extensions"),
+        *("--talos", talos_version, "--arch", arch.value),
+        *paths,
+    ]
+
+
+def seal(assets: str, expectation: str, plan: str) -> list[str]:
+    """Write checksums and report into a folder of assets, and check it."""
+    return ["python", "-m", "ci.steps.verify", "seal", "--assets", assets, "--expect", expectation, "--plan", plan]
+
+
+def verify(assets: str, expectation: str | None, form: str) -> list[str]:
+    """Check a folder of assets, against an expectation or against what the assets say of themselves."""
+    expected = ["--expect", expectation] if expectation else []
+    return ["python", "-m", "ci.steps.verify", "check", "--assets", assets, *expected, "--format", form]
+
+
+def inspect(path: str, name: str, form: str) -> list[str]:
+    """Show what is inside a file or folder, under a name of its own."""
+    return ["python", "-m", "ci.steps.inspect", "show", path, "--name", name, "--format", form]
+
+
+def diff(before: str, after: str, names: tuple[str, str], form: str, *, fail_on_change: bool) -> list[str]:
+    """Tell what changed from one file or folder to another."""
+    fail = ["--fail-on-change"] if fail_on_change else []
+    return ["python", "-m", "ci.steps.inspect", "diff", before, after, "--names", *names, "--format", form, *fail]
+
+
+def compare(one: str, other: str, form: str) -> list[str]:
+    """Compare two folders byte by byte."""
+    return ["python", "-m", "ci.steps.compare", one, other, "--format", form]
+
+
+def normalise_initramfs(source: str, out: str, epoch: int) -> list[str]:
+    """Set the times that the imager left in an initramfs."""
+    return ["python", "-m", "ci.steps.normalise", "initramfs", source, out, "--epoch", str(epoch)]
+
+
+def normalise_installer(source: str, out: str, epoch: int) -> list[str]:
+    """Set the times in an installer's archive."""
+    return ["python", "-m", "ci.steps.normalise", "installer", source, out, "--epoch", str(epoch)]
+
+
+def unpack_base_installer(source: str, out: str, arch: Arch) -> list[str]:
+    """Unpack an image's OCI archive into a layout that the imager reads."""
+    return ["python", "-m", "ci.steps.normalise", "base-installer", source, out, "--arch", arch.value]
+
+
+def pack(source: str, out: str, compression: Compression) -> list[str]:
+    """Pack a disk image."""
+    return ["python", "-m", "ci.steps.normalise", "pack", source, out, "--format", compression.value.removeprefix(".")]
+
+
+def fill(source: str, out: str, placeholder: str, secret: str) -> list[str]:
+    """Put the secret in a file into a text, in place of its placeholder."""
+    return ["python", "-m", "ci.steps.fill", source, out, "--placeholder", placeholder, "--secret", secret]
+
+
+def make_image(spec: str, out: str, *, base: str | None = None, root: str | None = None) -> list[str]:
+    """Make an image's OCI layout of a base's layers and a folder's files."""
+    layers = [*(("--base", base) if base else ()), *(("--root", root) if root else ())]
+    return ["python", "-m", "ci.steps.oci", spec, out, *layers]
+
+
+def apt_install(packages: Sequence[str]) -> list[str]:
+    """Install Debian packages.
+
+    Without the images of flash chips with firmware, 64 MB each: QEMU gets the firmware as a plain file.
+    """
+    script = (
+        "apt-get -qq update\n"
+        "apt-get -qq install --yes --no-install-recommends "
+        '-o "Dpkg::Options::=--path-exclude=/usr/share/AAVMF/*" "$@"\n'
+        "rm -rf /var/lib/apt/lists/*"
+    )
+    return ["sh", "-ec", script, "apt-install", *packages]
+
+
+def boot(request: str, assets: str, out: str, *, kvm: bool = False) -> list[str]:
+    """Boot assets, and write log, verdict and timeline."""
+    return [
+        *("python", "-m", "ci.steps.boot", "run", "--request", request, "--assets", assets, "--out", out),
+        *(("--kvm",) if kvm else ()),
+    ]

@@ -1,0 +1,124 @@
+"""Looking at assets of any origin: a folder, a file or an image, read and checked in containers."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import dagger
+from dagger import dag
+
+from ci.common.errors import AssetsError, SubjectError
+from ci.common.references import parse_reference
+from ci.execute import commands
+from ci.execute.tools import tools
+from ci.report.tables import Format
+
+if TYPE_CHECKING:
+    from ci.common.arch import Arch
+    from ci.plan.expectation import Expectation
+
+#: The arguments that a subject is given by.
+FLAGS: Final = ("--assets", "--image", "--file")
+
+_IN: Final = "/in"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at, and what it is called."""
+
+    name: str
+    content: dagger.Directory | dagger.File
+
+    def mounted(self, container: dagger.Container, path: str) -> dagger.Container:
+        """Return a container with the subject at a path."""
+        if isinstance(self.content, dagger.Directory):
+            return container.with_mounted_directory(path, self.content, read_only=True)
+        return container.with_mounted_file(path, self.content)
+
+    def as_folder(self) -> dagger.Directory:
+        """Return a folder with the subject in it, where it is not one itself."""
+        if isinstance(self.content, dagger.Directory):
+            return self.content
+        return dag.directory().with_file(self.name.replace("/", "_"), self.content)
+
+
+async def subject(
+    assets: dagger.Directory | None,
+    image: str | None,
+    file: dagger.File | None,
+    arch: Arch,
+    *,
+    flags: tuple[str, str, str] = FLAGS,
+) -> Subject:
+    """Return the one that is given of three; `flags` is what errors call them.
+
+    Raises `SubjectError` where none or several are given, `ReferenceSyntaxError` where the image's name is none.
+    """
+    given = [flag for flag, value in zip(flags, (assets, image, file), strict=True) if value is not None]
+    if len(given) != 1:
+        what = f"{' and '.join(given)} are given together" if given else "nothing to look at is given"
+        raise SubjectError(f"{what}: give one of {', '.join(flags)}")
+    if assets is not None:
+        return Subject(flags[0].removeprefix("--"), assets)
+    if file is not None:
+        return Subject(await file.name(), file)
+    assert image is not None
+    parse_reference(image)
+    return Subject(image, dag.container(platform=dagger.Platform(arch.platform)).from_(image).as_tarball())
+
+
+async def inspect(subject: Subject, form: Format) -> str:
+    """Return what is inside."""
+    run = subject.mounted(await tools("ci.steps.inspect"), f"{_IN}/it").with_exec(
+        commands.inspect(f"{_IN}/it", subject.name, form.value), expect=dagger.ReturnType.ANY
+    )
+    if await run.exit_code() != 0:
+        raise AssetsError(_complaint(await run.stderr()))
+    return await run.stdout()
+
+
+async def diff(before: Subject, after: Subject, form: Format, *, fail_on_change: bool) -> str:
+    """Return what changed; raises `AssetsError` with it where anything did, and that is to fail."""
+    names = (before.name, after.name)
+    command = commands.diff(f"{_IN}/before", f"{_IN}/after", names, form.value, fail_on_change=fail_on_change)
+    container = before.mounted(await tools("ci.steps.inspect"), f"{_IN}/before")
+    run = after.mounted(container, f"{_IN}/after").with_exec(command, expect=dagger.ReturnType.ANY)
+    if await run.exit_code() != 0:
+        raise AssetsError((await run.stdout() + _complaint(await run.stderr())).rstrip("\n"))
+    return await run.stdout()
+
+
+async def verify(subject: Subject, expectation: Expectation | None, form: Format) -> str:
+    """Return how every check went; raises `AssetsError` with it where one failed."""
+    container = (await tools("ci.steps.verify")).with_mounted_directory(
+        f"{_IN}/assets", subject.as_folder(), read_only=True
+    )
+    expected = f"{_IN}/expected.json" if expectation else None
+    if expectation and expected:
+        text = json.dumps(expectation.model_dump(mode="json"), sort_keys=True)
+        container = container.with_new_file(expected, text)
+    run = container.with_exec(commands.verify(f"{_IN}/assets", expected, form.value), expect=dagger.ReturnType.ANY)
+    code, told = await run.exit_code(), await run.stdout()
+    if code not in commands.CHECKED:
+        raise AssetsError(told + _complaint(await run.stderr(), (f"{_IN}/assets", subject.name)))
+    if code != 0:
+        # Of the other forms an error is the document alone.
+        title = f"{subject.name}: a check failed:\n" if form is Format.TEXT else ""
+        raise AssetsError(title + (told + await run.stderr()).rstrip("\n"))
+    return told
+
+
+def _complaint(stderr: str, *names: tuple[str, str]) -> str:
+    """Return what a command complained of, as it is to be shown: an error says itself that it is one.
+
+    `names` are paths in the container, and what the user calls them.
+    """
+    text = re.sub("^error: ", "", stderr, flags=re.MULTILINE)
+    for path, name in (*names, (f"{_IN}/", "")):
+        # Where a path begins: a folder inside of assets may be called so too.
+        text = name.join(re.split(rf"(?<![\w./-]){re.escape(path)}", text))
+    return text.rstrip("\n")

@@ -1,0 +1,227 @@
+"""Reading what a plan is made of through the engine: the checkout, the catalog, and the digests of tags."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import dagger
+from dagger import dag
+
+from ci.common import pins
+from ci.common.concurrency import at_once, both
+from ci.common.errors import NotFoundInRegistryError, RepositoryError, UpstreamError, VariantError, said
+from ci.common.references import parse_reference
+from ci.execute import commands
+from ci.execute.tools import tools
+from ci.load import variant
+from ci.load.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
+from ci.load.upstream import PATTERNS, Upstream, load_upstream, parse_release
+from ci.plan.make import BuildRequest, choose_source_date, make_plan
+from ci.plan.model import Origin, Plan
+from ci.report.pulled import Pulled
+from ci.resolve.digests import resolve_all
+from ci.resolve.model import ImageUse, Need
+from ci.resolve.needs import catalog_need, catalog_of, extension_needs, release_needs
+from ci.upkeep.description import DESCRIPTION, parse_description
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from ci.common.arch import Arch
+    from ci.load.variant import Variants
+    from ci.plan.model import SecureBoot
+    from ci.plan.outputs import Layout, Output
+    from ci.resolve.model import FileExtension
+
+T = TypeVar("T")
+
+#: What registries say when they have no such image; anything else is no answer.
+_NOT_FOUND = ("not found", "manifest unknown", "name unknown")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """CozyStack's sources: the folder, where it is from, and what it says."""
+
+    folder: dagger.Directory
+    origin: Origin
+    upstream: Upstream
+    #: Of the commit, in seconds since 1970.
+    date: int | None
+
+
+async def read_texts(folder: dagger.Directory, patterns: tuple[str, ...]) -> dict[str, str]:
+    """Return path → text of the files that fit the patterns."""
+    found = await at_once(folder.glob, patterns)
+    return await _read(folder, {path for paths in found for path in paths if not path.endswith("/")})
+
+
+async def _read(folder: dagger.Directory, paths: set[str]) -> dict[str, str]:
+    async def read(path: str) -> str:
+        return await folder.file(path).contents()
+
+    files = sorted(paths)
+    return dict(zip(files, await at_once(read, files), strict=True))
+
+
+async def load_checkout(
+    folder: dagger.Directory | None, release: str | None, repository: str = pins.COZYSTACK_GIT
+) -> Checkout:
+    """Read a checkout: the one given, or CozyStack's release from its git repository.
+
+    Raises `UpstreamError` where both are given, the release is no tag, or the checkout can't be understood.
+    """
+    if release is not None:
+        parse_release(release)
+    if folder is not None and release is not None:
+        raise UpstreamError(
+            "--upstream", None, f"a checkout and the release {release} are both given: leave out one of them"
+        )
+    if folder is None:
+        tag = release or pins.DEFAULT_RELEASE.tag
+        ref = dag.git(repository).tag(tag)
+        commit = await from_repository(repository, tag, ref.commit())
+        folder, origin = ref.tree(), Origin(where=repository, release=tag, commit=commit)
+    else:
+        origin = Origin(where="given as --upstream")
+
+    async def read() -> Upstream:
+        return load_upstream(await read_texts(folder, PATTERNS))
+
+    upstream, told = await both(read, lambda: _told_by_git(folder))
+    commit, date = told.get("commit"), told.get("date")
+    if isinstance(commit, str):
+        origin = origin.model_copy(update={"commit": commit})
+    return Checkout(folder, origin, upstream, date if isinstance(date, int) else None)
+
+
+async def from_repository(repository: str, asked: str, answer: Awaitable[T]) -> T:
+    """Return what a git repository answers; an error names both, of which Dagger's engine leaves out at least one."""
+    try:
+        return await answer
+    except dagger.QueryError as error:
+        if repository in str(error):
+            raise
+        raise RepositoryError(
+            f"can't read {asked} from the git repository {repository}: {said(error)}\n"
+            "What git said stands in the progress (without --silent). The engine has to reach the repository; a "
+            "checkout on this machine does without: --upstream DIR"
+        ) from None
+
+
+async def _told_by_git(folder: dagger.Directory) -> dict[str, str | int]:
+    if not await folder.exists(".git/HEAD"):
+        return {}
+    reader = (await tools("ci.steps.commit")).with_mounted_directory(
+        "/checkout/.git", folder.directory(".git"), read_only=True
+    )
+    return json.loads(await reader.with_exec(commands.describe_commit("/checkout")).stdout())
+
+
+async def load_variants(folder: dagger.Directory | None) -> Variants:
+    """Return the built-in variants, with those of a folder beside them; a folder without any is refused."""
+    variants = variant.read_variants(variant.BUILTIN)
+    if folder is None:
+        return variants
+    own = variant.load_variants(await read_texts(folder, ("*.yaml", "*.yml")))
+    if not own.names:
+        raise VariantError("--variants", None, "no variant in this folder: add NAME.yaml")
+    return variants.merged(own)
+
+
+class EngineResolver:
+    """Looks tags up in their registries through the engine, so that its mirrors and credentials apply."""
+
+    def __init__(self, arch: Arch) -> None:
+        self._platform = dagger.Platform(arch.platform)
+
+    async def resolve(self, reference: str) -> str:
+        """Return the digest that a tag points to."""
+        # the imager and the tools run on the engine's own platform, all else is for the nodes'
+        own = reference.startswith((f"{pins.IMAGER}:", pins.PYTHON, pins.BUSYBOX))
+        container = dag.container() if own else dag.container(platform=self._platform)
+        try:
+            found = await container.from_(reference).image_ref()
+        except dagger.QueryError as error:
+            if any(sign in str(error).lower() for sign in _NOT_FOUND):
+                raise NotFoundInRegistryError(f"{reference}: {said(error)}") from None
+            raise
+        return found.rpartition("@")[2]
+
+
+async def load_plan(
+    checkout: Checkout,
+    variants: Variants,
+    name: str,
+    arch: Arch,
+    source_date_epoch: int | None,
+    outputs: tuple[Output, ...],
+    layout: Layout,
+    files: tuple[FileExtension, ...] = (),
+    secure_boot: SecureBoot | None = None,
+) -> Plan:
+    """Plan a build: everything looked up that has to be."""
+    request = BuildRequest(
+        variant=variants.get(name),
+        arch=arch,
+        upstream=checkout.upstream,
+        origin=checkout.origin,
+        source_date=choose_source_date(source_date_epoch, checkout.origin, checkout.date),
+        outputs=outputs,
+        layout=layout,
+        files=files,
+        secure_boot=secure_boot,
+    )
+    if request.variant.spec.overlay:
+        request = replace(request, host_platform=str(await dag.default_platform()))
+    resolver = EngineResolver(arch)
+    need = catalog_need(request.variant, request.upstream, request.files)
+    # What is known without the catalog is looked up beside it.
+    found = await resolve_all([*release_needs(request.upstream), *([need] if need else [])], resolver)
+
+    async def choose() -> Catalog | None:
+        catalog = await _read_catalog(found[need.use].pinned) if need else None
+        found.update(
+            await resolve_all(
+                extension_needs(request.variant, request.arch, request.upstream, catalog, request.files), resolver
+            )
+        )
+        return catalog
+
+    label = dag.container().from_(found[ImageUse.IMAGER].pinned).label
+    catalog, stand_in = await both(choose, lambda: label(pins.STAND_IN_LABEL))
+    return make_plan(request, catalog, found, stand_in=stand_in == "true")
+
+
+async def load_catalog(upstream: Upstream, resolver: EngineResolver) -> Catalog:
+    """Return the extension catalog of a checkout's Talos version."""
+    need = catalog_of(upstream)
+    return await _read_catalog((await resolve_all([need], resolver))[need.use].pinned)
+
+
+async def tool_images(checkout: Checkout, arch: Arch) -> tuple[Pulled, ...]:
+    """Return the images that are pulled whatever is planned."""
+    described = parse_description(DESCRIPTION.read_text()).dagger
+    matchbox = checkout.upstream.matchbox
+    netboot = matchbox.base if matchbox and matchbox.base else parse_reference(pins.MATCHBOX)
+    needs = (
+        Need("tools", (parse_reference(pins.PYTHON),)),
+        Need("shell", (parse_reference(pins.BUSYBOX),)),
+        Need("netboot", (netboot,)),
+    )
+    found = await resolve_all(needs, EngineResolver(arch))
+    return (
+        Pulled(described.engine, "Dagger's engine and command line"),
+        Pulled(described.sdk, "base of Dagger's Python SDK"),
+        Pulled(found["tools"].pinned, "reads and checks files, runs the tests"),
+        Pulled(found["shell"].pinned, "a shell beside the imager"),
+        Pulled(found["netboot"].pinned, "netboot server"),
+    )
+
+
+async def _read_catalog(reference: str) -> Catalog:
+    root = dag.container().from_(reference).rootfs()
+    texts = await _read(root, {IMAGE_DIGESTS, DESCRIPTIONS}.intersection(await root.entries()))
+    return parse_catalog(texts.get(IMAGE_DIGESTS, ""), texts.get(DESCRIPTIONS, ""))

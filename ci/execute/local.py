@@ -1,0 +1,118 @@
+"""Extension images that lie in files on the user's machine, instead of a registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import dagger
+from dagger import dag
+
+from ci.common.concurrency import at_once
+from ci.common.errors import CozystackTalosError, ForeignArchitectureError, said
+from ci.execute import commands
+from ci.execute.tools import base
+from ci.inspect.errors import InspectError
+from ci.inspect.manifest import parse_manifest
+from ci.resolve.model import FileExtension
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ci.common.arch import Arch
+
+MANIFEST: Final = "manifest.yaml"
+#: What lies in a folder of the OCI layout beside its blobs (OCI image specification, image-layout.md).
+LAYOUT_FILES: Final = ("index.json", "oci-layout")
+
+_HOW_ARCHIVES: Final = "give an archive as `docker save`, `crane pull` or `skopeo copy … oci-archive:` write it"
+_HOW_LAYOUTS: Final = "give a folder as `crane pull --format oci` or `skopeo copy … oci:` write it"
+
+
+class LocalImageError(CozystackTalosError):
+    """A file holds no extension image that can be taken."""
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """A file that is to hold an image."""
+
+    #: In the plan.
+    name: str
+    #: In errors: what the user gave.
+    called: str
+    file: dagger.File
+    #: How such a one is made.
+    how: str
+
+
+@dataclass(frozen=True)
+class LocalImage:
+    """An extension image in a file: what is planned with it, and its file tree."""
+
+    extension: FileExtension
+    root: dagger.Directory
+
+
+async def read_local_images(
+    files: Sequence[dagger.File], layouts: Sequence[dagger.Directory], arch: Arch
+) -> tuple[LocalImage, ...]:
+    """Read image archives (`docker save`, `crane pull`, OCI) and folders of the OCI layout, in the order given.
+
+    Raises `LocalImageError` for what is no image or no extension, `ForeignArchitectureError` for an image of another
+    architecture.
+    """
+    archives: list[_Archive] = []
+    for file in files:
+        name = await file.name()
+        archives.append(_Archive(name, name, file, _HOW_ARCHIVES))
+    for number, layout in enumerate(layouts, start=1):
+        called = f"--extension-layout, folder {number}"
+        await _check_layout(called, layout)
+        archives.append(_Archive(f"layout-{number}", called, _packed(layout), _HOW_LAYOUTS))
+
+    async def read(archive: _Archive) -> LocalImage:
+        return await _read(archive, arch)
+
+    return tuple(await at_once(read, archives))
+
+
+async def _check_layout(called: str, layout: dagger.Directory) -> None:
+    """Raise for a folder that is none: the engine would complain of a file that the user did not give."""
+    entries = await layout.entries()
+    for marker in LAYOUT_FILES:
+        if marker not in entries:
+            raise LocalImageError(f"{called}: no OCI layout: it has no {marker}; {_HOW_LAYOUTS}")
+
+
+def _packed(layout: dagger.Directory) -> dagger.File:
+    container = base().with_mounted_directory("/layout", layout)
+    return container.with_exec(commands.tar("/layout", "/out/layout.tar", 0)).file("/out/layout.tar")
+
+
+async def _read(archive: _Archive, arch: Arch) -> LocalImage:
+    called = archive.called
+    container = dag.container(platform=dagger.Platform(arch.platform)).import_(archive.file)
+    try:
+        platform = str(await container.platform())
+    except dagger.QueryError as error:
+        raise LocalImageError(
+            f"{called}: no image for {arch.platform} can be read from it; {archive.how}. The engine says: {said(error)}"
+        ) from None
+    if not platform.startswith(arch.platform):
+        raise ForeignArchitectureError(f"{called}: the image is for {platform}; the build is for {arch.platform}")
+    root = container.rootfs()
+    if not await root.exists(MANIFEST):
+        raise LocalImageError(f"{called}: no system extension: the image has no /{MANIFEST}")
+    try:
+        manifest = parse_manifest(f"{called}:/{MANIFEST}", (await root.file(MANIFEST).contents()).encode())
+    except InspectError as error:
+        raise LocalImageError(str(error)) from None
+    summed = await base().with_mounted_file("/archive", archive.file).with_exec(commands.sha256("/archive")).stdout()
+    extension = FileExtension(
+        name=manifest.metadata.name,
+        version=manifest.metadata.version,
+        file=archive.name,
+        digest=f"sha256:{summed.split()[0]}",
+    )
+    return LocalImage(extension, root)

@@ -1,0 +1,376 @@
+"""A plan as containers and directories. What the plan does not say is not decided here.
+
+One imager run per output, each an exec of its own, so that outputs are cached and run apart. The initramfs comes
+first and goes ready-made into what embeds it; the imager gets files only, and needs no network.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+import dagger
+from dagger import dag
+
+from ci.common.concurrency import at_once
+from ci.common.errors import BuildError, CozystackTalosError, ForeignArchitectureError, PrivilegeError, suggest
+from ci.execute import commands
+from ci.execute.imager import hurried, imager, unpacked
+from ci.execute.tools import base, described, tools
+from ci.plan import profile
+from ci.plan.expectation import expectation
+from ci.plan.outputs import Compression, Initramfs, Layout
+from ci.resolve.model import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from ci.common.references import PinnedImage
+    from ci.execute.secureboot import Keys
+    from ci.plan.model import Plan, PlannedOutput, PlannedOverlay
+    from ci.resolve.model import PlannedExtension
+
+T = TypeVar("T")
+
+#: Architecture folders of Talos assets stand below it.
+ASSETS: Final = "assets/talos"
+UPSTREAM_ASSETS: Final = "_out/assets"
+STAND_IN_FILE: Final = "STAND-IN.txt"
+STAND_IN_TEXT: Final = (
+    "These assets are stand-ins, made from the lab's images to try things out.\n"
+    "They are not Talos: do not put them on a machine that matters, and do not publish them.\n"
+)
+#: Where an overlay's image has its installers.
+INSTALLERS: Final = "installers"
+#: Where assets are sealed.
+_TREE: Final = "/sealed"
+_REPORT: Final = "validation/build-report.txt"
+
+
+def assets_path(plan: Plan) -> str:
+    """Return where the assets lie in what `build` returns."""
+    return UPSTREAM_ASSETS if plan.layout is Layout.UPSTREAM else f"{ASSETS}/{plan.arch.value}"
+
+
+async def pull(image: PinnedImage | PlannedExtension, platform: str, instead: str = "") -> dagger.Container:
+    """Return an image of the wanted platform.
+
+    Asked for another one, a registry gives an image of a single platform without a word; that is refused, and `instead`
+    says what to do.
+    """
+    reference = f"{image.reference}@{image.digest}"
+    container = dag.container(platform=dagger.Platform(platform)).from_(reference)
+    found = await container.platform()
+    if not str(found).startswith(platform):
+        instead = instead or (
+            f"the build is for {platform}. Take an image that has {platform}, or drop the extension in the variant"
+        )
+        raise ForeignArchitectureError(f"{reference} is an image for {found}; {instead}")
+    return container
+
+
+async def overlay_root(overlay: PlannedOverlay, platform: str) -> dagger.Directory:
+    """Return the file tree of an overlay's image of one platform."""
+    needed = f"{overlay.host_platform}, where the imager runs it, and for {overlay.platform}, which goes to the nodes"
+    instead = (
+        f"an overlay is needed for {needed}. Give the digest of the index: `crane digest {overlay.reference}` tells it"
+    )
+    return (await pull(overlay, platform, instead)).rootfs()
+
+
+def unprivileged(error: dagger.QueryError, output: PlannedOutput) -> Exception:
+    """Return an error of a privileged run with what can be done about it, any other error as it is."""
+    if output.privileged is None:
+        return error
+    ways_out = f"build for a CozyStack release with Talos v1.13 or newer, or leave {output.name} out"
+    if isinstance(error, dagger.ExecError):
+        return PrivilegeError(
+            f"{output.name}: the imager failed, with exit code {error.exit_code}: {error.stderr.strip()}\n"
+            f"It ran privileged, because {output.privileged}. Where the engine's machine has no loop devices to give "
+            f"(rootless engines, some virtual machines), {ways_out}"
+        )
+    if "security.insecure" not in str(error):
+        return error
+    return PrivilegeError(
+        f"{output.name}: the engine refuses privileged steps, and this output needs one, because {output.privileged}. "
+        "Allow them in the engine's configuration (Dagger: security.insecureRootCapabilities in engine.json; BuildKit: "
+        f"insecure-entitlements in buildkitd.toml), {ways_out}"
+    )
+
+
+class Pipeline:
+    """The graph of one plan. Equal parts of two plans are equal graphs, and run once.
+
+    With an `attempt`, a text that was never used before, no imager run is taken from the cache. `trees` are the file
+    trees of those of the plan's extensions that are in files, by digest (`ci.execute.local`); `keys` sign for secure
+    boot.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        trees: Mapping[str, dagger.Directory] | None = None,
+        keys: Keys | None = None,
+        *,
+        attempt: str | None = None,
+    ) -> None:
+        self._plan = plan
+        self._trees = trees or {}
+        self._keys = keys
+        self._imager = imager(plan, attempt)
+        self._epoch = plan.source_date.epoch
+        self._profiles = profile.profiles(plan)
+        self._packing = anyio.Lock()
+        self._tars: dagger.Directory | None = None
+
+    # --- what goes in -----------------------------------------------------------------------------------------
+
+    async def root(self, extension: PlannedExtension) -> dagger.Directory:
+        """Return an extension's file tree: `/manifest.yaml` and `/rootfs`."""
+        if extension.source is Source.FILE:
+            return self._trees[extension.digest]
+        return (await pull(extension, self._plan.arch.platform)).rootfs()
+
+    async def _extension_tar(self, extension: PlannedExtension) -> dagger.File:
+        return self._tar(await self.root(extension), extension.name)
+
+    def _tar(self, root: dagger.Directory, name: str) -> dagger.File:
+        out = f"/out/{name}.tar"
+        return (
+            base()
+            .with_mounted_directory("/image", root, read_only=True)
+            .with_exec(commands.tar("/image", out, self._epoch))
+            .file(out)
+        )
+
+    async def extensions(self) -> dagger.Directory:
+        """Return the folder of the extensions' tars."""
+        async with self._packing:
+            if self._tars is None:
+                self._tars = await described(await self._packed())
+        return self._tars
+
+    async def _packed(self) -> dagger.Directory:
+        tars = await at_once(self._extension_tar, self._plan.extensions)
+        return dag.directory().with_files(".", tars)
+
+    async def check_extensions(self) -> None:
+        """Raise `BuildError` for extensions that can't go into this plan's images."""
+        paths = [profile.extension_path(extension) for extension in self._plan.extensions]
+        if not paths or not self._plan.builds_initramfs:
+            return
+        check = (
+            (await tools("ci.steps.verify"))
+            .with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
+            .with_exec(
+                commands.check_extensions(paths, self._plan.talos_version, self._plan.arch),
+                expect=dagger.ReturnType.ANY,
+            )
+        )
+        if await check.exit_code() != 0:
+            raise BuildError("an extension is refused:\n" + await check.stdout() + await check.stderr())
+
+    async def _installer_base(self) -> dagger.Directory:
+        base = await pull(self._plan.installer_base, self._plan.arch.platform)
+        archive = base.as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
+        command = commands.unpack_base_installer("/in/base.tar", "/out/base", self._plan.arch)
+        return (await self._run(dag.directory().with_file("base.tar", archive), command)).directory("/out/base")
+
+    async def _overlay(self) -> dagger.Directory:
+        """Return the folder of the overlay's tars: for where the imager runs, and for the nodes."""
+        overlay = self._plan.overlay
+        assert overlay is not None
+        folder = dag.directory()
+        for platform in profile.overlay_platforms(overlay):
+            path = profile.overlay_path(platform).rpartition("/")[2]
+            root = await overlay_root(overlay, platform)
+            folder = folder.with_file(path, self._tar(root, path.removesuffix(".tar")))
+        return folder
+
+    async def check_overlay(self) -> None:
+        """Raise `BuildError` for an overlay without the planned installer, where the imager only misses a file."""
+        overlay = self._plan.overlay
+        if overlay is None:
+            return
+        for platform in profile.overlay_platforms(overlay):
+            root = await overlay_root(overlay, platform)
+            names = await root.entries(path=INSTALLERS) if await root.exists(INSTALLERS) else []
+            if overlay.name not in names:
+                raise BuildError(
+                    f"{overlay.pinned} has no installer {overlay.name!r} for {platform}, which the variant's overlay "
+                    f"names: {suggest(overlay.name, names)}"
+                    if names
+                    else f"{overlay.pinned} is no overlay: its image for {platform} has no /{INSTALLERS}"
+                )
+
+    # --- runs -------------------------------------------------------------------------------------------------
+
+    async def _run(self, given: dagger.Directory, command: list[str]) -> dagger.Container:
+        """Run a command of `ci.steps.normalise` on the files of a folder, which are in `/in`, writing below `/out`.
+
+        A folder, and not its files: these BuildKit would digest before it runs the command, to see whether it has run
+        on others like them. Of disk images that is gigabytes.
+        """
+        return (await tools("ci.steps.normalise")).with_mounted_directory("/in", given).with_exec(command)
+
+    async def initramfs(self) -> dagger.File:
+        """Return the initramfs with all extensions: what every output that boots embeds."""
+        packing = hurried(self._imager)
+        made = (
+            packing.with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
+            .with_exec(["-"], use_entrypoint=True, stdin=profile.render(self._profiles[profile.INITRAMFS_RUN]))
+            .directory(profile.OUT_DIR)
+        )
+        source = f"/in/initramfs-metal-{self._plan.arch.value}.xz"
+        command = commands.normalise_initramfs(source, "/out/initramfs.xz", self._epoch)
+        return await described((await self._run(made, command)).file("/out/initramfs.xz"))
+
+    async def output(self, output: PlannedOutput, imager: dagger.Container) -> dagger.File:
+        """Return the file of an output other than the initramfs, of an imager that has what is embedded."""
+        run = profile.run_name(output)
+        if output.base_installer:
+            imager = imager.with_mounted_directory(
+                profile.INSTALLER_BASE_DIR, await self._installer_base(), read_only=True
+            )
+        if output.overlay:
+            imager = imager.with_mounted_directory(profile.OVERLAY_DIR, await self._overlay(), read_only=True)
+        if output.signed:
+            assert self._keys is not None
+            imager = await self._keys.mounted(imager)
+        if output.disk_size is not None:
+            imager = unpacked(imager)
+        made = imager.with_exec(
+            ["-"],
+            use_entrypoint=True,
+            stdin=profile.render(self._profiles[run]),
+            insecure_root_capabilities=output.privileged is not None,
+        ).directory(profile.OUT_DIR)
+        return await self._finished(output, made)
+
+    async def _finished(self, output: PlannedOutput, made: dagger.Directory) -> dagger.File:
+        """Take out of an output what the imager leaves to chance, and pack disk images."""
+        source, out = f"/in/{output.imager_file}", f"/out/{output.imager_file}"
+        if output.base_installer:
+            return (await self._run(made, commands.normalise_installer(source, out, self._epoch))).file(out)
+        if output.compression is not Compression.NONE:
+            out += output.compression.value
+            return (await self._run(made, commands.pack(source, out, output.compression))).file(out)
+        return made.file(output.imager_file)
+
+    # --- what comes out ---------------------------------------------------------------------------------------
+
+    async def _checked(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do work while what goes in is checked. What is wrong with that is told first: it is why work fails."""
+        done: list[T] = []
+        failed: list[BaseException] = []
+
+        async def attempt() -> None:
+            try:
+                done.append(await work())
+            except (dagger.QueryError, CozystackTalosError) as error:
+                failed.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(attempt)
+            await self.check_overlay()
+            await self.check_extensions()
+        if failed:
+            raise failed[0]
+        return done[0]
+
+    async def outputs(self) -> dict[str, dagger.File]:
+        """Return the outputs by path, none of them made yet."""
+        initramfs = await self.initramfs() if self._plan.builds_initramfs else None
+        embedding = self._imager
+        if initramfs and any(output.initramfs is Initramfs.READY for output in self._plan.outputs):
+            embedding = await described(embedding.with_mounted_file(profile.INITRAMFS_PATH, initramfs))
+
+        async def file(output: PlannedOutput) -> dagger.File:
+            if initramfs and output.initramfs is Initramfs.BUILT:
+                return initramfs
+            return await self.output(output, embedding if output.initramfs is Initramfs.READY else self._imager)
+
+        return await self._of_outputs(file)
+
+    async def made(self) -> dict[str, dagger.File]:
+        """Return the outputs by path; independent ones are made at the same time. An error names the output."""
+        return await self._checked(self._made)
+
+    async def _made(self) -> dict[str, dagger.File]:
+        files = await self.outputs()
+
+        async def make(output: PlannedOutput) -> dagger.File:
+            try:
+                return await files[output.path].sync()
+            except dagger.QueryError as error:
+                raise unprivileged(error, output) from None
+
+        return await self._of_outputs(make)
+
+    async def _of_outputs(self, work: Callable[[PlannedOutput], Awaitable[dagger.File]]) -> dict[str, dagger.File]:
+        outputs = self._plan.outputs
+        return {output.path: file for output, file in zip(outputs, await at_once(work, outputs), strict=True)}
+
+    def folder(self, files: Mapping[str, dagger.File], below: str = "") -> dagger.Directory:
+        """Return outputs at their paths, below a folder."""
+        folder = dag.directory()
+        # Copied one after the other: the installer is ready last, and the others do not wait for it.
+        last = {output.path for output in self._plan.outputs if output.base_installer}
+        for path, file in sorted(files.items(), key=lambda item: (item[0] in last, item[0])):
+            folder = folder.with_file(posixpath.join(below, path), file, permissions=0o644)
+        if self._plan.stand_in:
+            folder = folder.with_new_file(posixpath.join(below, STAND_IN_FILE), STAND_IN_TEXT)
+        return folder
+
+    async def sealed(self, records: dagger.Directory | None = None) -> Assets:
+        """Return the outputs with their checksums and report; the checks may have failed.
+
+        `records` are files of boots of these outputs, and of signatures of the inputs: they go to the report's side,
+        and it names them.
+
+        The engine is asked for everything at once; only where that fails, for one output after the other, to say which.
+        """
+        plan = self._plan
+        expected = json.dumps(expectation(plan).model_dump(mode="json"), sort_keys=True)
+        # They lie from the start where `build` returns them: laying them out afterwards would copy them all once more.
+        # In a folder of the tree, for the reason that `_run` has.
+        place = posixpath.join(_TREE, assets_path(plan))
+        tree = self.folder(await self.outputs(), place)
+        if records is not None:
+            tree = tree.with_directory(posixpath.join(place, posixpath.dirname(_REPORT)), records)
+        seal = (
+            (await tools("ci.steps.verify"))
+            .with_mounted_directory(_TREE, tree.directory(_TREE))
+            .with_new_file("/in/expected.json", expected)
+            .with_new_file("/in/plan.json", plan.to_json())
+            .with_exec(
+                commands.seal(place, "/in/expected.json", "/in/plan.json"),
+                expect=dagger.ReturnType.ANY,
+            )
+        )
+        try:
+            seal = await described(seal)
+            code = await self._checked(seal.exit_code)
+        except dagger.QueryError:
+            await self.made()
+            raise
+        if code not in commands.CHECKED:
+            raise BuildError("the assets can't be checked:\n" + await seal.stdout() + await seal.stderr())
+        return Assets(plan, seal.directory(_TREE), passed=code == 0)
+
+
+class Assets:
+    """What a plan's pipeline made: a folder, sealed with checksums and report."""
+
+    def __init__(self, plan: Plan, tree: dagger.Directory, *, passed: bool) -> None:
+        self.plan = plan
+        #: What `build` returns: the folder at its place.
+        self.tree = tree
+        self.folder = tree.directory(assets_path(plan))
+        self.passed = passed
+
+    async def report(self) -> str:
+        """Return the report's text."""
+        return await self.folder.file(_REPORT).contents()

@@ -1,0 +1,41 @@
+"""The unit tests in a container, and the requirements of built assets, as lines to read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import dagger
+
+from ci.common.errors import BuildError
+from ci.execute import commands
+from ci.execute.tools import SOURCE, python
+
+if TYPE_CHECKING:
+    from ci.execute.pipeline import Assets
+
+_MARKS = {"pass": "PASS", "fail": "FAIL", "skip": "SKIP"}
+
+
+async def unit_tests(source: dagger.Directory) -> str:
+    """Run the unit tests of a checkout and return what they print; raises `BuildError` with it when one fails."""
+    run = (
+        python(extra="test")
+        .with_directory(SOURCE, source)
+        .with_workdir(SOURCE)
+        .with_exec(commands.pytest("tests/unit"), expect=dagger.ReturnType.ANY)
+    )
+    if await run.exit_code() != 0:
+        raise BuildError("the unit tests fail:\n" + await run.stdout() + await run.stderr())
+    return await run.stdout()
+
+
+async def requirement_lines(assets: Assets) -> list[str]:
+    """Return a line for each requirement: PASS, FAIL or SKIP, the variant, the requirement's id, its sentence."""
+    report: dict[str, Any] = json.loads(await assets.folder.file("validation/build-report.json").contents())
+    lines: list[str] = []
+    for one in report["checks"]:
+        lines.append(f"{_MARKS[one['status']]} {assets.plan.variant} {one['id']}: {one['sentence']}")
+        if one["status"] == "fail":
+            lines += [f"     {evidence}" for evidence in one["evidence"]]
+    return lines

@@ -1,0 +1,102 @@
+"""The containers in which files are made ready, read and checked: Python, and this project's own modules.
+
+Each is described once in a call: the engine is told once what it is made of, and has an id for it from then on.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+import dagger
+from dagger import dag
+
+from ci.common import pins
+from ci.execute import commands
+from ci.execute.pip import PYPROJECT, requirements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+D = TypeVar("D", dagger.File, dagger.Directory, dagger.Container)
+
+#: Where commands write.
+OUT: Final = "/out"
+#: Where the modules lie in the container.
+SOURCE: Final = "/src"
+
+
+@cache
+def base() -> dagger.Container:
+    """Return Debian with Python, and an empty folder to write to: all that a command needs that is not ours."""
+    return dag.container().from_(pins.PYTHON).with_env_variable("TZ", "UTC").with_directory(OUT, dag.directory())
+
+
+@cache
+def python(*, extra: str | None = None) -> dagger.Container:
+    """Return Python with this project's dependencies, at their pinned versions."""
+    wanted = requirements(PYPROJECT.read_text(), extra=extra)
+    return (
+        base()
+        .with_env_variable("PYTHONDONTWRITEBYTECODE", "1")
+        .with_env_variable("PIP_ROOT_USER_ACTION", "ignore")
+        .with_env_variable("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        .with_mounted_cache("/root/.cache/pip", dag.cache_volume("cozystack-talos-pip"))
+        .with_new_file("/etc/pip/requirements.txt", wanted.requirements)
+        .with_new_file("/etc/pip/constraints.txt", wanted.constraints)
+        .with_exec(commands.pip_install("/etc/pip/requirements.txt", "/etc/pip/constraints.txt"))
+        .without_mount("/root/.cache/pip")
+    )
+
+
+async def described(made: D) -> D:
+    """Return the same, which the engine then knows by an id: what it is made of goes to it but this once.
+
+    The SDK asks for the id of a file or folder each time that it is given to something, with all that it is made of.
+    """
+    known = await made.id()
+    if isinstance(made, dagger.Container):
+        return dag.load_container_from_id(dagger.ContainerID(known))
+    if isinstance(made, dagger.Directory):
+        return dag.load_directory_from_id(dagger.DirectoryID(known))
+    return dag.load_file_from_id(dagger.FileID(known))
+
+
+_known: dict[tuple[str, ...], dagger.Container] = {}
+_describing = anyio.Lock()
+
+
+async def _once(key: tuple[str, ...], make: Callable[[], dagger.Container]) -> dagger.Container:
+    if key not in _known:
+        _known[key] = await described(make())
+    return _known[key]
+
+
+async def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Container:
+    """Return Python with one of this project's modules that have a command line, and what it needs of the others.
+
+    Debian packages are taken from the mirrors that the image knows.
+    """
+    async with _describing:
+        own = await _once((), python)
+        return await _once((module, *packages), lambda: _tools(own, module, packages))
+
+
+def with_module(container: dagger.Container, module: str) -> dagger.Container:
+    """Return a container with one of this project's modules in it, and what that needs of the others."""
+    source = dag.current_module().source().directory("ci")
+    return container.with_directory(f"{SOURCE}/ci", source, include=list(commands.NEEDED[module])).with_workdir(SOURCE)
+
+
+def _tools(own: dagger.Container, module: str, packages: tuple[str, ...]) -> dagger.Container:
+    container = own.with_exec(commands.apt_install(packages)) if packages else own
+    return with_module(container, module).with_exec(commands.compile_modules(SOURCE))
+
+
+def cosign() -> dagger.Container:
+    """Return cosign as its image has it: the entrypoint, and no shell; command lines are in `ci.publish.cosign`.
+
+    Root, since secrets are files and variables of root's.
+    """
+    return dag.container().from_(pins.COSIGN).with_user("0:0")

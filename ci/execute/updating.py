@@ -1,0 +1,82 @@
+"""Looking for what is newer, through the engine: CozyStack's tags, the catalog of the Talos version, both plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import dagger
+from dagger import dag
+
+from ci.common import pins
+from ci.execute.load import EngineResolver, from_repository, load_catalog, load_checkout, load_plan
+from ci.load.variant import BUILTIN
+from ci.plan.model import SourceDate
+from ci.plan.outputs import DEFAULT_OUTPUTS, Layout, parse_outputs
+from ci.upkeep import updates
+
+if TYPE_CHECKING:
+    from ci.common.arch import Arch
+    from ci.execute.load import Checkout
+    from ci.load.variant import Variant, Variants
+    from ci.plan.model import Plan
+
+PINS = "ci/common/pins.py"
+
+
+@dataclass(frozen=True)
+class Update:
+    """What is newer than what is pinned."""
+
+    #: `None` where there is no newer release.
+    release: pins.Release | None
+    #: By variant, what the newer release changes.
+    differences: dict[str, list[str]]
+    extensions: tuple[updates.NewerExtension, ...]
+
+    @property
+    def report(self) -> str:
+        """All of it as text."""
+        return updates.report(self.differences, self.extensions)
+
+
+async def find_update(
+    current: Checkout, variants: Variants, arch: Arch, repository: str | None, wanted: str | None
+) -> Update:
+    """Compare the current release with the newest one, or a wanted one, of CozyStack's repository."""
+    repository = repository or pins.COZYSTACK_GIT
+    tags = await from_repository(repository, "the releases", dag.git(repository).tags(patterns=["v*"]))
+    pinned = current.origin.release or pins.DEFAULT_RELEASE.tag
+    tag = updates.known_release(tags, wanted) if wanted else updates.newest(tags, pinned)
+    checkout = await load_checkout(None, tag, repository) if tag else current
+    catalog = await load_catalog(checkout.upstream, EngineResolver(arch))
+    chosen = [variant for variant in variants if arch in (variant.spec.architectures or [arch])]
+    newer = tuple(one for variant in chosen for one in updates.newer_extensions(variant, catalog))
+    if tag is None:
+        return Update(None, {}, newer)
+    differences = {
+        variant.name: updates.changes(await _plan(current, variants, variant, arch, pinned),
+                                      await _plan(checkout, variants, variant, arch, tag))
+        for variant in chosen
+    }  # fmt: skip
+    release = pins.Release(tag, checkout.origin.commit or "", checkout.date or pins.FALLBACK_EPOCH)
+    return Update(release, differences, newer)
+
+
+async def _plan(checkout: Checkout, variants: Variants, variant: Variant, arch: Arch, release: str) -> Plan:
+    plan = await load_plan(checkout, variants, variant.name, arch, None, parse_outputs(DEFAULT_OUTPUTS), Layout.BOOT)
+    origin = plan.origin.model_copy(update={"release": release})
+    return plan.model_copy(update={"origin": origin, "source_date": SourceDate(epoch=0, source="not compared")})
+
+
+async def apply_update(source: dagger.Directory, update: Update) -> dagger.Changeset:
+    """Write the newer versions into a checkout of this project."""
+    made = source
+    if update.release:
+        made = made.with_new_file(PINS, updates.with_release(await source.file(PINS).contents(), update.release))
+    for name in sorted({one.variant for one in update.extensions}):
+        path = f"{BUILTIN.name}/{name}.yaml"
+        if await source.exists(path):
+            newer = [one for one in update.extensions if one.variant == name]
+            made = made.with_new_file(path, updates.with_extensions(await source.file(path).contents(), newer))
+    return made.changes(source)

@@ -1,0 +1,1 @@
+"""Stage 1, what is given: variants, CozyStack's profiles, the extension catalog."""

@@ -1,0 +1,90 @@
+"""What a plan promises of the files that come out: what `ci.verify` checks them against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ci.common.errors import PlanError
+from ci.resolve.model import Source
+
+if TYPE_CHECKING:
+    from ci.plan.model import Plan, PlannedOutput
+
+Architecture = Literal["arm64", "amd64"]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExpectedExtension(_Value):
+    """A planned extension."""
+
+    name: str
+    #: As the manifest says it; `None` takes any.
+    version: str | None = None
+
+
+class Expectation(_Value):
+    """What a plan promises. A field that is `None` or empty is not checked, or taken from the assets themselves."""
+
+    arch: Architecture | None = None
+    #: Version of Talos, with the `v`.
+    talos: str | None = None
+    variant: str | None = None
+    #: Exactly these extensions; the index of modules that the imager adds does not count.
+    extensions: tuple[ExpectedExtension, ...] | None = None
+    #: No extension, file or link below the initramfs may have one of these words in its name: `tailscale`.
+    absent: tuple[str, ...] = ()
+    #: Arguments that every command line must have.
+    kernel_args: tuple[str, ...] = ()
+    #: Exactly these files below the assets' root, with the kind that `ci.inspect` finds: `{"boot/vmlinuz": "kernel"}`.
+    files: dict[str, str] | None = None
+    #: Whether the assets come from the lab's stand-ins.
+    stand_in: bool | None = None
+
+
+def parse_expectation(name: str, text: str | bytes) -> Expectation:
+    """Returns the expectation in a JSON document; `name` is what errors call it."""
+    try:
+        return Expectation.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "document"
+        allowed = ", ".join(Expectation.model_fields)
+        raise PlanError(f"{name}: {place}: {first['msg']} (keys are {allowed})") from error
+
+
+# What `ci.inspect` calls the imager's kinds, where the words differ.
+_INSPECTED = {"installer": "image", "image": "disk"}
+
+
+def expectation(plan: Plan) -> Expectation:
+    """Return what the assets are checked against."""
+    arguments = (argument for output in plan.outputs for argument in output.extra_kernel_args)
+    return Expectation(
+        arch=plan.arch.value,
+        talos=plan.talos_version,
+        variant=plan.variant,
+        extensions=tuple(
+            # The published images are tagged with the version in their manifest; one's own may be tagged otherwise.
+            ExpectedExtension(name=entry.name, version=None if entry.source is Source.OWN else entry.version)
+            for entry in plan.extensions
+        ),
+        absent=plan.absent,
+        # `-name` takes an argument away instead of adding one.
+        kernel_args=tuple(dict.fromkeys(argument for argument in arguments if not argument.startswith("-"))),
+        files={output.path: _inspected(output) for output in plan.outputs},
+        stand_in=plan.stand_in,
+    )
+
+
+def _inspected(output: PlannedOutput) -> str:
+    return _INSPECTED.get(output.imager_kind, output.imager_kind)
+
+
+def expectation_anywhere(plan: Plan) -> Expectation:
+    """Return what assets of any layout are checked against: the plan's content, wherever its files lie."""
+    return expectation(plan).model_copy(update={"files": None})

@@ -1,0 +1,125 @@
+"""What was published, and what to do with it, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from ci.common.values import Value
+from ci.report.schematic import schematic, schematic_as, schematic_id
+from ci.report.tables import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ci.plan.model import Plan
+
+
+class Referrer(Value):
+    """A document that is attached to an image."""
+
+    artifact_type: str
+    digest: str
+    #: What kind of statement is signed, where it is a signature.
+    predicate_type: str | None = None
+
+
+class PublishedPlatform(Value):
+    """An image of one platform."""
+
+    platform: str
+    digest: str
+    plan: str
+    referrers: tuple[Referrer, ...]
+
+
+class PublishedTag(Value):
+    """A tag, and what it named before; the same digest where it did not move."""
+
+    tag: str
+    before: str | None
+
+
+class PublishedImage(Value):
+    """An image in its repository."""
+
+    image: str
+    repository: str
+    #: Of the image, or of the index of all platforms.
+    digest: str
+    tags: tuple[PublishedTag, ...] = ()
+    platforms: tuple[PublishedPlatform, ...]
+    #: Of the index.
+    referrers: tuple[Referrer, ...] = ()
+    sent_blobs: int = 0
+    sent_bytes: int = 0
+    sent_manifests: int = 0
+
+    @property
+    def reference(self) -> str:
+        """The reference to pull: release tag and digest."""
+        return f"{self.repository}:{self.tags[0].tag}@{self.digest}"
+
+
+def upgrade_line(image: PublishedImage) -> str:
+    """Return the command by which a node takes an installer."""
+    return f"talosctl upgrade --nodes NODE --image {image.reference}"
+
+
+#: Of an index of netboot servers: a registry gives each machine the image that the machine itself can run.
+_SERVES_ITS_OWN: Final = (
+    "the machine that runs this image takes the one of its own architecture, and serves kernel and initramfs of that "
+    "alone: for others see docs/publish.md, Several architectures"
+)
+
+
+def _notes(image: PublishedImage) -> list[str]:
+    return [_SERVES_ITS_OWN] if image.image == "matchbox" and len(image.platforms) > 1 else []
+
+
+def publication_as(images: Sequence[PublishedImage], plan: Plan, form: Format) -> str:
+    """Return what was published, in a format; `plan` is that of the schematic."""
+    installers = [image for image in images if image.image == "installer"]
+    if form is not Format.TEXT:
+        named = schematic(plan)
+        document = {
+            "images": [{**image.model_dump(mode="json"), "reference": image.reference} for image in images],
+            "upgrade": [upgrade_line(image) for image in installers],
+            "install": [image.reference for image in installers],
+            "notes": [note for image in images for note in _notes(image)],
+            "schematic": {"id": schematic_id(named), **named},
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    lines: list[str] = []
+    for image in images:
+        lines += [*_lines(image), ""]
+    if installers:
+        lines += [f"to upgrade nodes of the role {plan.role!r}, and no others:"]
+        lines += [f"  {upgrade_line(image)}" for image in installers]
+        lines += ["to install them, in their machine configuration (machine-config writes it: --installer):"]
+        lines += [f"  machine.install.image: {image.reference}" for image in installers]
+        lines += [""]
+    return "\n".join([*lines, schematic_as(plan, Format.TEXT)])
+
+
+def _attached(referrer: Referrer) -> str:
+    signed = f", signs {referrer.predicate_type}" if referrer.predicate_type else ""
+    return f"{referrer.artifact_type} {referrer.digest}{signed}"
+
+
+def _lines(image: PublishedImage) -> Iterator[str]:
+    yield f"{image.image}: {image.reference}"
+    for tag in image.tags:
+        moved = "" if tag.before in (None, image.digest) else f", moved from {tag.before}"
+        unmoved = ", as before" if tag.before == image.digest else ""
+        yield f"  tag {tag.tag}{moved}{unmoved}"
+    for platform in image.platforms:
+        yield f"  {platform.platform} {platform.digest}, plan {platform.plan}"
+        yield from (f"    {_attached(one)}" for one in platform.referrers)
+    yield from (f"  {_attached(one)}" for one in image.referrers)
+    yield from (f"  note: {note}" for note in _notes(image))
+    if image.sent_blobs or image.sent_manifests:
+        sent = f"{image.sent_blobs} blobs ({image.sent_bytes / 1e6:.1f} MB), {image.sent_manifests} manifests and tags"
+        yield f"  sent: {sent}"
+    else:
+        yield "  nothing was sent: the registry had all of it"

@@ -1,0 +1,65 @@
+"""Write what belongs beside new assets, SBOM, provenance, checksums and report, and check all of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, SIGNATURES, VALIDATION
+from ci.inspect.inspect import inspect_path
+from ci.report.build_report import render_report
+from ci.report.provenance import make_provenance
+from ci.report.sbom import make_sbom
+from ci.verify.assets import Assets, expected_of, read_assets
+from ci.verify.checksums import render_checksums
+from ci.verify.model import Result
+from ci.verify.reported import make_report
+from ci.verify.signatures import read_signatures
+from ci.verify.verify import OF_THE_REPORT, REQUIREMENTS, run_checks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ci.plan.expectation import Expectation
+    from ci.plan.model import Plan
+
+
+def seal(folder: Path, expectation: Expectation, plan: Plan) -> Result:
+    """Writes SBOM, provenance, checksums and the build report into a folder of assets, and returns the checks.
+
+    All is written whatever the checks say. The SBOM's time is the plan's source date.
+    """
+    assets = read_assets(folder)
+    (assets.root / VALIDATION).mkdir(exist_ok=True)
+    sbom = make_sbom(assets, expected_of(assets, expectation), plan.source_date.epoch)
+    (assets.root / SBOM).write_text(sbom.to_json(), encoding="utf-8")
+    provenance = make_provenance(assets.digests, plan, read_signatures(assets.text(SIGNATURES)))
+    document = json.dumps(provenance, indent=2, ensure_ascii=False)
+    (assets.root / PROVENANCE).write_text(document + "\n", encoding="utf-8")
+    assets = _with(assets, SBOM, PROVENANCE)
+    (assets.root / CHECKSUMS).write_text(render_checksums(assets.digests), encoding="utf-8")
+    assets = _with(assets, CHECKSUMS)
+    expected = expected_of(assets, expectation)
+    checks = run_checks(assets, expected, [one for one in REQUIREMENTS if one.id not in OF_THE_REPORT])
+    # The report holds the checks of the report: it is written, checked, and written again with their outcome.
+    _write_report(assets, expected, Result(checks=checks), plan)
+    written = _with(assets, REPORT, REPORT_TEXT)
+    result = Result(
+        checks=checks + run_checks(written, expected, [one for one in REQUIREMENTS if one.id in OF_THE_REPORT])
+    )
+    _write_report(assets, expected, result, plan)
+    return result
+
+
+def _write_report(assets: Assets, expected: Expectation, result: Result, plan: Plan) -> None:
+    report = make_report(assets, expected, result, plan.model_dump(mode="json"))
+    document = json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=False, ensure_ascii=False)
+    (assets.root / REPORT).write_text(document + "\n", encoding="utf-8")
+    (assets.root / REPORT_TEXT).write_text(render_report(report), encoding="utf-8")
+
+
+def _with(assets: Assets, *names: str) -> Assets:
+    """Returns the same assets with files that were just written, without reading all the others again."""
+    written = [inspect_path(assets.root / name).model_copy(update={"name": name}) for name in names]
+    others = [node for node in assets.inspection.contents if node.name not in names]
+    return Assets(assets.inspection.model_copy(update={"contents": (*others, *written)}), assets.root)

@@ -1,0 +1,1 @@
+"""Stage 2: which extensions go in, and which digests they have."""

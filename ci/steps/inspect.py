@@ -1,0 +1,76 @@
+"""`python -m ci.steps.inspect`: what is inside files and folders, and how two of them differ.
+
+    show  PATH          [--name NAME]              [--format text|json|yaml] [--output FILE]
+    diff  BEFORE AFTER  [--names BEFORE AFTER]     [--format text|json|yaml] [--output FILE] [--fail-on-change]
+
+Names are what the outermost are called instead of their paths. Ends with 0, with 1 if something changed and that is to
+fail (the difference is written), or with 2 and a line on standard error for every path that can't be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci.inspect.errors import InspectError
+from ci.inspect.inspect import inspect_path
+from ci.report.diff import diff, render_diff
+from ci.report.inspection import render
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ci.inspect.models import Inspection
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ci.steps.inspect", description="Shows what is inside boot assets.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    show = commands.add_parser("show", help="what is inside a file or folder of any kind")
+    show.add_argument("paths", type=Path, nargs=1, metavar="PATH")
+    show.add_argument("--name", dest="names", nargs=1)
+    compare = commands.add_parser("diff", help="what changed from one to another")
+    compare.add_argument("paths", type=Path, nargs=2, metavar="PATH")
+    compare.add_argument("--names", nargs=2)
+    compare.add_argument("--fail-on-change", action="store_true", help="end with 1 if anything changed")
+    for command in (show, compare):
+        command.add_argument("--format", choices=("text", "json", "yaml"), default="text")
+        command.add_argument("--output", type=Path, help="a file for the result instead of standard output")
+    return parser
+
+
+def _read(paths: Sequence[Path], names: Sequence[str] | None) -> list[Inspection] | None:
+    """Inspects all paths, and returns `None` where one can't be read: all those were told then."""
+    found: list[Inspection] = []
+    for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
+        try:
+            found.append(inspect_path(path, name=name))
+        except InspectError as error:
+            print(f"error: {error}", file=sys.stderr)
+    return found if len(found) == len(paths) else None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    found = _read(arguments.paths, arguments.names)
+    if found is None:
+        return 2
+    code = 0
+    if arguments.command == "diff":
+        difference = diff(*found)
+        text = render_diff(difference, arguments.format)
+        code = int(arguments.fail_on_change and difference.changed)
+    else:
+        text = render(found[0], arguments.format)
+    if arguments.output is None:
+        sys.stdout.write(text)
+    else:
+        arguments.output.write_text(text, encoding="utf-8")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

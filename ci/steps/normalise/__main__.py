@@ -1,0 +1,82 @@
+"""The command line: `python -m ci.steps.normalise COMMAND …`.
+
+    initramfs       IN OUT --epoch N [--base BASE]
+    installer       IN OUT --epoch N
+    base-installer  TAR OUT_DIR --arch arm64|amd64
+    pack            IN OUT --format xz|zst
+
+Ends with 0, or with 1 and one line that says what is wrong; nothing is left at OUT then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ci.common.arch import ARCHES, Arch
+from ci.common.errors import CozystackTalosError
+from ci.steps.normalise.base_installer import unpack_base_installer
+from ci.steps.normalise.initramfs import normalise_initramfs
+from ci.steps.normalise.installer import normalise_installer
+from ci.steps.normalise.pack import Packing, pack
+
+#: cpio headers have 32 bits for a time.
+_LAST_EPOCH = 0xFFFFFFFF
+
+
+def _epoch(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= _LAST_EPOCH:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no time: write seconds since 1970, 0 to {_LAST_EPOCH}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ci.steps.normalise", description="Makes bytes follow from content."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    initramfs = commands.add_parser("initramfs", help="set the times that the imager left in an initramfs")
+    initramfs.add_argument("--base", type=Path, help="the initramfs that the imager was given")
+    installer = commands.add_parser("installer", help="set the times in an installer's docker archive")
+    base = commands.add_parser("base-installer", help="unpack an OCI tarball into a layout that the imager reads")
+    base.add_argument("--arch", choices=ARCHES, required=True)
+    packing = commands.add_parser("pack", help="pack a disk image")
+    packing.add_argument("--format", choices=[form.value for form in Packing], required=True)
+    for command in (initramfs, installer, base, packing):
+        command.add_argument("source", type=Path, metavar="IN")
+        command.add_argument("out", type=Path, metavar="OUT")
+    for command in (initramfs, installer):
+        command.add_argument("--epoch", type=_epoch, required=True, help="seconds since 1970")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    source, out = arguments.source, arguments.out
+    match arguments.command:
+        case "initramfs":
+            normalise_initramfs(source, out, arguments.epoch, arguments.base)
+        case "installer":
+            normalise_installer(source, out, arguments.epoch)
+        case "base-installer":
+            unpack_base_installer(source, out, Arch(arguments.arch))
+        case _:
+            pack(source, out, Packing(arguments.format))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        _run(arguments)
+    except CozystackTalosError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.filename or arguments.out}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,7 +15,7 @@ from tests.unit.inspect.samples import File
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ci.verify.model import Architecture
+    from ci.plan.expectation import Architecture
 
 RELEASE = "6.18.38-talos"
 

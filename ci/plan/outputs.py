@@ -9,12 +9,12 @@ Facts of the imager are as observed on v1.11.3 and v1.13.6 (its profile document
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ci.common.errors import OutputError, suggest
+from ci.plan.quirks import UNPRIVILEGED_DISK_IMAGES, quirks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,8 +69,6 @@ class Kind:
     takes_base_installer: bool = False
     #: A disk image: has a size and a compression.
     disk: bool = False
-    #: First Talos version, as (major, minor), whose imager makes it without privileges; `None`: all.
-    unprivileged_since: tuple[int, int] | None = None
 
     @property
     def is_boot_image(self) -> bool:
@@ -105,8 +103,6 @@ class Kind:
             )
         return tuple(said)
 
-
-_DISK_PRIVILEGE = (1, 13)
 
 #: In the order in which they are listed and built.
 KINDS: Mapping[str, Kind] = {
@@ -171,7 +167,6 @@ KINDS: Mapping[str, Kind] = {
             boot_path="metal/metal-{arch}.raw",
             media_type="application/vnd.efi.img",
             disk=True,
-            unprivileged_since=_DISK_PRIVILEGE,
         ),
         Kind(
             "nocloud",
@@ -181,7 +176,6 @@ KINDS: Mapping[str, Kind] = {
             media_type="application/vnd.efi.img",
             platform="nocloud",
             disk=True,
-            unprivileged_since=_DISK_PRIVILEGE,
         ),
     )
 }
@@ -228,31 +222,18 @@ class Output:
         return f"{arch.value}-secureboot" if signed and self.kind.is_boot_image else arch.value
 
     def loses_overlay_when_signed(self, talos_version: str) -> bool:
-        """Return whether the imager of that Talos version leaves a board's overlay out of the signed file.
-
-        A signed disk image has systemd-boot, whatever the profile asks for (`selectBootloader` in pkg/imager/profile).
-        An imager that makes the image without a loop device runs the overlay beside GRUB only (`GenerateAssets` of
-        sdboot has no `ExtraInstallStep`); older ones install into a device, and run it there beside either.
-        """
-        return self.kind.disk and self.privilege(talos_version) is None
+        """Return whether the imager of that Talos version leaves a board's overlay out of the signed file."""
+        return self.kind.disk and quirks(talos_version).signed_disk_image_loses_overlay
 
     def privilege(self, talos_version: str) -> str | None:
         """Return why the imager of that Talos version needs a privileged exec for this output, else `None`."""
-        since = self.kind.unprivileged_since
-        if since is None or minor_version(talos_version) >= since:
+        if not self.kind.disk or not quirks(talos_version).disk_image_needs_privileges:
             return None
+        major, minor = UNPRIVILEGED_DISK_IMAGES
         return (
             f"the imager of Talos {talos_version} partitions a disk image through a loop device and mounts it; "
-            f"from v{since[0]}.{since[1]} on it does without"
+            f"from v{major}.{minor} on it does without"
         )
-
-
-def minor_version(talos_version: str) -> tuple[int, int]:
-    """Return (1, 13) for v1.13.6 and for v1.13.0-beta.1."""
-    match = re.match(r"v(\d+)\.(\d+)\.", talos_version)
-    if not match:
-        raise OutputError(f"bad Talos version {talos_version!r}: it looks like v1.13.6")
-    return int(match[1]), int(match[2])
 
 
 def parse_layout(text: str) -> Layout:

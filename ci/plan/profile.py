@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import yaml
 
 from ci.plan.outputs import KINDS, Initramfs
+from ci.plan.quirks import OVERLAY_BOOT_LOADER, install_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,8 +110,7 @@ def _image_options(output: PlannedOutput) -> Document:
         return {}
     options: Document = {"diskSize": output.disk_size, "diskFormat": "raw"}
     if output.overlay:
-        # Beside systemd-boot, which arm64 has otherwise, the imager makes the disk without running the overlay.
-        options["bootloader"] = "grub"
+        options["bootloader"] = OVERLAY_BOOT_LOADER
     return {"imageOptions": options}
 
 
@@ -155,8 +155,8 @@ def _profile(plan: Plan, *, platform: str) -> Document:
         "secureboot": False,
         "version": plan.talos_version,
         "input": {
-            "kernel": {"path": f"/usr/install/{plan.arch}/vmlinuz"},
-            "initramfs": {"path": f"/usr/install/{plan.arch}/initramfs.xz"},
+            "kernel": {"path": f"/{install_folder(plan.arch)}vmlinuz"},
+            "initramfs": {"path": f"/{install_folder(plan.arch)}initramfs.xz"},
         },
     }
 

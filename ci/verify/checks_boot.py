@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.inspect.models import DiskFacts, IsoFacts
+from ci.plan.quirks import INSTALL_FOLDER, install_folder
 from ci.verify.model import Verdict, skip
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def loader_machine(assets: Assets, expectation: Expectation) -> Verdict:
 
 
 def _installers(assets: Assets) -> list[Found[ImageFacts]]:
-    return [image for image in assets.images if any(e.path.startswith("usr/install/") for e in image.facts.entries)]
+    return [image for image in assets.images if any(e.path.startswith(INSTALL_FOLDER) for e in image.facts.entries)]
 
 
 def installer_architecture(assets: Assets, expectation: Expectation) -> Verdict:
@@ -172,7 +173,7 @@ def installer_boot_files(assets: Assets, expectation: Expectation) -> Verdict:
     if not assets.images:
         return skip("there is no installer image")
     verdict = Verdict()
-    folder = f"usr/install/{expectation.arch}/"
+    folder = install_folder(expectation.arch or "")
     for image in assets.images:
         inside = {node.name: node.kind for node in image.node.contents}
         names = {entry.path for entry in image.facts.entries if entry.type == "file"}
@@ -182,7 +183,7 @@ def installer_boot_files(assets: Assets, expectation: Expectation) -> Verdict:
                 verdict.problems.append(f"{image.path} lacks /{path}")
             elif inside.get(path) != kind:
                 verdict.problems.append(f"{image.path}: /{path} is a {inside.get(path, 'file')}, no {kind}")
-        foreign = [name for name in sorted(names) if name.startswith("usr/install/") and not name.startswith(folder)]
+        foreign = [name for name in sorted(names) if name.startswith(INSTALL_FOLDER) and not name.startswith(folder)]
         verdict.problems += [f"{image.path} holds /{name}, of another architecture" for name in foreign]
         verdict.evidence += [f"{image.path}: /{name}" for name in sorted(names) if name.startswith(folder)]
     return verdict

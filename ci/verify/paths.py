@@ -8,43 +8,12 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from ci.verify.compatibility import parse_version
+from ci.plan.quirks import quirks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ci.inspect.models import Entry
-
-#: Since v1.10.
-_ALLOWED = (
-    "etc/cri/conf.d",
-    "etc/vulkan",
-    "usr/bin/ldconfig",
-    "usr/lib/firmware",
-    "usr/lib/ld-linux-x86-64.so.2",
-    "usr/lib/modules",
-    "usr/lib/udev/rules.d",
-    "usr/local",
-    "usr/share/egl",
-    "usr/share/glvnd",
-)
-#: What later versions added.
-_ADDED: tuple[tuple[tuple[int, int, int], tuple[str, ...]], ...] = (
-    ((1, 12, 0), ("usr/lib/ld-linux-aarch64.so.1",)),
-    (
-        (1, 13, 0),
-        (
-            "etc/ld.so.cache",
-            "etc/ld.so.conf",
-            "usr/bin/nvidia-cdi-hook",
-            "usr/bin/nvidia-ctk",
-            "usr/bin/nvidia-modprobe",
-            "usr/bin/nvidia-pcc",
-            "usr/bin/nvidia-smi",
-            "usr/bin/nvme",
-        ),
-    ),
-)
 
 #: What may be ELF of any machine: firmware, which runs on the processors of devices (a board's comes in its overlay),
 #: and the modules of GRUB, which run before the system does (an amd64 installer brings those for i386 BIOSes).
@@ -61,16 +30,9 @@ ANY_MACHINE = (
 PORTABLE_MACHINES = ("0x00f7",)
 
 
-def allowed_paths(talos: str | None) -> tuple[str, ...]:
-    """Returns the beginnings that paths of an extension may have; without a version, those of the newest one known."""
-    version = parse_version(talos) if talos else None
-    added = [paths for since, paths in _ADDED if version is None or version >= since]
-    return tuple(sorted(_ALLOWED + tuple(path for paths in added for path in paths)))
-
-
 def path_problems(entries: Iterable[Entry], talos: str | None) -> Iterator[str]:
     """Yields what an extension's root file system holds that Talos does not allow there."""
-    allowed = allowed_paths(talos)
+    allowed = quirks(talos).extension_paths
     for entry in entries:
         if entry.type not in ("file", "directory", "symlink", "hardlink"):
             yield f"/{entry.path} is a {entry.type}: only files, directories and links are allowed"

@@ -78,7 +78,7 @@ class Built:
     def seal(self, outputs: Collection[str] | None = None) -> None:
         """Write checksums and report anew, as a build that was wrong would have."""
         plan = self._plan(outputs)
-        seal(self.root, expectation(plan), json.loads(plan.to_json()), plan.source_date.epoch)
+        seal(self.root, expectation(plan), plan)
 
 
 @dataclass

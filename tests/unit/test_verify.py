@@ -13,6 +13,7 @@ from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM
 from ci.inspect.models import Entry
 from ci.plan.expectation import Expectation, ExpectedExtension, parse_expectation
 from ci.plan.model import Plan
+from ci.plan.quirks import quirks
 from ci.report.build_report import render_report, render_result
 from ci.report.seal import seal
 from ci.steps.verify import main
@@ -20,7 +21,7 @@ from ci.verify.checksums import ChecksumsError, parse_checksums
 from ci.verify.compatibility import ConstraintError, parse_version, satisfies
 from ci.verify.extension_images import check_extensions
 from ci.verify.model import VerifyError
-from ci.verify.paths import allowed_paths, foreign_programs
+from ci.verify.paths import foreign_programs
 from ci.verify.reported import STAND_IN_LINE, parse_report
 from ci.verify.signatures import render_signatures
 from ci.verify.verify import verify
@@ -74,11 +75,15 @@ def test_version_that_is_none_is_refused(version: str) -> None:
 
 
 def test_allowed_paths_grow_with_talos() -> None:
-    assert "usr/lib/ld-linux-aarch64.so.1" not in allowed_paths("v1.11.3")
-    assert "usr/lib/ld-linux-aarch64.so.1" in allowed_paths("v1.12.0")
-    assert "usr/bin/nvme" not in allowed_paths("v1.12.9")
-    assert "usr/bin/nvme" in allowed_paths("v1.13.6")
-    assert set(allowed_paths("v1.11.3")) < set(allowed_paths("v1.13.6")) == set(allowed_paths(None))
+    assert "usr/lib/ld-linux-aarch64.so.1" not in quirks("v1.11.3").extension_paths
+    assert "usr/lib/ld-linux-aarch64.so.1" in quirks("v1.12.0").extension_paths
+    assert "usr/bin/nvme" not in quirks("v1.12.9").extension_paths
+    assert "usr/bin/nvme" in quirks("v1.13.6").extension_paths
+    assert (
+        set(quirks("v1.11.3").extension_paths)
+        < set(quirks("v1.13.6").extension_paths)
+        == set(quirks(None).extension_paths)
+    )
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ci.verify.model import Architecture
+    from ci.plan.expectation import Architecture
 
 
 def failures(root: Path, spec: Spec) -> dict[str, tuple[str, ...]]:

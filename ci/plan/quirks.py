@@ -1,0 +1,118 @@
+"""What differs between Talos versions: one table, asked by every room. Nobody else compares Talos versions.
+
+Sources: github.com/siderolabs/talos at the tags named, and what the imagers of v1.11.3 and v1.13.6 did.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ci.common.errors import OutputError
+
+if TYPE_CHECKING:
+    from ci.common.arch import Arch
+
+#: Major and minor.
+Minor = tuple[int, int]
+
+#: The newest version whose imager was held against this project.
+NEWEST_PROVEN: Final[Minor] = (1, 13)
+
+_VERSION = re.compile(r"v(\d+)\.(\d+)\.")
+
+#: Beginnings of the paths that an extension may carry (pkg/machinery/extensions, `AllowedPaths`), by the first version
+#: that allows them.
+_EXTENSION_PATHS: Final[tuple[tuple[Minor, tuple[str, ...]], ...]] = (
+    (
+        (1, 10),
+        (
+            "etc/cri/conf.d",
+            "etc/vulkan",
+            "usr/bin/ldconfig",
+            "usr/lib/firmware",
+            "usr/lib/ld-linux-x86-64.so.2",
+            "usr/lib/modules",
+            "usr/lib/udev/rules.d",
+            "usr/local",
+            "usr/share/egl",
+            "usr/share/glvnd",
+        ),
+    ),
+    ((1, 12), ("usr/lib/ld-linux-aarch64.so.1",)),
+    (
+        (1, 13),
+        (
+            "etc/ld.so.cache",
+            "etc/ld.so.conf",
+            "usr/bin/nvidia-cdi-hook",
+            "usr/bin/nvidia-ctk",
+            "usr/bin/nvidia-modprobe",
+            "usr/bin/nvidia-pcc",
+            "usr/bin/nvidia-smi",
+            "usr/bin/nvme",
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """How one Talos version behaves."""
+
+    talos: Minor
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether it is newer than any version that this release was tried with."""
+        return self.talos > NEWEST_PROVEN
+
+    @property
+    def extension_paths(self) -> tuple[str, ...]:
+        """Beginnings of the paths that an extension may carry."""
+        return tuple(sorted(path for since, paths in _EXTENSION_PATHS if self.talos >= since for path in paths))
+
+    @property
+    def disk_image_needs_privileges(self) -> bool:
+        """Whether the imager partitions disk images through a loop device and mounts them: before v1.13."""
+        return self.talos < UNPRIVILEGED_DISK_IMAGES
+
+    @property
+    def signed_disk_image_loses_overlay(self) -> bool:
+        """Whether the imager leaves a board's overlay out of a disk image that is signed for secure boot.
+
+        A signed disk image has systemd-boot, whatever the profile asks for (`selectBootloader` in pkg/imager/profile).
+        An imager that makes the image without a loop device runs the overlay beside GRUB only (`GenerateAssets` of
+        sdboot has no `ExtraInstallStep`); older ones install into a device, and run it there beside either.
+        """
+        return not self.disk_image_needs_privileges
+
+
+#: First version whose imager makes disk images without privileges.
+UNPRIVILEGED_DISK_IMAGES: Final[Minor] = (1, 13)
+
+#: Boot loader of a disk image with an overlay: next to systemd-boot the imager does not run the overlay.
+OVERLAY_BOOT_LOADER: Final = "grub"
+
+
+#: Folder, below the root, in which imager and installer images hold what they install, by architecture.
+INSTALL_FOLDER: Final = "usr/install/"
+
+
+def install_folder(arch: Arch | str) -> str:
+    """Return the folder with an architecture's boot files, with a slash at its end."""
+    return f"{INSTALL_FOLDER}{arch}/"
+
+
+def minor_version(talos_version: str) -> Minor:
+    """Return (1, 13) for v1.13.6 and for v1.13.0-beta.1; raises `OutputError` for what is not a Talos version."""
+    match = _VERSION.match(talos_version)
+    if not match:
+        raise OutputError(f"bad Talos version {talos_version!r}: it looks like v1.13.6")
+    return int(match[1]), int(match[2])
+
+
+def quirks(talos_version: str | None) -> Quirks:
+    """Return how a Talos version behaves; without a version, how the newest proven one does."""
+    return Quirks(minor_version(talos_version) if talos_version else NEWEST_PROVEN)

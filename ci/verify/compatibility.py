@@ -6,7 +6,7 @@ condition  = [ operator ] version                  blanks behind <, > and = do n
 operator   = "<" | "<=" | ">" | ">=" | "=" | "==" | "!=" | "!"
 version    = [ "v" ] major "." minor "." patch [ "-" pre-release ] [ "+" build ], or with `x` for the last number
 
-Talos takes the `v` away wherever a digit follows, has github.com/blang/semver (`ParseRange`) read the rest, and compares
+Talos takes the `v` away wherever a digit follows, has github.com/blang/semver (`ParseRange`) read the rest and compares
 with its own version without the pre-release (pkg/machinery/extensions/validate.go). What that library does with odd
 constraints is done here too: `1.x.x` means `>=1.0.0 <1.1.0`, a lone character between blanks is passed over.
 """

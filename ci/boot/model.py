@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ci.common.arch import Arch
 from ci.common.errors import OutputError, suggest
+from ci.common.kinds import booted_by
 from ci.common.values import Value
 from ci.plan.expectation import Expectation
 from ci.verify.model import Check
@@ -38,10 +39,9 @@ class Way(StrEnum):
 
 #: The ways that need nothing but assets, and the outputs that each of them takes.
 OUTPUTS: dict[Way, tuple[str, ...]] = {
-    Way.KERNEL: ("kernel", "initramfs", "cmdline"),
-    Way.UKI: ("uki",),
-    Way.ISO: ("iso",),
-    Way.METAL: ("metal.raw",),
+    way: tuple(f"{kind.name}.raw" if kind.disk else kind.name for kind in booted_by(way.value))
+    for way in Way
+    if booted_by(way.value)
 }
 WAYS = tuple(OUTPUTS)
 

@@ -16,12 +16,13 @@ from dagger import dag
 
 from ci.common.concurrency import at_once
 from ci.common.errors import BuildError, CozystackTalosError, ForeignArchitectureError, PrivilegeError, suggest
+from ci.common.kinds import Initramfs
 from ci.execute import commands
 from ci.execute.imager import hurried, imager, unpacked
 from ci.execute.tools import base, described, tools
 from ci.plan import profile
 from ci.plan.expectation import expectation
-from ci.plan.outputs import Compression, Initramfs, Layout
+from ci.plan.outputs import Compression, Layout
 from ci.resolve.model import Source
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ class Pipeline:
 
     async def output(self, output: PlannedOutput, imager: dagger.Container) -> dagger.File:
         """Return the file of an output other than the initramfs, of an imager that has what is embedded."""
-        run = profile.run_name(output)
+        run = output.kind_name
         if output.base_installer:
             imager = imager.with_mounted_directory(
                 profile.INSTALLER_BASE_DIR, await self._installer_base(), read_only=True

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedded.cli.display import make_progress
 from embedded.cli.errors import ExitCode, UsageError
 from embedded.cli.flags import Flag, FlagError, FlagSet
 from embedded.cli.options import Options, call_flags, global_flags, module_flags, module_path, read_options
 from embedded.cli.output import say
-from embedded.cli.progress import Progress, make_progress
 from embedded.cli.values import current_platform, parse_bool, scalar
 from embedded.engine.errors import EngineError, UnsupportedError
 from embedded.setup.errors import SetupError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    from embedded.cli.progress import Progress
     from embedded.cli.protocol import Mode, OpenSession, Session
 
 DAGGER_VERSION = "v0.21.8"

@@ -14,6 +14,7 @@ from embedded.cli.model import Function, Kind, Model
 from embedded.cli.options import call_flags, global_flags
 from embedded.cli.output import print_objects, print_result, save_result, say
 from embedded.engine.errors import EngineError
+from embedded.shown import shown
 
 if TYPE_CHECKING:
     from embedded.cli.flags import FlagSet
@@ -69,7 +70,7 @@ async def _run(
     elif leaf == "export":
         if not isinstance(answer, str):
             raise EngineError(f"-o can't write a list of {result.object_name}: choose one of its elements")
-        say(f'Saved to "{answer}".')
+        say(f'Saved to "{shown(answer)}".')
     elif result.object_name:
         print_objects(model, result, answer, as_json=as_json)
     elif output:

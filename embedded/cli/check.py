@@ -17,6 +17,7 @@ from embedded.cli.lab import fallback_arguments
 from embedded.cli.names import kebab
 from embedded.cli.output import say
 from embedded.engine.errors import EngineError
+from embedded.shown import shown, shown_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,7 @@ async def run_checks(
                 failed.append(check.name)
             with progress.hidden():  # a live display and standard output may share the terminal
                 took = f"{time.monotonic() - began:.1f}s"
-                print(f"{check.name} {'ERROR' if error else 'OK'} [{took}]", flush=True)
+                print(f"{shown(check.name)} {'ERROR' if error else 'OK'} [{took}]", flush=True)
                 for line in _report(error) if error else ():
                     print(f"  {line}", flush=True)
 
@@ -118,9 +119,8 @@ async def _run(session: Session, model: Model, check: Check, values: dict[str, A
 
 
 def _report(error: EngineError) -> Iterator[str]:
-    yield from str(error).splitlines()
-    for stream in ("stdout", "stderr"):
-        yield from str(error.extensions.get(stream) or "").splitlines()
+    for text in (str(error), *(str(error.extensions.get(stream) or "") for stream in ("stdout", "stderr"))):
+        yield from shown_lines(text.rstrip("\n")).split("\n") if text else ()
 
 
 def _walk(model: Model, path: tuple[Function, ...], seen: frozenset[str]) -> Iterator[Check]:

@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from embedded.cli.arguments import supported, unsupported_arguments
+from embedded.shown import shown, shown_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,13 +80,14 @@ def print_command_help(name: str, inherited: FlagSet, own: FlagSet | None = None
 
 def print_blocks(blocks: Iterable[str]) -> None:
     """Print texts with an empty line between them."""
-    print("\n\n".join(block.rstrip() for block in blocks if block), flush=True)
+    print("\n\n".join(shown_lines(block.rstrip()) for block in blocks if block), flush=True)
 
 
 def print_table(rows: Sequence[tuple[str, str]]) -> None:
-    """Print two columns, three blanks between them."""
-    width = max(len(name) for name, _ in rows)
-    print("\n".join(f"{name:<{width}}   {text}".rstrip() for name, text in rows), flush=True)
+    """Print two columns, three blanks between them, the second one wrapped to the terminal."""
+    safe = [(shown(name), shown(text)) for name, text in rows]
+    width = max(len(name) for name, _ in safe)
+    print("\n".join(_wrapped(f"{name:<{width}}   ", text) for name, text in safe), flush=True)
 
 
 def name_table(rows: Iterable[tuple[str, str]]) -> str:

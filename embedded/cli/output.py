@@ -6,6 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from embedded.shown import shown, shown_lines
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Print a line for the person, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print lines for the person, on standard error; nothing in them is obeyed by the terminal."""
+    print(shown_lines(text), file=sys.stderr, flush=True)
 
 
 def print_result(answer: Any, *, as_json: bool) -> str:
@@ -35,7 +37,7 @@ def save_result(path: Path, text: str) -> None:
     """Write a printed result to a file, its folder made where missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    say(f'Saved output to "{path.absolute()}".')
+    say(f'Saved output to "{shown(str(path.absolute()))}".')
 
 
 def print_objects(model: Model, view: TypeView, answer: Any, *, as_json: bool) -> None:

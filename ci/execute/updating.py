@@ -10,7 +10,7 @@ from dagger import dag
 
 from ci.common import pins
 from ci.execute.load import EngineResolver, from_repository, load_catalog, load_checkout, load_plan
-from ci.load.variant import BUILTIN
+from ci.load.variant import BUILTIN, read_variants
 from ci.plan.model import SourceDate
 from ci.plan.outputs import DEFAULT_OUTPUTS, Layout, parse_outputs
 from ci.upkeep import updates
@@ -51,7 +51,13 @@ async def find_update(
     checkout = await load_checkout(None, tag, repository) if tag else current
     catalog = await load_catalog(checkout.upstream, EngineResolver(arch))
     chosen = [variant for variant in variants if arch in (variant.spec.architectures or [arch])]
-    newer = tuple(one for variant in chosen for one in updates.newer_extensions(variant, catalog))
+    ours = read_variants(BUILTIN).by_name
+    newer = tuple(
+        one
+        for variant in chosen
+        # A user's variant may take the place of a built-in one.
+        for one in updates.newer_extensions(variant, catalog, builtin=ours.get(variant.name) == variant)
+    )
     if tag is None:
         return Update(None, {}, newer)
     differences = {
@@ -74,9 +80,8 @@ async def apply_update(source: dagger.Directory, update: Update) -> dagger.Chang
     made = source
     if update.release:
         made = made.with_new_file(PINS, updates.with_release(await source.file(PINS).contents(), update.release))
-    for name in sorted({one.variant for one in update.extensions}):
+    for name in sorted({one.variant for one in update.extensions if one.builtin}):
         path = f"{BUILTIN.name}/{name}.yaml"
-        if await source.exists(path):
-            newer = [one for one in update.extensions if one.variant == name]
-            made = made.with_new_file(path, updates.with_extensions(await source.file(path).contents(), newer))
+        newer = [one for one in update.extensions if one.variant == name]
+        made = made.with_new_file(path, updates.with_extensions(path, await source.file(path).contents(), newer))
     return made.changes(source)

@@ -202,6 +202,7 @@ PlainHttp: TypeAlias = Annotated[bool, Doc("The registry speaks HTTP without TLS
 SignKey: TypeAlias = Annotated[
     dagger.Secret | None, Doc("Sign the images with this private key of cosign's, for example file:cosign.key")
 ]
+Force: TypeAlias = Annotated[bool, Doc("Move tags that name other content, or another variant")]
 SignPassword: TypeAlias = Annotated[dagger.Secret | None, Doc("Password of --sign-key; left out: it has none")]
 UpdateSource: TypeAlias = Annotated[
     dagger.Directory, DefaultPath("/"), Ignore(UPDATE_IGNORE), Doc("This project's own checkout")

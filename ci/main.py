@@ -223,18 +223,20 @@ class CozystackTalos:
         plain_http: args.PlainHttp = False,
         sign_key: args.SignKey = None,
         sign_password: args.SignPassword = None,
+        force: args.Force = False,
         format_: args.Format = "text",
     ) -> str:
         """Publish a variant's images with SBOM and provenance, and say by which references nodes get them.
 
         Everything is pushed by digest first, tags are set at the end: <variant>-<talos>-<cozystack>, and the channel's.
-        What the registry has already is not sent again. Stand-ins are refused but for a registry on this machine.
+        What the registry has already is not sent again. Stand-ins are refused but for a registry on this machine. A tag
+        that names other content than the same plan's, or a channel's that names another variant, needs --force.
         """
         form = tables.parse_format(format_)
         kinds = images.parse_kinds(image_names or images.KINDS)
         wanted = parse_arches(arches or [self.arch])
         signer = Signer.of(sign_key, sign_password)
-        to = await parse_destination(address, channel, username, password, plain_http=plain_http)
+        to = await parse_destination(address, channel, username, password, plain_http=plain_http, force=force)
         (await load_variants(self.variant_files)).get(variant)
         checkout = await load_checkout(self.upstream, self.release)
         orders = {kind: await self._work.orders(kind, variant, outputs, checkout, wanted) for kind in kinds}

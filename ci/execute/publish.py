@@ -18,6 +18,7 @@ from ci.publish import cosign, statements
 from ci.publish.address import parse_address
 from ci.publish.auth import Credentials
 from ci.publish.client import Manifest, Registry
+from ci.publish.moves import check_moves
 from ci.publish.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer
 from ci.publish.push import Image, Pusher, digest_of, make_index
 
@@ -44,10 +45,18 @@ class Destination:
     credentials: Credentials | None = None
     plain_http: bool = False
     channel: str | None = None
+    #: Whether tags may be moved from anything to anything.
+    force: bool = False
 
 
 async def parse_destination(
-    address: str, channel: str | None, username: str | None, password: dagger.Secret | None, *, plain_http: bool
+    address: str,
+    channel: str | None,
+    username: str | None,
+    password: dagger.Secret | None,
+    *,
+    plain_http: bool,
+    force: bool = False,
 ) -> Destination:
     """Read where to publish; raises for a bad address or channel, and for half of the credentials."""
     where = parse_address(address)
@@ -57,7 +66,7 @@ async def parse_destination(
     credentials = None
     if username is not None and password is not None:
         credentials = Credentials(username, await password.plaintext())
-    return Destination(where, credentials, plain_http, parse_channel(channel) if channel else None)
+    return Destination(where, credentials, plain_http, parse_channel(channel) if channel else None, force)
 
 
 def refuse_stand_ins(plans: Sequence[Plan], address: Address) -> None:
@@ -89,6 +98,7 @@ async def publish(
     async with Registry(to.address, to.credentials, plain_http=to.plain_http) as registry:
         for kind in orders:  # before anything is built
             await registry.check_push(to.address.repository(kind.repository))
+        await _check_moves(registry, orders, to)
         if signer is not None:
             await signer.check()
         made = await _build(orders, upstream, build)
@@ -96,7 +106,13 @@ async def publish(
             pushed = [await _push(registry, to, one, Path(folder)) for one in made]
         if signer is not None:
             pushed = [await sign(one, signer) for one in pushed]
+        await _check_moves(registry, orders, to)  # somebody else may have published meanwhile
         return [await _tag(one, to) for one in pushed]
+
+
+async def _check_moves(registry: Registry, orders: Mapping[ImageKind, Sequence[Plan]], to: Destination) -> None:
+    for kind, plans in orders.items():
+        await check_moves(registry, to.address.repository(kind.repository), plans, to.channel, force=to.force)
 
 
 async def _build(

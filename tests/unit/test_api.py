@@ -100,6 +100,7 @@ def test_the_functions_are_these() -> None:
             "plain_http": False,
             "sign_key": None,
             "sign_password": None,
+            "force": False,
             "format": "text",
         },
         "machine_config": {

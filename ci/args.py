@@ -48,7 +48,9 @@ Release: TypeAlias = Annotated[
     Doc(f"CozyStack release to build for, by its git tag, for example {pins.DEFAULT_RELEASE.tag} (the default)"),
 ]
 VariantFiles: TypeAlias = Annotated[
-    dagger.Directory | None, Doc("Folder with variant files (*.yaml) of your own, beside the built-in ones")
+    dagger.Directory | None,
+    Name("variants"),
+    Doc("Folder with variant files (*.yaml) of your own, in addition to the built-in ones"),
 ]
 Architecture: TypeAlias = Annotated[str, Doc("Architecture of the nodes: arm64 or amd64")]
 SourceDateEpoch: TypeAlias = Annotated[

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci.common.concurrency import at_once
+from ci.common.concurrency import gather_each
 from ci.common.errors import RegistryError, StandInError
 from ci.common.oci import INDEX, MANIFEST
 from ci.execute.imaging import make_image
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import dagger
 
     from ci.execute.imaging import AssetImage
-    from ci.execute.pipeline import Assets
+    from ci.execute.pipeline import BuiltAssets
     from ci.execute.signing import Signer
     from ci.load.upstream import Upstream
     from ci.plan.images import ImageKind
@@ -83,14 +83,14 @@ class _Made:
     """An image of one kind, built for its platforms."""
 
     kind: ImageKind
-    images: list[tuple[AssetImage, Assets]]
+    images: list[tuple[AssetImage, BuiltAssets]]
 
 
 async def publish(
     orders: Mapping[ImageKind, Sequence[Plan]],
     upstream: Upstream,
     to: Destination,
-    build: Callable[[Plan], Awaitable[Assets]],
+    build: Callable[[Plan], Awaitable[BuiltAssets]],
     signer: Signer | None = None,
 ) -> list[PublishedImage]:
     """Publish images, each for the platforms of its plans; `build` raises for assets that fail their checks."""
@@ -116,11 +116,11 @@ async def _check_moves(registry: Registry, orders: Mapping[ImageKind, Sequence[P
 
 
 async def _build(
-    orders: Mapping[ImageKind, Sequence[Plan]], upstream: Upstream, build: Callable[[Plan], Awaitable[Assets]]
+    orders: Mapping[ImageKind, Sequence[Plan]], upstream: Upstream, build: Callable[[Plan], Awaitable[BuiltAssets]]
 ) -> list[_Made]:
     """Build all assets at the same time, those of equal plans once."""
     plans = {plan.id: plan for plans in orders.values() for plan in plans}
-    assets = dict(zip(plans, await at_once(build, plans.values()), strict=True))
+    assets = dict(zip(plans, await gather_each(build, plans.values()), strict=True))
     return [
         _Made(kind, [(await make_image(kind, assets[plan.id], upstream), assets[plan.id]) for plan in plans])
         for kind, plans in orders.items()
@@ -259,7 +259,7 @@ async def _read(made: AssetImage, folder: Path) -> Image:
     return Image(descriptor, manifest.encode(), fetch)
 
 
-async def _documents(name: str, image: Image, made: AssetImage, assets: Assets) -> tuple[Artifact, Artifact]:
+async def _documents(name: str, image: Image, made: AssetImage, assets: BuiltAssets) -> tuple[Artifact, Artifact]:
     """Return an image's SBOM and provenance."""
     validation = assets.folder.directory("validation")
     sbom = statements.sbom(made.plan, await validation.file("sbom.spdx.json").contents())

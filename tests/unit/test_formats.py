@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 import pytest
 import yaml
+from ci.execute.work import Work
 
 from ci import args, main
 from ci.execute import examine, reproduce
 from ci.execute.pipeline import Pipeline
-from ci.execute.work import Work
 from ci.main import CozystackTalos
 from ci.plan.outputs import Layout, parse_outputs
 from ci.publish.publication import PublishedImage, PublishedPlatform, PublishedTag

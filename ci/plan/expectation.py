@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ci.common.errors import PlanError
-from ci.common.kinds import KINDS
 from ci.resolve.model import Source
 
 if TYPE_CHECKING:
@@ -58,6 +57,10 @@ def parse_expectation(name: str, text: str | bytes) -> Expectation:
         raise PlanError(f"{name}: {place}: {first['msg']} (keys are {allowed})") from error
 
 
+# What `ci.inspect` calls the imager's kinds, where the words differ.
+_INSPECTED = {"installer": "image", "image": "disk"}
+
+
 def expectation(plan: Plan) -> Expectation:
     """Return what the assets are checked against."""
     arguments = (argument for output in plan.outputs for argument in output.extra_kernel_args)
@@ -79,7 +82,7 @@ def expectation(plan: Plan) -> Expectation:
 
 
 def _inspected(output: PlannedOutput) -> str:
-    return KINDS[output.kind_name].inspected_kind
+    return _INSPECTED.get(output.imager_kind, output.imager_kind)
 
 
 def expectation_anywhere(plan: Plan) -> Expectation:

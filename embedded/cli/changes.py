@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from embedded.cli.output import say
 from embedded.engine.errors import EngineError
-from embedded.shown import shown
 
 if TYPE_CHECKING:
     from embedded.cli.protocol import Session
@@ -39,7 +38,7 @@ async def apply_changes(session: Session, answer: Any, leaf: str, *, auto_apply:
 
 async def _agreed(changes: dict[str, list[str]]) -> bool:
     lines = [
-        f"{sign} {shown(path)}"
+        f"{sign} {path}"
         for sign, paths in (("+", "addedPaths"), ("~", "modifiedPaths"), ("-", "removedPaths"))
         for path in changes[paths]
     ]

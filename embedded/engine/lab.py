@@ -68,10 +68,10 @@ class LabImages:
         self._checkouts = cache / CHECKOUTS
         self._progress = LabProgress(on_step)
         self._lock = asyncio.Lock()
-        self._made: set[str] = set()
+        self._made: set[tuple[str, str]] = set()
 
-    async def prepare(self, reference: Reference) -> None:
-        """Make the image if the lab has it and did not make it yet; refuse what the lab does not stand in for."""
+    async def prepare(self, reference: Reference, platform: str) -> None:
+        """Make the image for a platform if the lab has it; refuse what the lab does not stand in for."""
         if reference.registry.rpartition(":")[0] in LOOPBACK or reference.registry in LOOPBACK:
             return
         if reference.registry not in MIRRORED:
@@ -79,8 +79,15 @@ class LabImages:
                 f"with --lab nothing is pulled from {reference.registry}: {reference}",
                 "The lab stands in for " + ", ".join(MIRRORED) + "; leave out --lab to use real images.",
             )
-        if reference.tag:  # what is named by its digest alone was made when its tag was looked up
-            await self.make(str(replace(reference, digest="")))
+        name = str(replace(reference, digest=""))
+        if not reference.tag:  # its tag was looked up before, perhaps for another platform
+            from embedded import lab
+
+            found = await asyncio.to_thread(lab.builder().by_digest, name, reference.digest)
+            if found is None:
+                return
+            name = found
+        await self.make(name, platform.split("/")[1])
 
     async def prepare_folder(self, path: Path) -> None:
         """Make the lab's checkout if this is the path of one, and lead the path to it."""
@@ -94,18 +101,24 @@ class LabImages:
         link.symlink_to(lab.checkout_path(path.name))
         link.replace(path)
 
-    async def make(self, name: str) -> None:
-        """Make one image, or part, of the lab."""
+    async def make(self, name: str, architecture: str = "") -> None:
+        """Make one image, or part, of the lab; its content for one architecture where that can be made by itself."""
         from embedded import lab
 
         async with self._lock:
-            if name in self._made:
+            if (name, architecture) in self._made:
                 return
             try:
-                await asyncio.to_thread(lab.ensure, [name], registry=self._registry, progress=self._progress)
+                await asyncio.to_thread(
+                    lab.ensure,
+                    [name],
+                    architectures=[architecture],
+                    registry=self._registry,
+                    progress=self._progress,
+                )
             except asyncio.CancelledError:
                 lab.stop()  # the thread goes on else, and this process waits for it
                 raise
             except lab.LabError as error:
                 raise EngineError(str(error)) from None
-            self._made.add(name)
+            self._made.add((name, architecture))

@@ -39,18 +39,25 @@ def images() -> list[str]:
 
 
 def ensure(
-    names: Iterable[str] | None = None, *, registry: str | None = None, progress: Progress | None = None
+    names: Iterable[str] | None = None,
+    *,
+    architectures: Iterable[str] | None = None,
+    registry: str | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Result]:
     """Make what is missing, and tell a running registry of it.
 
     Args:
         names: references of images (`docker.io/library/debian:trixie-slim`) or names of parts; all when left out.
+        architectures: amd64, arm64: of images whose digest is known beforehand, only their layers are made; both when
+            left out.
         registry: `127.0.0.1:PORT` of a registry that serves `registry_folder()`.
         progress: where steps are shown.
 
     Returns the results of these recipes and of all that they need. Raises LabError.
     """
     wanted = list(names) if names is not None else list(builder().recipes)
+    wanted = builder().with_layers(wanted, None if architectures is None else set(architectures))
     results = builder().results(wanted)
     if results is None:
         results = builder().build(wanted, progress or NoProgress())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     remove.add_argument("names", nargs="+")
     publish = commands.add_parser("publish", help="tell a registry that serves the lab's blobs which images there are")
     publish.add_argument("registry", help="127.0.0.1:PORT")
+    commands.add_parser("known", help="write the list of what is known beforehand anew, after a change of the contents")
     checkout = commands.add_parser("checkout", help="print the folder that stands in for a checkout of CozyStack")
     checkout.add_argument("talos", nargs="?", default="v1.13.6", help="the Talos version of its profiles")
     given = parser.parse_args(arguments)
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "remove":
                 for recipe in given.names:
                     lab.builder().stamp(recipe).unlink(missing_ok=True)
+            case "known":
+                _write_known()
             case "publish":
                 lab.publish(given.registry)
             case "checkout":
@@ -52,6 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _write_known() -> None:
+    from embedded.lab.contents import extensions, seeded
+
+    seeded.KNOWN.write_text(json.dumps(seeded.computed(extensions.seeds()), indent=1) + "\n")
 
 
 if __name__ == "__main__":

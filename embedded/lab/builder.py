@@ -84,6 +84,27 @@ class Builder:
             visit(name)
         return list(order.values())
 
+    def with_layers(self, names: Iterable[str], architectures: set[str] | None = None) -> list[str]:
+        """Add to images whose digest is known beforehand the recipes that make their layers, of these architectures."""
+        wanted = dict.fromkeys(names)
+        for name in list(wanted):
+            recipe = self.recipes.get(name)
+            for architecture, part in recipe.layers.items() if recipe else ():
+                if architectures is None or architecture in architectures:
+                    wanted[part] = None
+        return list(wanted)
+
+    def by_digest(self, repository: str, digest: str) -> str | None:
+        """Return the reference of the image with this digest, of the index or a manifest, if it is made or known."""
+        for recipe in self.recipes.values():
+            if recipe.digest == digest and recipe.name.rpartition(":")[0] == repository:
+                return recipe.name
+        for name, result in self.made().items():
+            named = (blob["digest"] for blob in result.value.get("manifests", []))
+            if name.rpartition(":")[0] == repository and digest in named:
+                return name
+        return None
+
     def _instead_of(self, name: str) -> str:
         """Say which tags of an image's repository there are, or else how to list all images."""
         repository = name.rpartition(":")[0]
@@ -246,14 +267,16 @@ class _Run:
             self.builder.blobs.path(digest).unlink(missing_ok=True)
 
     def _unpack_tools(self) -> Path:
-        layer = self.results[self.builder.tools].layer
+        layers = self.results[self.builder.tools].layers
         folder = self.builder.lab / "tmp" / "tools"
         with self._tools:
             if not folder.exists():
                 part = folder.with_suffix(".part")
                 part.mkdir(parents=True)
-                with self.builder.blobs.path(layer.blob.digest).open("rb") as packed:
-                    subprocess.run(["tar", "-xzf", "-", "-C", part, "--numeric-owner"], stdin=packed, check=True)
+                for layer in layers:
+                    command = ["tar", "-xzf", self.builder.blobs.path(layer.blob.digest), "-C", part, "--numeric-owner"]
+                    # A layer's folders may be links in the one below it (bin → usr/bin): those stay.
+                    subprocess.run([*command, "--keep-directory-symlink"], check=True)
                 part.rename(folder)
         return folder
 

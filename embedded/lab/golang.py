@@ -1,4 +1,4 @@
-"""Programs that the lab builds from Go source: its own, and Tailscale."""
+"""Programs that the lab builds from Go source."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from embedded.lab.recipe import Bench
 
 LAB: Final = Path(__file__).resolve().parent
 PROGRAMS: Final = LAB / "programs"
-STAND_IN: Final = (PROGRAMS / "go.mod", PROGRAMS / "standin")
-"""What decides a program that only says what it stands in for."""
-TAILSCALE: Final = LAB / "tailscale"
 _FIND: Final = threading.Lock()
 
 

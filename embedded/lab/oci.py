@@ -9,13 +9,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import struct
 import tempfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol, cast
 
 EPOCH: Final = 1767225600
 """Seconds since 1970 that everything in the lab is dated with: 2026-01-01."""
@@ -31,6 +33,44 @@ STAND_IN_WORD: Final = "true"
 
 GZIP_LEVEL: Final = 1  # Layers never leave the machine: time to write them counts, their size hardly.
 _CHUNK: Final = 1 << 20
+_STORED: Final = 0xFFFF
+"""Bytes that a block of deflate can hold as they are."""
+
+
+class _Packer(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+    def close(self) -> object: ...
+
+
+class _StoringPacker:
+    """Writes gzip without compressing: what comes out depends on no version of zlib."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._sum = self._size = 0
+        self._rest = b""
+        file.write(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
+
+    def write(self, data: bytes, /) -> None:
+        self._sum, self._size = zlib.crc32(data, self._sum), self._size + len(data)
+        data = self._rest + data
+        whole = len(data) - len(data) % _STORED
+        for at in range(0, whole, _STORED):
+            self._block(data[at : at + _STORED], last=False)
+        self._rest = data[whole:]
+
+    def close(self) -> None:
+        self._block(self._rest, last=True)
+        self._file.write(struct.pack("<II", self._sum, self._size & 0xFFFFFFFF))
+
+    def _block(self, data: bytes, *, last: bool) -> None:
+        self._file.write(struct.pack("<BHH", last, len(data), len(data) ^ 0xFFFF))
+        self._file.write(data)
+
+
+def _compressing(file: IO[bytes]) -> _Packer:
+    return cast("_Packer", gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0))
 
 
 @dataclass(frozen=True)
@@ -122,11 +162,15 @@ class Blobs:
         """Write one JSON document, compact and in the order given."""
         return self.put(json.dumps(value, separators=(",", ":")).encode(), media_type)
 
-    def put_layer(self, tar: IO[bytes], *, cut: int | None = None) -> Layer:
-        """Write an uncompressed tar as a gzip layer; `cut` keeps only that many bytes of the compressed stream."""
+    def put_layer(self, tar: IO[bytes], *, cut: int | None = None, stored: bool = False) -> Layer:
+        """Write an uncompressed tar as a gzip layer.
+
+        `cut` keeps only that many bytes of the compressed stream. `stored` does not compress: the layer's digest is
+        then the same wherever it is made.
+        """
         plain = hashlib.sha256()
         with self._temporary() as file:
-            with gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as packer:
+            with closing(_StoringPacker(file) if stored else _compressing(file)) as packer:
                 while chunk := tar.read(_CHUNK):
                     plain.update(chunk)
                     packer.write(chunk)

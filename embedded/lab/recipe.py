@@ -42,6 +42,10 @@ class Recipe:
     """Files and folders of this repository that go into the result."""
     code: tuple[Path, ...] = ()
     """Python files that decide the result, beside the one of `make`: counted by what they say, not how they look."""
+    layers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Where layers are known beforehand: architecture → the recipe that makes its layer when it is pulled."""
+    digest: str = ""
+    """Of an image that is known beforehand: who only lists it need not have it made."""
 
     @property
     def is_image(self) -> bool:
@@ -61,6 +65,11 @@ class Result:
     def layer(self) -> Layer:
         """The layer of a recipe that makes one."""
         return Layer.from_json(self.value["layer"])
+
+    @property
+    def layers(self) -> list[Layer]:
+        """That layer, after those of other recipes on which it lies, lowest first."""
+        return [*(Layer.from_json(below) for below in self.value.get("below", [])), self.layer]
 
 
 class Step(Protocol):

@@ -146,7 +146,7 @@ def test_everything_that_is_fetched_is_pinned(path: str) -> None:
 # The description
 
 
-def known_by_id(old: str, new: str) -> Description:
+def described(old: str, new: str) -> Description:
     assert old in TEXT
     return parse_description(TEXT.replace(old, new))
 
@@ -168,7 +168,7 @@ def known_by_id(old: str, new: str) -> Description:
 )  # fmt: skip
 def test_a_wrong_description_is_refused(old: str, new: str, message: str) -> None:
     with pytest.raises(CiFilesError, match=message):
-        known_by_id(old, new)
+        described(old, new)
 
 
 def test_a_runner_needs_its_command_lines_checksum() -> None:
@@ -178,7 +178,7 @@ def test_a_runner_needs_its_command_lines_checksum() -> None:
 
 
 def test_another_runner_gets_its_own_archive() -> None:
-    assert known_by_id("runner: amd64", "runner: arm64").runner == "arm64"
+    assert described("runner: amd64", "runner: arm64").runner == "arm64"
 
 
 def test_a_template_names_only_what_there_is() -> None:

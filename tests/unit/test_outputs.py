@@ -6,8 +6,7 @@ import pytest
 
 from ci.common.arch import Arch
 from ci.common.errors import OutputError
-from ci.common.kinds import KINDS, Initramfs
-from ci.plan.outputs import Layout, output_names, parse_layout, parse_outputs
+from ci.plan.outputs import KINDS, Initramfs, Layout, output_names, parse_layout, parse_outputs
 
 
 def names(*asked: str, layout: Layout = Layout.BOOT) -> list[str]:

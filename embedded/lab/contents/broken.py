@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from embedded.lab import golang
-from embedded.lab.contents import extensions, services
-from embedded.lab.contents.extensions import image_root, modules, stand_ins
+from embedded.lab.contents import extensions, seeded, services
+from embedded.lab.contents.extensions import modules
 from embedded.lab.contents.manifest import Manifest
 from embedded.lab.contents.releases import REGISTRY
+from embedded.lab.contents.seeded import image_root, program
 from embedded.lab.debian import ARCHITECTURES
 from embedded.lab.errors import LabError
 from embedded.lab.oci import Layer, Platform
@@ -21,6 +21,7 @@ from embedded.lab.tree import File, Tree
 VERSION: Final = "1.0.0"
 CUT: Final = 700_000
 """Bytes that are left of the truncated layer, of more than a million."""
+_SIZE: Final = 1_200_000
 
 _SIGNED: Final = b"~Module signature appended~\n"
 """The end of a signed module; without it, what a change would have made invalid is no signature at all."""
@@ -28,16 +29,16 @@ _SIGNED: Final = b"~Module signature appended~\n"
 Build = Callable[[Bench, Manifest, str], Tree]
 
 
-def _program(bench: Bench, architecture: str, path: str = "usr/local/bin") -> Tree:
-    return stand_ins(bench, Tree(), architecture, VERSION, path, "broken")
+def _program(architecture: str, path: str = "usr/local/bin") -> Tree:
+    return Tree().add(f"{path}/broken", program(architecture, "broken", VERSION, _SIZE))
 
 
-def _sound(bench: Bench, manifest: Manifest, architecture: str) -> Tree:
-    return image_root(manifest, _program(bench, architecture))
+def _sound(_: Bench, manifest: Manifest, architecture: str) -> Tree:
+    return image_root(manifest, _program(architecture))
 
 
-def _foreign(bench: Bench, manifest: Manifest, _: str) -> Tree:
-    return image_root(manifest, _program(bench, "amd64"))
+def _foreign(__: Bench, manifest: Manifest, _: str) -> Tree:
+    return image_root(manifest, _program("amd64"))
 
 
 def _no_manifest(bench: Bench, manifest: Manifest, architecture: str) -> Tree:
@@ -46,12 +47,12 @@ def _no_manifest(bench: Bench, manifest: Manifest, architecture: str) -> Tree:
     return tree
 
 
-def _outside(bench: Bench, manifest: Manifest, architecture: str) -> Tree:
-    return image_root(manifest, _program(bench, architecture, "opt/broken/bin"))
+def _outside(_: Bench, manifest: Manifest, architecture: str) -> Tree:
+    return image_root(manifest, _program(architecture, "opt/broken/bin"))
 
 
-def _world_writable(bench: Bench, manifest: Manifest, architecture: str) -> Tree:
-    root = _program(bench, architecture).add("usr/local/etc/broken.conf", File(b"broken\n", 0o666))
+def _world_writable(_: Bench, manifest: Manifest, architecture: str) -> Tree:
+    root = _program(architecture).add("usr/local/etc/broken.conf", File(b"broken\n", 0o666))
     return image_root(manifest, root)
 
 
@@ -74,9 +75,9 @@ def _foreign_module(bench: Bench, manifest: Manifest, architecture: str) -> Tree
 
 
 def _waiting(depends: str) -> Build:
-    def build(bench: Bench, manifest: Manifest, architecture: str) -> Tree:
+    def build(_: Bench, manifest: Manifest, architecture: str) -> Tree:
         home = f"usr/local/lib/containers/{manifest.name}/usr/local/bin"
-        root = _program(bench, architecture, home)
+        root = _program(architecture, home)
         root.text(f"usr/local/etc/containers/{manifest.name}.yaml", services.waiting(manifest.name, depends))
         return image_root(manifest, root)
 
@@ -117,9 +118,9 @@ def _recipe(
         platforms = [Platform(one, [pack(bench, build(bench, manifest, one))]) for one in names]
         return bench.image(bench.blobs.put_image(platforms, description=manifest.what, single=single))
 
-    code = (Path(extensions.__file__), Path(services.__file__))
+    code = (Path(extensions.__file__), Path(seeded.__file__), *seeded.CODE)
     inputs = {"manifest": manifest.text()}
-    return Recipe(f"{REGISTRY}/{name}:{VERSION}", make, needs, inputs, golang.STAND_IN, code)
+    return Recipe(f"{REGISTRY}/{name}:{VERSION}", make, needs, inputs, code=code)
 
 
 def recipes() -> list[Recipe]:

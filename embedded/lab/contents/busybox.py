@@ -4,39 +4,45 @@ from __future__ import annotations
 
 from typing import Final
 
+from embedded.lab.contents import seeded
 from embedded.lab.contents.bases import PATH
-from embedded.lab.contents.kernel import TOOLS
-from embedded.lab.contents.talos import layer
-from embedded.lab.debian import ARCHITECTURES, Packages
+from embedded.lab.contents.layers import layer
+from embedded.lab.contents.seeded import program
+from embedded.lab.debian import ARCHITECTURES, NATIVE, SUITE, Packages
 from embedded.lab.oci import Platform
 from embedded.lab.recipe import Bench, Recipe, Value
 from embedded.lab.tree import Folder, Link, Tree
 
 REFERENCE: Final = "docker.io/library/busybox:1.37.0-musl"
+_PART: Final = f"part/busybox/{NATIVE}"
 
 
-def _program(architecture: str) -> Recipe:
+def _program() -> Recipe:
     def make(bench: Bench) -> Value:
         unpacked = bench.scratch / "unpacked"
-        Packages(bench).unpack([f"busybox-static:{architecture}"], unpacked)
+        Packages(bench).unpack([f"busybox-static:{NATIVE}"], unpacked)
         (unpacked / "usr/bin/busybox").rename(bench.out / "busybox")
         return {}
 
-    return Recipe(f"part/busybox/{architecture}", make, (TOOLS,))
+    return Recipe(_PART, make)
 
 
 def _image() -> Recipe:
     def platform(bench: Bench, name: str) -> Platform:
-        tree = Tree().copy(bench.need(f"part/busybox/{name}").folder, "bin").add("tmp", Folder(0o1777))
+        tree = Tree().add("tmp", Folder(0o1777))
+        if name == NATIVE:
+            tree.copy(bench.need(_PART).folder, "bin")
+        else:
+            tree.add("bin/busybox", program(name, "busybox", SUITE))
         return Platform(name, [layer(bench, tree.add("bin/sh", Link("busybox")))], {"Env": [PATH], "Cmd": ["sh"]})
 
     def make(bench: Bench) -> Value:
         platforms = [platform(bench, name) for name in ARCHITECTURES]
         return bench.image(bench.blobs.put_image(platforms, description="busybox of Debian, linked statically"))
 
-    return Recipe(REFERENCE, make, tuple(f"part/busybox/{name}" for name in ARCHITECTURES))
+    return Recipe(REFERENCE, make, (_PART,), code=seeded.CODE)
 
 
 def recipes() -> list[Recipe]:
     """Return the recipes of busybox's image."""
-    return [*(_program(name) for name in ARCHITECTURES), _image()]
+    return [_program(), _image()]

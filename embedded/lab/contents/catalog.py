@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from embedded.lab import git
 from embedded.lab.contents import broken
-from embedded.lab.contents.extensions import of_release, profile_extensions
+from embedded.lab.contents.extensions import extensions, of_release, profile_extensions
+from embedded.lab.contents.layers import layer
 from embedded.lab.contents.manifest import AUTHOR
 from embedded.lab.contents.releases import REGISTRY, RELEASES, Release
-from embedded.lab.contents.talos import layer
 from embedded.lab.debian import ARCHITECTURES
 from embedded.lab.oci import Platform
 from embedded.lab.recipe import Bench, Recipe, Value
@@ -34,9 +36,20 @@ BOOT_ARGUMENTS: Final = (
 )
 
 
+@cache
+def known() -> dict[str, str]:
+    """Return the digests of the extensions that are known beforehand: those need not be made to be listed."""
+    recipes = (recipe for extension in extensions().values() for recipe in extension.recipes())
+    return {recipe.name: recipe.digest for recipe in recipes if recipe.digest}
+
+
 def pinned(bench: Bench, reference: str) -> str:
     """Return a reference with the digest of the lab's image."""
-    return f"{reference}@{bench.need(reference).value['image']['digest']}"
+    return f"{reference}@{known().get(reference) or bench.need(reference).value['image']['digest']}"
+
+
+def _unknown(references: Iterable[str]) -> tuple[str, ...]:
+    return tuple(reference for reference in references if reference not in known())
 
 
 def _catalog(release: Release) -> Recipe:
@@ -56,7 +69,8 @@ def _catalog(release: Release) -> Recipe:
             bench.blobs.put_image(platforms, description=f"the lab's extension catalog, as of Talos {release.talos}")
         )
 
-    return Recipe(f"{REGISTRY}/extensions:{release.talos}", make, tuple(references), {"descriptions": descriptions})
+    inputs = {"descriptions": descriptions, "known": {name: known().get(name) for name in references}}
+    return Recipe(f"{REGISTRY}/extensions:{release.talos}", make, _unknown(references), inputs)
 
 
 def _broken_description(recipe: Recipe) -> str:
@@ -123,8 +137,9 @@ def _checkout(release: Release) -> Recipe:
         return {"cozystack": release.cozystack, "talos": release.talos, "commit": commit}
 
     inputs = {"kinds": KINDS, "boot": BOOT_ARGUMENTS, "release": asdict(release)}
+    inputs["known"] = {name: known().get(name) for name in references}
     code = (Path(git.__file__),)
-    needs = (*references, matchbox) if release.pins_matchbox else tuple(references)
+    needs = _unknown([*references, *([matchbox] if release.pins_matchbox else [])])
     return Recipe(f"part/checkout/{release.talos}", make, needs, inputs, code=code)
 
 

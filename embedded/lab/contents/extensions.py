@@ -1,37 +1,37 @@
-"""The system extensions: real layouts, with what the lab has in place of their contents."""
+"""The system extensions: real layouts, with what the lab has in place of their contents.
+
+Those with kernel modules are made of Debian's kernels. All others are seeded: sizes are those of the real contents,
+densities what zstd makes of such programs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from embedded.lab import golang
-from embedded.lab.contents import manifest, services
+from embedded.lab.contents import manifest, seeded, services
 from embedded.lab.contents.kernel import EXTENSION_MODULES, INDEXES
-from embedded.lab.contents.kernel import TOOLS as TOOLS_ROOT
+from embedded.lab.contents.layers import layer
 from embedded.lab.contents.manifest import Manifest, runtime, spdx
 from embedded.lab.contents.releases import REGISTRY, RELEASES, TAILSCALE, Release
-from embedded.lab.contents.talos import layer
-from embedded.lab.debian import ARCHITECTURES, Packages
+from embedded.lab.contents.seeded import image_root, program
+from embedded.lab.debian import ARCHITECTURES
 from embedded.lab.oci import Platform
 from embedded.lab.recipe import Bench, Recipe, Value
-from embedded.lab.tree import File, Folder, Tree
+from embedded.lab.tree import Folder, Tree
 
 Content = Callable[[Bench, str], Tree]
 """Gives an extension's root filesystem for an architecture."""
 
-FIRMWARE: Final = "part/firmware"
-_FIRMWARE_PACKAGES: Final = {
-    "firmware-bnx2:amd64": ("bnx2",),
-    "firmware-bnx2x:amd64": ("bnx2x",),
-    "firmware-qlogic:amd64": ("qed", "ql2*_fw.bin"),
-    "firmware-intel-misc:amd64": ("intel/ice/ddp/ice-*.pkg",),
-    "amd64-microcode:amd64": ("amd-ucode",),
-    "intel-microcode:amd64": ("intel-ucode",),
-}
-"""Package → what is kept of its usr/lib/firmware."""
+MB: Final = 1_000_000
+GO: Final = 0.36
+RUST: Final = 0.34
+C: Final = 0.42
+"""What zstd leaves of a stripped program, by the language that it is written in."""
+
+_CODE: Final = (Path(manifest.__file__), Path(services.__file__), *seeded.CODE)
 
 
 @dataclass(frozen=True)
@@ -40,83 +40,32 @@ class Extension:
 
     tag: str
     manifest: Manifest
-    content: Content
+    seed: seeded.Content | None = None
+    """Its content where that follows from code alone, which is known beforehand."""
+    content: Content | None = None
+    """Its content where that is made of other parts, which are its needs."""
     needs: tuple[str, ...] = ()
-    files: tuple[Path, ...] = field(default=())
 
     @property
     def reference(self) -> str:
         """The image reference without digest."""
         return f"{REGISTRY}/{self.manifest.name}:{self.tag}"
 
-    def recipe(self) -> Recipe:
-        """Return the recipe of the image."""
+    def recipes(self) -> list[Recipe]:
+        """Return the recipe of the image, and those of its layers where they are made apart."""
+        if self.seed:
+            return seeded.recipes(self.reference, self.manifest, self.seed, (Path(__file__),))
+        content = self.content
+        assert content, "an extension has one content"
 
         def make(bench: Bench) -> Value:
             platforms = [
-                Platform(name, [layer(bench, image_root(self.manifest, self.content(bench, name)))])
+                Platform(name, [layer(bench, image_root(self.manifest, content(bench, name)))])
                 for name in ARCHITECTURES
             ]
             return bench.image(bench.blobs.put_image(platforms, description=self.manifest.what))
 
-        code = (Path(manifest.__file__), Path(services.__file__))
-        return Recipe(self.reference, make, self.needs, {"manifest": self.manifest.text()}, self.files, code)
-
-
-def image_root(described: Manifest, root: Tree) -> Tree:
-    """Return an extension image's files: `/manifest.yaml` and `/rootfs`."""
-    image = Tree().add("rootfs", Folder()).text("manifest.yaml", described.text())
-    for path, entry in root.entries.items():
-        image.add(f"rootfs/{path}", entry)
-    return image
-
-
-def _firmware() -> Recipe:
-    def make(bench: Bench) -> Value:
-        unpacked = bench.scratch / "unpacked"
-        Packages(bench).unpack(_FIRMWARE_PACKAGES, unpacked)
-        source = unpacked / "usr/lib/firmware"
-        for patterns in _FIRMWARE_PACKAGES.values():
-            for pattern in patterns:
-                for found in sorted(source.glob(pattern)):
-                    target = bench.out / found.relative_to(source)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    found.rename(target)
-        return {}
-
-    return Recipe(FIRMWARE, make, (TOOLS_ROOT,), {"packages": _FIRMWARE_PACKAGES})
-
-
-def _tailscale_programs(architecture: str) -> Recipe:
-    def make(bench: Bench) -> Value:
-        names = ("tailscale", "tailscaled", "containerboot")
-        stamps = {
-            "tailscale.com/version.shortStamp": TAILSCALE,
-            "tailscale.com/version.longStamp": f"{TAILSCALE}-cozystack-talos-lab",
-        }
-        packages = {name: f"tailscale.com/cmd/{name}" for name in names}
-        golang.build(bench, golang.TAILSCALE, packages, architecture, bench.out, stamps)
-        return {}
-
-    return Recipe(f"part/tailscale/{architecture}", make, inputs={"version": TAILSCALE}, files=(golang.TAILSCALE,))
-
-
-def firmware(*names: str) -> Content:
-    """Return the content of an extension that carries firmware, named as below usr/lib/firmware."""
-
-    def content(bench: Bench, _: str) -> Tree:
-        tree, source = Tree(), bench.need(FIRMWARE).folder
-        for name in names:
-            for found in sorted(source.glob(name)):
-                tree.copy(found, f"usr/lib/firmware/{found.relative_to(source)}")
-        return tree
-
-    return content
-
-
-def _ice(bench: Bench, _: str) -> Tree:
-    (package,) = bench.need(FIRMWARE).folder.glob("intel/ice/ddp/ice-*.pkg")
-    return Tree().copy(package, "usr/lib/firmware/intel/ice/ddp/ice.pkg")
+        return [Recipe(self.reference, make, self.needs, {"manifest": self.manifest.text()}, code=_CODE)]
 
 
 def modules(bench: Bench, architecture: str, folder: str, names: tuple[str, ...]) -> Tree:
@@ -139,8 +88,15 @@ def _zfs(release: Release) -> Content:
     def content(bench: Bench, architecture: str) -> Tree:
         tree = modules(bench, architecture, "extras", ("zfs", "spl"))
         tree.text("usr/local/etc/containers/zfs-service.yaml", services.ZFS)
-        stand_ins(bench, tree, architecture, release.zfs, "usr/local/lib/containers/zfs-service", "zfs-service")
-        return stand_ins(bench, tree, architecture, release.zfs, "usr/local/sbin", "zfs", "zpool")
+        # Its module is f2fs, of a quarter of the size; what lacks is in the programs.
+        for path, size, density in (
+            ("lib/containers/zfs-service/zfs-service", 3.4 * MB, GO),
+            ("sbin/zfs", 4.2 * MB, C),
+            ("sbin/zpool", 4.4 * MB, C),
+        ):
+            name = Path(path).name
+            tree.add(f"usr/local/{path}", program(architecture, name, release.zfs, int(size), density))
+        return tree
 
     return content
 
@@ -155,25 +111,15 @@ def _drm(name: str, folder: str) -> Content:
     return content
 
 
-def stand_ins(bench: Bench, tree: Tree, architecture: str, version: str, folder: str, *names: str) -> Tree:
-    """Add programs that say what they stand in for."""
-    for name in names:
-        built = bench.scratch / architecture
-        golang.build(
-            bench,
-            golang.PROGRAMS,
-            {name: "./standin"},
-            architecture,
-            built,
-            {"main.name": name, "main.version": version},
-        )
-        tree.add(f"{folder}/{name}", File(built / name, 0o755))
-    return tree
+Program = tuple[str, float, float]
+"""Name, bytes, density."""
 
 
-def _runtime(name: str, version: str, programs: tuple[str, ...], configurations: dict[str, str]) -> Content:
-    def content(bench: Bench, architecture: str) -> Tree:
-        tree = stand_ins(bench, Tree(), architecture, version, "usr/local/bin", *programs)
+def _runtime(name: str, version: str, programs: tuple[Program, ...], configurations: dict[str, str]) -> seeded.Content:
+    def content(architecture: str) -> Tree:
+        tree = Tree()
+        for file, size, density in programs:
+            tree.add(f"usr/local/bin/{file}", program(architecture, file, version, int(size), density))
         for file, text in configurations.items():
             tree.text(f"etc/cri/conf.d/{file}", text)
         return tree.text(f"usr/local/share/spdx/{name}.spdx.json", spdx(name, version, "Apache-2.0"))
@@ -181,9 +127,16 @@ def _runtime(name: str, version: str, programs: tuple[str, ...], configurations:
     return content
 
 
-def _tailscale(bench: Bench, architecture: str) -> Tree:
+_TAILSCALE: Final[tuple[Program, ...]] = (
+    ("tailscale", 21 * MB, GO), ("tailscaled", 27 * MB, GO), ("containerboot", 17.5 * MB, GO)
+)  # fmt: skip
+
+
+def _tailscale(architecture: str) -> Tree:
     home = "usr/local/lib/containers/tailscale"
-    tree = Tree().copy(bench.need(f"part/tailscale/{architecture}").folder, f"{home}/usr/local/bin")
+    tree = Tree()
+    for name, size, density in _TAILSCALE:
+        tree.add(f"{home}/usr/local/bin/{name}", program(architecture, name, TAILSCALE, int(size), density))
     for folder in (
         "dev",
         "etc/ssl/certs",
@@ -201,9 +154,27 @@ def _tailscale(bench: Bench, architecture: str) -> Tree:
     return tree.text("usr/local/share/spdx/tailscale.spdx.json", spdx("tailscale", TAILSCALE, "BSD-3-Clause"))
 
 
-def _microcode(release: Release) -> Content:
-    def content(bench: Bench, architecture: str) -> Tree:
-        tree = firmware("intel-ucode")(bench, architecture)
+def firmware(*patterns: str) -> seeded.Content:
+    """Return the content of an extension that carries firmware, named as below usr/lib/firmware."""
+
+    def content(_: str) -> Tree:
+        tree = Tree()
+        for pattern in patterns:
+            seeded.firmware(tree, pattern)
+        return tree
+
+    return content
+
+
+def _ice(_: str) -> Tree:
+    return seeded.firmware(
+        Tree(), "intel/ice/ddp/*", renamed={"intel/ice/ddp/ice-1.3.41.0.pkg": "intel/ice/ddp/ice.pkg"}
+    )
+
+
+def _microcode(release: Release) -> seeded.Content:
+    def content(architecture: str) -> Tree:
+        tree = firmware("intel-ucode/*")(architecture)
         return tree.text(
             "usr/local/share/spdx/intel-ucode.spdx.json", spdx("intel-ucode", release.intel_microcode, "NOASSERTION")
         )
@@ -211,9 +182,12 @@ def _microcode(release: Release) -> Content:
     return content
 
 
-def _util_linux(release: Release) -> Content:
-    def content(bench: Bench, architecture: str) -> Tree:
-        return stand_ins(bench, Tree(), architecture, release.util_linux, "usr/local/bin", "lsblk", "wipefs")
+def _util_linux(release: Release) -> seeded.Content:
+    def content(architecture: str) -> Tree:
+        tree = Tree()
+        for name, size in (("lsblk", 1.6 * MB), ("wipefs", 1.1 * MB)):
+            tree.add(f"usr/local/bin/{name}", program(architecture, name, release.util_linux, int(size), C))
+        return tree
 
     return content
 
@@ -221,22 +195,20 @@ def _util_linux(release: Release) -> Content:
 def of_release(release: Release) -> list[Extension]:
     """Return the extensions that belong to a Talos release: those of CozyStack's profiles first, in their order."""
     kernels = tuple(f"part/kernel/{name}" for name in ARCHITECTURES)
-    code = golang.STAND_IN
-    of_talos, with_firmware = f"-{release.talos}", (FIRMWARE,)
+    of_talos = f"-{release.talos}"
     say = "the lab's package with"
 
-    def blobs(name: str, version: str, content: Content, what: str) -> Extension:
-        return Extension(version, Manifest(name, version, "core", f"{say} {what} from Debian"), content, with_firmware)
+    def blobs(name: str, version: str, content: seeded.Content, what: str) -> Extension:
+        return Extension(version, Manifest(name, version, "core", f"{say} what {what} packs like"), content)
 
     def kernel(name: str, version: str, tier: str, content: Content, what: str, talos: str = ">= v1.0.0") -> Extension:
         tag = version + of_talos
-        return Extension(
-            tag, Manifest(name, tag, tier, f"{say} {what} of Debian's kernel", talos), content, kernels, code
-        )
+        described = Manifest(name, tag, tier, f"{say} {what} of Debian's kernel", talos)
+        return Extension(tag, described, content=content, needs=kernels)
 
-    def shim(name: str, version: str, tier: str, content: Content, talos: str = ">= v1.0.0") -> Extension:
+    def shim(name: str, version: str, tier: str, content: seeded.Content, talos: str = ">= v1.0.0") -> Extension:
         what = f"a program in place of {name} that only says so"
-        return Extension(version, Manifest(name, version, tier, what, talos), content, (), code)
+        return Extension(version, Manifest(name, version, tier, what, talos), content)
 
     spin = {"10-spin.part": runtime("spin", "io.containerd.spin.v2")}
     gvisor = {
@@ -252,37 +224,43 @@ def of_release(release: Release) -> list[Extension]:
     youki = {"10-youki.part": runtime("youki", "io.containerd.runc.v2", {"BinaryName": "/usr/local/bin/youki"})}
     wasmedge = {"10-wasm.part": runtime("wasmedge", "io.containerd.wasmedge.v1")}
     return [
-        blobs("amd-ucode", release.firmware, firmware("amd-ucode"), "AMD microcode"),
+        blobs("amd-ucode", release.firmware, firmware("amd-ucode/*"), "AMD microcode"),
         kernel("amdgpu", release.firmware, "core", _drm("amdgpu", "amd/amdgpu"), "the module amdgpu"),
-        blobs("bnx2-bnx2x", release.firmware, firmware("bnx2", "bnx2x"), "bnx2 and bnx2x firmware"),
+        blobs("bnx2-bnx2x", release.firmware, firmware("bnx2/*", "bnx2x/*"), "bnx2 and bnx2x firmware"),
         blobs("intel-ice-firmware", release.firmware, _ice, "Intel ice firmware"),
         kernel("i915", release.firmware, "core", _drm("i915", "i915"), "the module i915"),
         blobs("intel-ucode", release.intel_microcode, _microcode(release), "Intel microcode"),
-        blobs("qlogic-firmware", release.firmware, firmware("qed", "ql2*_fw.bin"), "QLogic firmware"),
+        blobs("qlogic-firmware", release.firmware, firmware("qed/*", "ql2*_fw.bin"), "QLogic firmware"),
         kernel("drbd", release.drbd, "extra", _drbd, "the module drbd", ">= v1.2.0"),
         kernel(
             "zfs", release.zfs, "extra", _zfs(release), "two file system modules in place of zfs and spl", ">= v1.6.0"
         ),
-        shim("spin", release.spin, "extra", _runtime("spin", release.spin, ("containerd-shim-spin-v2",), spin)),
-        Extension(
-            TAILSCALE,
-            Manifest("tailscale", TAILSCALE, "extra", "Tailscale built from its Go module", ">= v1.5.0"),
-            _tailscale,
-            tuple(f"part/tailscale/{name}" for name in ARCHITECTURES),
+        shim(
+            *("spin", release.spin, "extra"),
+            _runtime("spin", release.spin, (("containerd-shim-spin-v2", 66 * MB, RUST),), spin),
+        ),
+        shim("tailscale", TAILSCALE, "extra", _tailscale, ">= v1.5.0"),
+        shim(
+            *("gvisor", release.gvisor, "extra"),
+            _runtime(
+                *("gvisor", release.gvisor),
+                (("runsc", 64 * MB, GO), ("containerd-shim-runsc-v1", 29 * MB, GO)),
+                gvisor,
+            ),
         ),
         shim(
-            "gvisor",
-            release.gvisor,
-            "extra",
-            _runtime("gvisor", release.gvisor, ("runsc", "containerd-shim-runsc-v1"), gvisor),
+            *("crun", release.crun, "extra"),
+            _runtime("crun", release.crun, (("crun", 3.4 * MB, C),), crun),
+            ">= v1.8.0",
         ),
-        shim("crun", release.crun, "extra", _runtime("crun", release.crun, ("crun",), crun), ">= v1.8.0"),
-        shim("youki", release.youki, "contrib", _runtime("youki", release.youki, ("youki",), youki), ">= v1.9.0"),
         shim(
-            "wasmedge",
-            release.wasmedge,
-            "extra",
-            _runtime("wasmedge", release.wasmedge, ("containerd-shim-wasmedge-v1",), wasmedge),
+            *("youki", release.youki, "contrib"),
+            _runtime("youki", release.youki, (("youki", 9.3 * MB, RUST),), youki),
+            ">= v1.9.0",
+        ),
+        shim(
+            *("wasmedge", release.wasmedge, "extra"),
+            _runtime("wasmedge", release.wasmedge, (("containerd-shim-wasmedge-v1", 38 * MB, RUST),), wasmedge),
         ),
         shim("util-linux-tools", release.util_linux, "core", _util_linux(release)),
     ]
@@ -293,11 +271,16 @@ def profile_extensions(release: Release) -> list[Extension]:
     return of_release(release)[:9]
 
 
+def extensions() -> dict[str, Extension]:
+    """Return the extensions of all releases, by reference."""
+    return {extension.reference: extension for release in RELEASES for extension in of_release(release)}
+
+
+def seeds() -> dict[str, tuple[Manifest, seeded.Content]]:
+    """Return what is known beforehand, by reference."""
+    return {name: (one.manifest, one.seed) for name, one in extensions().items() if one.seed}
+
+
 def recipes() -> list[Recipe]:
     """Return the recipes of all extensions and of what they are made of."""
-    extensions = {extension.reference: extension for release in RELEASES for extension in of_release(release)}
-    return [
-        _firmware(),
-        *(_tailscale_programs(name) for name in ARCHITECTURES),
-        *(extension.recipe() for extension in extensions.values()),
-    ]
+    return [recipe for extension in extensions().values() for recipe in extension.recipes()]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 import lzma
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from embedded.lab import golang
+from embedded.lab import golang, payload
 from embedded.lab.debian import ARCHITECTURES, NATIVE, Packages
 from embedded.lab.recipe import Bench, Recipe, Value
-from embedded.lab.tree import Folder, Link, Tree
+from embedded.lab.tree import File, Folder, Link, Tree
 
 TOOLS: Final = f"part/root/imager/{NATIVE}"
 
@@ -45,6 +46,10 @@ BOOT_MODULES: Final = ("drivers/block/loop.ko", "fs/squashfs/squashfs.ko", "fs/o
 DEVICE_TREES: Final = {"rpi_generic": ("bcm2711-rpi-4-b.dtb",), "rpi_5": ("bcm2712-rpi-5-b.dtb",)}
 """What boards need of the arm64 kernel's device trees, which lie in a folder of the chip's maker."""
 
+PAYLOAD: Final = "usr/lib/cozystack-lab/payload"
+PAYLOAD_SIZE: Final = 64_000_000
+"""Bytes, of no use and not to be compressed, that make the base initramfs as large as Talos's: 72 MB."""
+
 INDEXES: Final = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 
 
@@ -58,13 +63,13 @@ def _kernel(architecture: str) -> Recipe:
         packages.unpack([f"{package}:{architecture}"], unpacked)
         bench.say("modules")
         modules = unpacked / "usr/lib/modules" / release
-        bench.run_in_tools("depmod", "--basedir", unpacked / "usr", release)
-        needs = _dependencies(modules / "modules.dep")
-        base = _closure(_matching(needs, BASE_MODULES), needs) | _needed_by_extensions(needs)
+        tree = _Modules(modules / "kernel")
+        wanted = [EXTENSION_MODULES[name] for name in ("drbd", "zfs", "spl")]
+        base = tree.closure(tree.matching(BASE_MODULES)) | (tree.closure(wanted) - set(wanted))
         base -= set(EXTENSION_MODULES.values())
-        _decompress(modules, base, bench.out / "base")
-        _decompress(modules, [path for path in EXTENSION_MODULES.values() if path in needs], bench.out / "extension")
-        _decompress(modules, BOOT_MODULES, bench.out / "boot")
+        tree.decompress(base, bench.out / "base")
+        tree.decompress([path for path in EXTENSION_MODULES.values() if path in tree.paths], bench.out / "extension")
+        tree.decompress(BOOT_MODULES, bench.out / "boot")
         for name in INDEXES:
             shutil.copyfile(modules / name, bench.out / name)
         shutil.copyfile(unpacked / "boot" / f"vmlinuz-{release}", bench.out / "vmlinuz")
@@ -76,40 +81,60 @@ def _kernel(architecture: str) -> Recipe:
         return {"release": release, "package": package}
 
     inputs = {"base": BASE_MODULES, "extension": EXTENSION_MODULES, "boot": BOOT_MODULES, "trees": DEVICE_TREES}
-    return Recipe(f"part/kernel/{architecture}", make, (TOOLS,), inputs=inputs)
+    return Recipe(f"part/kernel/{architecture}", make, inputs=inputs)
 
 
-def _dependencies(file: Path) -> dict[str, list[str]]:
-    """Read modules.dep: module → modules it needs, paths relative to `kernel/`, without `.xz`."""
-    needs: dict[str, list[str]] = {}
-    for line in file.read_text().splitlines():
-        name, _, rest = line.replace(".ko.xz", ".ko").replace("kernel/", "").partition(":")
-        needs[name] = rest.split()
-    return needs
+class _Modules:
+    """A kernel's tree of modules, as Debian packs it: paths are relative to it and end in `.ko`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {
+            str(file.relative_to(folder)).removesuffix(".xz"): file for file in folder.rglob("*.ko*") if file.is_file()
+        }
+        self._by_name = {_name(path): path for path in self._files}
+        self._contents: dict[str, bytes] = {}
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """All modules."""
+        return self._files.keys()
+
+    def matching(self, patterns: Iterable[str]) -> set[str]:
+        """Return the modules that match a pattern."""
+        return {path for pattern in patterns for path in fnmatch.filter(self._files, pattern)}
+
+    def closure(self, paths: Iterable[str]) -> set[str]:
+        """Return modules and all that they need, by their own words: depmod would have to read thousands for that."""
+        found, pending = set[str](), list(paths)
+        while pending:
+            path = pending.pop()
+            if path not in found:
+                found.add(path)
+                pending += [self._by_name[name] for name in _needs(self._content(path)) if name in self._by_name]
+        return found
+
+    def decompress(self, paths: Iterable[str], into: Path) -> None:
+        """Write modules below `into`/kernel."""
+        for path in sorted(paths):
+            target = into / "kernel" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self._content(path))
+
+    def _content(self, path: str) -> bytes:
+        if path not in self._contents:
+            content = self._files[path].read_bytes()
+            self._contents[path] = lzma.decompress(content) if self._files[path].suffix == ".xz" else content
+        return self._contents[path]
 
 
-def _matching(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
-    known = list(names)
-    return {name for pattern in patterns for name in fnmatch.filter(known, pattern)}
+def _name(path: str) -> str:
+    return Path(path).name.removesuffix(".ko").replace("-", "_")
 
 
-def _needed_by_extensions(needs: dict[str, list[str]]) -> set[str]:
-    """List what drbd, zfs and spl need; graphics drivers would bring in half of the kernel's tree."""
-    return {need for name in ("drbd", "zfs", "spl") for need in needs[EXTENSION_MODULES[name]]}
-
-
-def _closure(names: set[str], needs: dict[str, list[str]]) -> set[str]:
-    return names | {need for name in names for need in needs[name]}
-
-
-def _decompress(modules: Path, names: Iterable[str], into: Path) -> None:
-    for name in sorted(names):
-        target = into / "kernel" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        packed = modules / "kernel" / f"{name}.xz"
-        target.write_bytes(
-            lzma.decompress(packed.read_bytes()) if packed.exists() else packed.with_suffix("").read_bytes()
-        )
+def _needs(module: bytes) -> list[str]:
+    """Read what a module says that it depends on: `depends=` in its section .modinfo."""
+    found = re.search(rb"\0depends=([^\0]*)\0", module)
+    return [name.replace("-", "_") for name in found[1].decode().split(",") if name] if found else []
 
 
 def _initramfs(architecture: str) -> Recipe:
@@ -143,6 +168,7 @@ def _initramfs(architecture: str) -> Recipe:
         for name in ("bin", "sbin", "lib"):
             root.add(name, Link(f"usr/{'lib' if name == 'lib' else 'bin'}"))
         root.copy(init, "usr/bin/init")
+        root.add(PAYLOAD, File(payload.content(f"rootfs {architecture}", PAYLOAD_SIZE, 1)))
         root.copy(bench.scratch / "modules/usr/lib/modules", "usr/lib/modules")
         tar = bench.scratch / "rootfs.tar"
         with tar.open("wb") as file:
@@ -151,14 +177,14 @@ def _initramfs(architecture: str) -> Recipe:
         archive.mkdir()
         shutil.copyfile(init, archive / "init")
         (archive / "init").chmod(0o755)
-        options = "-tar -comp zstd -Xcompression-level 12 -all-root -no-progress -quiet"
+        options = "-tar -comp zstd -Xcompression-level 3 -all-root -no-progress -quiet"
         squash = f"mksquashfs - {archive}/rootfs.sqsh {options} < {tar}"
         bench.run_in_tools("sh", "-c", squash)
         bench.say("initramfs")
         pack = (
             "chmod 644 rootfs.sqsh && touch --date=@$SOURCE_DATE_EPOCH init rootfs.sqsh && "
             "printf 'init\\nrootfs.sqsh\\n' | "
-            f"cpio --quiet --reproducible -o -H newc -R 0:0 | zstd -q -9 > {bench.out}/initramfs.xz"
+            f"cpio --quiet --reproducible -o -H newc -R 0:0 | zstd -q -3 > {bench.out}/initramfs.xz"
         )
         bench.run_in_tools("sh", "-c", pack, cwd=archive)
         return {"release": release}
@@ -167,7 +193,9 @@ def _initramfs(architecture: str) -> Recipe:
         f"part/initramfs/{architecture}",
         make,
         (TOOLS, kernel),
+        inputs={"payload": PAYLOAD_SIZE},
         files=(golang.PROGRAMS / "go.mod", golang.PROGRAMS / "init"),
+        code=(Path(payload.__file__),),
     )
 
 

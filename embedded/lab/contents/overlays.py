@@ -7,9 +7,8 @@ from typing import Final
 from embedded.lab import golang
 from embedded.lab.contents.catalog import pinned
 from embedded.lab.contents.kernel import DEVICE_TREES
-from embedded.lab.contents.kernel import TOOLS as TOOLS_ROOT
+from embedded.lab.contents.layers import layer
 from embedded.lab.contents.releases import REGISTRY, RELEASES, Release
-from embedded.lab.contents.talos import layer
 from embedded.lab.debian import ARCHITECTURES, Packages
 from embedded.lab.oci import Platform
 from embedded.lab.recipe import Bench, Recipe, Value
@@ -52,7 +51,7 @@ def _firmware() -> Recipe:
         (unpacked / "usr/lib/u-boot/rpi_arm64/u-boot.bin").rename(bench.out / "u-boot.bin")
         return {}
 
-    return Recipe(FIRMWARE, make, (TOOLS_ROOT,), {"packages": _PACKAGES})
+    return Recipe(FIRMWARE, make, (), {"packages": _PACKAGES})
 
 
 def _image(release: Release) -> Recipe:

@@ -79,6 +79,6 @@ OLD: Final = Release(
 RELEASES: Final = (NEW, OLD)
 
 TAILSCALE: Final = "1.98.10"
-"""Tailscale's version, the one of embedded/lab/tailscale/go.mod: real, and the same for every Talos release."""
+"""The version of Tailscale that the lab stands in for, the same for every Talos release."""
 
 REGISTRY: Final = "ghcr.io/siderolabs"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
-from embedded.lab import golang
-from embedded.lab.contents.bases import PATH, root_recipe
+from embedded.lab import debian, golang
+from embedded.lab.contents import seeded
+from embedded.lab.contents.bases import PATH, foreign_root
+from embedded.lab.contents.kernel import TOOLS
+from embedded.lab.contents.layers import layer
 from embedded.lab.contents.releases import REGISTRY, RELEASES, Release
-from embedded.lab.debian import ARCHITECTURES, Packages
+from embedded.lab.contents.seeded import program
+from embedded.lab.debian import ARCHITECTURES, NATIVE, STATUS, Packages
 from embedded.lab.oci import Layer, Platform
 from embedded.lab.recipe import Bench, Recipe, Value
 from embedded.lab.tree import File, Folder, Link, Tree
@@ -23,7 +27,7 @@ INSTALL_LAYER: Final = "part/imager/install"
 GRUB_LAYER: Final = "part/imager/grub"
 # For every architecture that is built for, whatever the one that the imager runs on.
 _GRUB_PACKAGES: Final = ("grub-pc-bin:amd64", "grub-efi-amd64-bin:amd64", "grub-efi-arm64-bin:arm64")
-_TOOLS: Final = tuple(f"part/root/imager/{name}" for name in ARCHITECTURES)
+_PYTHON: Final = f"part/root/python/{NATIVE}"
 
 
 def imager_packages() -> tuple[str, ...]:
@@ -32,12 +36,17 @@ def imager_packages() -> tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
-def layer(bench: Bench, tree: Tree) -> Layer:
-    """Write a tree as a layer."""
-    with tempfile.TemporaryFile(dir=bench.scratch) as file:
-        tree.write(file)
-        file.seek(0)
-        return bench.blobs.put_layer(file)
+def _tools() -> Recipe:
+    """Make the imager's tools: packages unpacked over Python's image, whose layer lies below."""
+
+    def make(bench: Bench) -> Value:
+        python, packages, unpacked = bench.need(_PYTHON), Packages(bench), bench.scratch / "unpacked"
+        packages.unpack(packages.closure(imager_packages(), python.folder / STATUS), unpacked)
+        debian.slim(unpacked)
+        bench.say("layer")
+        return {"layer": layer(bench, Tree().copy(unpacked, "")).as_json(), "below": [python.value["layer"]]}
+
+    return Recipe(TOOLS, make, (_PYTHON,), {"packages": imager_packages()}, code=(Path(debian.__file__),))
 
 
 def _layer_recipe(name: str, build: Callable[[Bench], Tree], needs: tuple[str, ...], **more: Any) -> Recipe:
@@ -55,7 +64,7 @@ def _boot_loader(architecture: str) -> Recipe:
             (unpacked / "usr/lib/systemd/boot/efi" / source).rename(bench.out / target)
         return {}
 
-    return Recipe(f"part/boot-loader/{architecture}", make, _TOOLS)
+    return Recipe(f"part/boot-loader/{architecture}", make)
 
 
 def _install(bench: Bench) -> Tree:
@@ -106,23 +115,22 @@ def _config(release: Release, architecture: str, entrypoint: str) -> dict[str, A
 
 
 def _imager(release: Release) -> list[Recipe]:
-    program = f"part/imager/program/{release.talos}"
+    own = f"part/imager/program/{release.talos}"
+    roots = tuple(f"part/root/imager/{name}" for name in ARCHITECTURES)
 
     def make(bench: Bench) -> Value:
-        upper = [bench.need(part).layer for part in (INSTALL_LAYER, GRUB_LAYER, program)]
-        platforms = [
-            Platform(
-                name, [bench.need(f"part/root/imager/{name}").layer, *upper], _config(release, name, "/usr/bin/imager")
-            )
-            for name in ARCHITECTURES
-        ]
+        upper = [bench.need(part).layer for part in (INSTALL_LAYER, GRUB_LAYER, own)]
+        platforms: list[Platform] = []
+        for name in ARCHITECTURES:
+            tools = bench.need(f"part/root/imager/{name}")
+            platforms.append(Platform(name, [*tools.layers, *upper], _config(release, name, "/usr/bin/imager")))
         return bench.image(
             bench.blobs.put_image(platforms, description=f"the lab's imager, as of Talos {release.talos}")
         )
 
     return [
-        _layer_recipe(program, _program(release), (), inputs={"talos": release.talos}, files=(IMAGER,)),
-        Recipe(f"{REGISTRY}/imager:{release.talos}", make, (*_TOOLS, INSTALL_LAYER, GRUB_LAYER, program)),
+        _layer_recipe(own, _program(release), (), inputs={"talos": release.talos}, files=(IMAGER,)),
+        Recipe(f"{REGISTRY}/imager:{release.talos}", make, (*roots, INSTALL_LAYER, GRUB_LAYER, own)),
     ]
 
 
@@ -137,11 +145,9 @@ def _installer(release: Release) -> list[Recipe]:
     def make_base(bench: Bench) -> Value:
         layers: Value = {}
         for name in ARCHITECTURES:
-            variables = {"main.name": "installer", "main.version": release.talos}
-            golang.build(bench, golang.PROGRAMS, {"installer": "./standin"}, name, bench.scratch / name, variables)
             tree = (
                 Tree()
-                .copy(bench.scratch / name / "installer", "usr/bin/installer")
+                .add("usr/bin/installer", program(name, "installer", release.talos))
                 .add("usr/bin/imager", Link("installer"))
             )
             for link in ("bin", "sbin"):
@@ -183,7 +189,7 @@ def _installer(release: Release) -> list[Recipe]:
 
     sources = tuple(f"part/{kind}/{name}" for kind in ("kernel", "boot-loader") for name in ARCHITECTURES)
     return [
-        Recipe(base, make_base, inputs={"talos": release.talos}, files=golang.STAND_IN),
+        Recipe(base, make_base, inputs={"talos": release.talos}, code=seeded.CODE),
         Recipe(upper, make_upper, sources),
         Recipe(f"{REGISTRY}/installer-base:{release.talos}", image(base), (base,)),
         Recipe(f"{REGISTRY}/installer:{release.talos}", image(base, upper), (base, upper)),
@@ -197,20 +203,13 @@ def _matchbox(release: Release) -> Recipe:
     def make(bench: Bench) -> Value:
         platforms: list[Platform] = []
         for name in ARCHITECTURES:
-            golang.build(
-                bench,
-                golang.PROGRAMS,
-                {"matchbox": "./matchbox"},
-                name,
-                bench.scratch / name,
-                {"main.version": release.matchbox},
-            )
-            tree = (
-                Tree()
-                .copy(bench.scratch / name / "matchbox", "matchbox")
-                .add("etc", Folder())
-                .add("tmp", Folder(0o1777))
-            )
+            tree = Tree().add("etc", Folder()).add("tmp", Folder(0o1777))
+            if name == NATIVE:
+                stamps = {"main.version": release.matchbox}
+                golang.build(bench, golang.PROGRAMS, {"matchbox": "./matchbox"}, name, bench.scratch, stamps)
+                tree.copy(bench.scratch / "matchbox", "matchbox")
+            else:  # nobody here can run it, and it would cost a compilation of Go's own packages
+                tree.add("matchbox", program(name, "matchbox", release.matchbox))
             platforms.append(Platform(name, [layer(bench, tree)], config))
         return bench.image(
             bench.blobs.put_image(
@@ -223,6 +222,7 @@ def _matchbox(release: Release) -> Recipe:
         make,
         inputs={"version": release.matchbox},
         files=(golang.PROGRAMS / "go.mod", golang.PROGRAMS / "matchbox"),
+        code=seeded.CODE,
     )
 
 
@@ -230,9 +230,10 @@ def recipes() -> list[Recipe]:
     """Return the recipes of Talos's images and Matchbox."""
     inputs = tuple(f"part/{kind}/{name}" for kind in ("kernel", "initramfs", "boot-loader") for name in ARCHITECTURES)
     return [
-        *(root_recipe("imager", name, imager_packages()) for name in ARCHITECTURES),
+        _tools(),
+        foreign_root("imager", ("usr/bin/mksquashfs",)),
         *(_boot_loader(name) for name in ARCHITECTURES),
         _layer_recipe(INSTALL_LAYER, _install, inputs),
-        _layer_recipe(GRUB_LAYER, _grub, _TOOLS, inputs={"packages": _GRUB_PACKAGES}),
+        _layer_recipe(GRUB_LAYER, _grub, (), inputs={"packages": _GRUB_PACKAGES}),
         *(recipe for release in RELEASES for recipe in (*_imager(release), *_installer(release), _matchbox(release))),
     ]

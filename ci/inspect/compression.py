@@ -27,6 +27,9 @@ _MAGIC: dict[bytes, Compression] = {
     b"\x1f\x8b\x08": "gzip",
 }
 
+#: lz4's frames, and those of the kernel's own kind: no Talos packs with it, and no reader here expands it.
+LZ4_MAGICS = (b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18")
+
 #: A frame this short is looked for again behind itself.
 _SHORT = 256
 

@@ -1,4 +1,4 @@
-"""Raw disk images: the GUID partition table (UEFI specification, section 5.3) and the EFI system partition's files."""
+"""Raw disk images: the GUID partition table (UEFI specification, section 5.3)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING
 
-from ci.inspect.content import read_source
 from ci.inspect.errors import CorruptFileError, LimitExceededError
-from ci.inspect.fat import Fat, is_fat
-from ci.inspect.models import Entry, PartitionFacts
+from ci.inspect.models import PartitionFacts
 
 if TYPE_CHECKING:
     from ci.inspect.context import Context
@@ -68,31 +66,3 @@ def read_partitions(source: Source, context: Context) -> list[PartitionFacts]:
             )
         )
     return partitions
-
-
-def read_esp(source: Source, context: Context) -> tuple[list[Entry], list[tuple[str, Source]]]:
-    """Returns names and contents of a FAT partition's files; nothing of a partition that isn't FAT."""
-    if not is_fat(source.read_up_to(0, 512)):
-        raise CorruptFileError(source.name, "byte 0", "the EFI system partition holds no FAT file system")
-    fat = Fat(source, context)
-    entries: list[Entry] = []
-    files: list[tuple[str, Source]] = []
-    for file in fat.walk():
-        if file.directory:
-            entries.append(Entry(path=file.path, type="directory", mode=0o755))
-            continue
-        window = fat.open(file)
-        context.count_expanded(source.name, window.size)
-        content = read_source(file.path, window)
-        entries.append(
-            Entry(
-                path=file.path,
-                type="file",
-                mode=0o755,
-                size=file.size,
-                sha256=content.sha256,
-                machine=content.machine,
-            )
-        )
-        files.append((file.path, window))
-    return entries, files

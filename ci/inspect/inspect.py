@@ -6,19 +6,21 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from ci.inspect.compression import Compression, Frame, compression_of, expand
+from ci.inspect.compression import Frame, expand
 from ci.inspect.content import ContentReader, elf_machine
 from ci.inspect.context import Context
 from ci.inspect.cpio import MAGICS
-from ci.inspect.disk import read_esp, read_partitions, sector_size
-from ci.inspect.errors import InspectError, LimitExceededError, MissingFileError
+from ci.inspect.disk import read_partitions
+from ci.inspect.errors import InspectError, LimitExceededError, MissingFileError, UnsupportedFileError
 from ci.inspect.extension import folder_entries, read_extension_folder, read_extension_tar
+from ci.inspect.grub import is_menu, menu_entries
 from ci.inspect.image import entry_of, inspect_image
 from ci.inspect.initramfs import inspect_initramfs
-from ci.inspect.iso import inspect_iso, is_iso
-from ci.inspect.kernel import inspect_packed_kernel, is_arm64_image, is_bzimage
+from ci.inspect.iso import inspect_iso
+from ci.inspect.kernel import inspect_packed_kernel, is_arm64_image
+from ci.inspect.kinds import HEAD, is_boot_file, kind_of
 from ci.inspect.limits import LIMITS, Limits
 from ci.inspect.models import (
     AnyFacts,
@@ -30,17 +32,22 @@ from ci.inspect.models import (
     Entry,
     FolderFacts,
     Inspection,
+    MenuFacts,
+    PartitionFacts,
     TextFacts,
     UnreadableFacts,
+    UnreadPartition,
 )
+from ci.inspect.partitions import read_partition
 from ci.inspect.pe import inspect_pe
 from ci.inspect.source import ByteStream, Source, open_file
-from ci.inspect.squashfs import MAGIC as SQUASHFS
 from ci.inspect.squashfs import inspect_squashfs
 from ci.inspect.tar import is_tar, list_members, stream_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ci.inspect.compression import Compression
 
 #: Arguments as the imager writes them: no quotes, no second line.
 _CMDLINE = re.compile(r"[\w.-]+(=[^\s\"]*)?( +[\w.-]+(=[^\s\"]*)?)*", re.ASCII)
@@ -90,32 +97,34 @@ def _inspect(source: Source, name: str, path: str, context: Context, digest: str
 
 
 def _read(source: Source, path: str, context: Context) -> _Found:
-    head = source.read_up_to(0, 1024)
-    if (kind := compression_of(head)) is not None:
-        return _compressed(source, kind, path, context)
-    if head[:6] in MAGICS:
-        return inspect_initramfs(source, context)
-    if head[:4] == SQUASHFS:
-        return inspect_squashfs(source, context), ()
-    if is_arm64_image(head) or is_bzimage(head) or head[:2] == b"MZ":
-        facts, sections = inspect_pe(source, context)
-        return facts, _nested(sections, path, context)
-    if is_iso(source):
-        facts, files = inspect_iso(source, context)
-        return facts, _nested([item for item in files if _is_boot_file(item[1])], path, context)
-    if sector_size(source) is not None:
-        return _disk(source, "none", path, context)
-    if is_tar(head):
-        return _tar(source, path, context)
-    if (machine := elf_machine(head)) is not None:
-        return ElfFacts(machine=machine), ()
-    return _other(source, context), ()
+    match kind_of(source):
+        case "zstd" | "xz" | "gzip" as compression:
+            return _compressed(source, compression, path, context)
+        case "lz4":
+            raise UnsupportedFileError(source.name, "byte 0", "packed with lz4: Talos packs with zstd, xz or gzip")
+        case "cpio":
+            return inspect_initramfs(source, context)
+        case "squashfs":
+            return inspect_squashfs(source, context), ()
+        case "pe":
+            facts, sections = inspect_pe(source, context)
+            return facts, _nested(sections, path, context)
+        case "iso":
+            facts, files = inspect_iso(source, context)
+            return facts, _boot_files(files, path, context)
+        case "disk":
+            return _disk(source, "none", path, context)
+        case "tar":
+            return _tar(source, path, context)
+        case "elf":
+            return ElfFacts(machine=elf_machine(source.read_up_to(0, HEAD)) or ""), ()
+        case _:
+            return _other(source, context), ()
 
 
-def _is_boot_file(source: Source) -> bool:
-    """Whether a file inside an image is worth reading: PE files, and what may be an initramfs beside GRUB."""
-    head = source.read_up_to(0, 8)
-    return head[:2] == b"MZ" or compression_of(head) is not None
+def _boot_files(files: list[tuple[str, Source]], path: str, context: Context) -> tuple[Inspection, ...]:
+    """Inspect what a medium boots: kernels, initramfs, programs for firmware, and GRUB's menu with the arguments."""
+    return _nested([(name, file) for name, file in files if is_menu(name) or is_boot_file(file)], path, context)
 
 
 def _nested(sources: list[tuple[str, Source]], path: str, context: Context) -> tuple[Inspection, ...]:
@@ -132,6 +141,8 @@ def _other(source: Source, context: Context) -> AnyFacts:
         if not any(ord(character) < 32 and character not in "\t\r\n" for character in text):
             if "talos.platform=" in text and _CMDLINE.fullmatch(text.strip()):
                 return CmdlineFacts(cmdline=text.strip())
+            if entries := menu_entries(text):
+                return MenuFacts(entries=entries)
             return TextFacts(text=text)
     return DataFacts(head=data[:16].hex())
 
@@ -162,22 +173,16 @@ def _first_bytes(source: Source, kind: Compression, context: Context) -> bytes:
     return head
 
 
-def _disk(source: Source, compression: Compression | str, path: str, context: Context) -> _Found:
-    partitions = read_partitions(source, context)
+def _disk(source: Source, compression: Compression | Literal["none"], path: str, context: Context) -> _Found:
+    partitions: list[PartitionFacts] = []
+    unread: list[UnreadPartition] = []
     contents: list[Inspection] = []
-    for number, partition in enumerate(partitions):
-        if partition.type != "esp":
-            continue
-        label = f"{source.name}:{partition.name or partition.number}"
-        window = source.window(label, partition.offset, partition.size)
-        entries, files = read_esp(window, context)
-        partitions[number] = partition.model_copy(update={"entries": tuple(entries)})
-        contents += _nested([item for item in files if _is_boot_file(item[1])], f"{path}:{partition.name}", context)
-    facts = DiskFacts(
-        compression=compression,  # type: ignore[arg-type]
-        capacity=source.size,
-        partitions=tuple(partitions),
-    )
+    for found in read_partitions(source, context):
+        partition, files, missed = read_partition(source, found, context)
+        partitions.append(partition)
+        unread += [missed] if missed else []
+        contents += _boot_files(files, f"{path}:{partition.name}", context)
+    facts = DiskFacts(compression=compression, capacity=source.size, partitions=tuple(partitions), unread=tuple(unread))
     return facts, tuple(contents)
 
 

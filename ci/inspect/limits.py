@@ -47,6 +47,8 @@ class Limits:
     window: int = 128 * MIB
     #: Bytes of an ISO's directory records and of a FAT's table and directories.
     metadata: int = 64 * MIB
+    #: Bytes of an XFS's inodes, trees and directories: each is read with a checksum that takes a second for 10 MB.
+    checked: int = 32 * MIB
 
 
 LIMITS = Limits()

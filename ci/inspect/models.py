@@ -189,6 +189,9 @@ class IsoFacts(Facts):
     entries: tuple[Entry, ...]
 
 
+FileSystem = Literal["fat", "xfs", "squashfs"]
+
+
 class PartitionFacts(Facts):
     """One partition of a disk."""
 
@@ -198,8 +201,20 @@ class PartitionFacts(Facts):
     type: str
     offset: int
     size: int
-    #: Files of an EFI system partition.
+    #: The file system whose names are in `entries`; `None` where the partition holds none that was read.
+    filesystem: FileSystem | None = None
     entries: tuple[Entry, ...] = ()
+
+
+class UnreadPartition(Facts):
+    """A partition that holds something, and none of its names were read: what boots may be in there."""
+
+    number: int
+    name: str
+    #: `esp`, `linux` or the type's GUID, as in `PartitionFacts`.
+    type: str
+    #: What is known of its content, and why it was not read.
+    reason: str
 
 
 class DiskFacts(Facts):
@@ -210,6 +225,8 @@ class DiskFacts(Facts):
     #: Bytes of the expanded disk.
     capacity: int
     partitions: tuple[PartitionFacts, ...]
+    #: Those of `partitions` that may hold boot files and were not read, in the table's order.
+    unread: tuple[UnreadPartition, ...] = ()
 
 
 class ArchiveFacts(Facts):
@@ -231,6 +248,24 @@ class CmdlineFacts(Facts):
 
     kind: Literal["cmdline"] = "cmdline"
     cmdline: str
+
+
+class MenuEntry(Facts):
+    """One entry of GRUB's menu."""
+
+    title: str
+    #: Path of the kernel, as the menu has it.
+    kernel: str
+    cmdline: str
+    #: Paths of what follows the kernel into memory.
+    initrd: tuple[str, ...] = ()
+
+
+class MenuFacts(Facts):
+    """GRUB's menu: the kernels that a medium starts without a unified kernel image, and their command lines."""
+
+    kind: Literal["menu"] = "menu"
+    entries: tuple[MenuEntry, ...]
 
 
 class ElfFacts(Facts):
@@ -276,6 +311,7 @@ AnyFacts = Annotated[
     | ArchiveFacts
     | TextFacts
     | CmdlineFacts
+    | MenuFacts
     | ElfFacts
     | DataFacts
     | FolderFacts

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+from bisect import bisect_right
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from ci.inspect.errors import CorruptFileError, LimitExceededError, MissingFileError, TruncatedFileError
@@ -66,6 +67,20 @@ class Source:
             offset += len(data)
             yield data
 
+    def next_data(self, offset: int) -> int:
+        """Return where the next bytes are that may not be zeros, from a place on; the size where there are none."""
+        return min(offset, self.size)
+
+    def is_empty(self) -> bool:
+        """Return whether all bytes are zeros; holes are passed over."""
+        offset = self.next_data(0)
+        while offset < self.size:
+            data = self.read_up_to(offset, CHUNK)
+            if not is_zeros(data):
+                return False
+            offset = self.next_data(offset + len(data))
+        return True
+
     def window(self, name: str, offset: int, length: int) -> Source:
         """Returns a part of this source as a source of its own, or raises if it isn't all there."""
         return ExtentSource(name, self, [(offset, length)])
@@ -107,10 +122,16 @@ class FileSource(Source):
         return os.pread(self._file.fileno(), length, offset)
 
     def _is_hole(self, offset: int, length: int) -> bool:
+        return self.next_data(offset) >= offset + length
+
+    def next_data(self, offset: int) -> int:
+        """Return where the next bytes are that may not be zeros, from a place on; the size where there are none."""
+        if not self._sparse or offset >= self.size:
+            return min(offset, self.size)
         try:
-            return os.lseek(self._file.fileno(), offset, os.SEEK_DATA) >= offset + length
+            return min(self.size, os.lseek(self._file.fileno(), offset, os.SEEK_DATA))
         except OSError as error:
-            return error.errno == errno.ENXIO  # no data up to the end
+            return self.size if error.errno == errno.ENXIO else offset  # no data up to the end, or no such question
 
 
 class BytesSource(Source):
@@ -125,30 +146,49 @@ class BytesSource(Source):
 
 
 class ExtentSource(Source):
-    """Parts of another source, one after the other: a section, a file on a disk image."""
+    """Parts of another source, one after the other: a section, a file on a disk image.
 
-    def __init__(self, name: str, parent: Source, extents: Iterable[tuple[int, int]]) -> None:
+    A part without an offset is a hole: zeros that are nowhere.
+    """
+
+    def __init__(self, name: str, parent: Source, extents: Iterable[tuple[int | None, int]]) -> None:
         self._parent = parent
-        self._extents = list(extents)
+        self._extents = [extent for extent in extents if extent[1]]
+        self._starts: list[int] = []
+        size = 0
         for offset, length in self._extents:
-            if offset < 0 or length < 0 or offset + length > parent.size:
+            if length < 0 or (offset is not None and (offset < 0 or offset + length > parent.size)):
                 raise TruncatedFileError(
                     parent.name, f"byte {offset}", f"{name} needs {length} bytes, the file ends at {parent.size}"
                 )
-        super().__init__(name, sum(length for _, length in self._extents))
+            self._starts.append(size)
+            size += length
+        super().__init__(name, size)
+
+    def _parts(self, offset: int) -> Iterator[tuple[int, int | None, int]]:
+        """Yield the parts from a place on: where each begins here, where in the parent, and its length."""
+        for number in range(max(0, bisect_right(self._starts, offset) - 1), len(self._extents)):
+            there, length = self._extents[number]
+            skipped = max(0, offset - self._starts[number])
+            if skipped < length:
+                yield self._starts[number] + skipped, None if there is None else there + skipped, length - skipped
 
     def _pread(self, offset: int, length: int) -> bytes:
         pieces: list[bytes] = []
-        for start, size in self._extents:
+        for _, there, size in self._parts(offset):
+            take = min(length, size)
+            pieces.append(bytes(take) if there is None else self._parent.read_at(there, take, self.name))
+            length -= take
             if length == 0:
                 break
-            if offset >= size:
-                offset -= size
-                continue
-            take = min(length, size - offset)
-            pieces.append(self._parent.read_at(start + offset, take, self.name))
-            offset, length = 0, length - take
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def next_data(self, offset: int) -> int:
+        """Return where the next bytes are that may not be zeros, from a place on; the size where there are none."""
+        for here, there, length in self._parts(offset):
+            if there is not None and (found := self._parent.next_data(there)) < there + length:
+                return here + found - there
+        return self.size
 
 
 class PagedSource(Source):

@@ -20,6 +20,7 @@ from ci.inspect.models import (
     InitramfsFacts,
     IsoFacts,
     KernelFacts,
+    MenuFacts,
     SquashfsFacts,
     UkiFacts,
 )
@@ -151,8 +152,11 @@ def _values(node: Inspection) -> _Values:  # noqa: C901 (one short case for each
             for partition in facts.partitions:
                 values[f"partition {partition.name}"] = f"{partition.type}, {size_text(partition.size)}"
                 values |= _files(partition.entries)
+            values |= {f"partition {partition.name}: not read": partition.reason for partition in facts.unread}
         case CmdlineFacts() as facts:
             values = _cmdline(facts.cmdline)
+        case MenuFacts() as facts:
+            values = {f"menu entry {entry.title}": f"{entry.kernel} {entry.cmdline}" for entry in facts.entries}
         case _:
             pass
     if node.kind != "folder":

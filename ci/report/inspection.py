@@ -26,6 +26,7 @@ from ci.inspect.models import (
     InitramfsFacts,
     IsoFacts,
     KernelFacts,
+    MenuFacts,
     SquashfsFacts,
     TextFacts,
     UkiFacts,
@@ -129,6 +130,8 @@ def _lines(facts: AnyFacts) -> list[str]:  # noqa: C901 (one short case for each
             return [_count(facts.entries)]
         case CmdlineFacts():
             return [facts.cmdline]
+        case MenuFacts():
+            return [f"{entry.title}: {entry.kernel} {entry.cmdline}".rstrip() for entry in facts.entries]
         case TextFacts():
             return [f"{facts.text.count(chr(10))} lines"]
         case ElfFacts():
@@ -171,7 +174,12 @@ def _image(facts: ImageFacts) -> list[str]:
 
 def _disk(facts: DiskFacts) -> list[str]:
     lines = [f"{size_text(facts.capacity)}, packed with {facts.compression}"]
+    unread = {partition.number: partition.reason for partition in facts.unread}
     for partition in facts.partitions:
-        lines.append(f"partition {partition.number} {partition.name}: {partition.type}, {size_text(partition.size)}")
+        title = f"partition {partition.number} {partition.name}"
+        holds = f"{partition.type}, {size_text(partition.size)}"
+        lines.append(f"{title}: {holds}, {partition.filesystem}" if partition.filesystem else f"{title}: {holds}")
+        if partition.number in unread:
+            lines.append(f"{title}: not read: {unread[partition.number]}")
         lines += [entry.path for entry in partition.entries if entry.type == "file"]
     return lines

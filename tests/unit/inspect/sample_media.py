@@ -132,14 +132,20 @@ def fat(files: list[File], bits: int = 16, clusters: int | None = None) -> bytes
 
 def gpt(partitions: list[tuple[str, str, bytes]]) -> bytes:
     """A disk with a GUID partition table; each partition is (type GUID, name, content)."""
+    start = gpt_start([(kind, name, len(content)) for kind, name, content in partitions])
+    body = b"".join(content + bytes(-len(content) % 512) for _, _, content in partitions)
+    return start + body + bytes(34 * 512)
+
+
+def gpt_start(partitions: list[tuple[str, str, int]]) -> bytes:
+    """The first MiB of such a disk; each partition is (type GUID, name, size). They follow it one after the other."""
     first = 2048
-    table, body = b"", b""
-    for kind, name, content in partitions:
-        sectors = -(-len(content) // 512)
+    table = b""
+    for kind, name, size in partitions:
+        sectors = -(-size // 512)
         entry = uuid.UUID(kind).bytes_le + uuid.UUID(int=len(table) + 1).bytes_le
         entry += struct.pack("<QQQ", first, first + sectors - 1, 0) + name.encode("utf-16-le").ljust(72, b"\0")
         table += entry
-        body += content + bytes(sectors * 512 - len(content))
         first += sectors
     table = table.ljust(128 * 128, b"\0")
     last = first + 33
@@ -147,8 +153,9 @@ def gpt(partitions: list[tuple[str, str, bytes]]) -> bytes:
     header = b"EFI PART" + struct.pack("<IIII", 0x10000, 92, 0, 0) + fields
     header = header[:16] + struct.pack("<I", zlib.crc32(header)) + header[20:]
     start = bytes(510) + b"\x55\xaa" + header.ljust(512, b"\0") + table
-    return start.ljust(2048 * 512, b"\0") + body + bytes(34 * 512)
+    return start.ljust(2048 * 512, b"\0")
 
 
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+BIOS = "21686148-6449-6e6f-744e-656564454649"
 LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"

@@ -28,7 +28,7 @@ _LOGIN_HINT = (
 )
 
 
-def fresh(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def api_function(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     """Make a function of the API whose result is not cached, since it looks at tags, catalogs and time.
 
     What the engine answers to a failed step becomes an error of one text: the SDK would log a traceback for it.

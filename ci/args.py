@@ -8,8 +8,12 @@ import dagger
 from dagger import DefaultPath, Doc, Ignore, Name
 
 from ci import upkeep as vendors
+from ci.boot.model import WAYS
 from ci.common import pins
+from ci.common.kinds import KINDS, PROFILES
 from ci.load.upstream import LAYOUTS
+from ci.plan.images import NETBOOT
+from ci.plan.outputs import DEFAULT_OUTPUTS, REPRODUCED_OUTPUTS
 
 #: All of a checkout but what is read of it: the profiles, the matchbox files, and what tells the commit and its date.
 #: As in a .dockerignore, the last pattern that fits decides.
@@ -44,7 +48,9 @@ Release: TypeAlias = Annotated[
     Doc(f"CozyStack release to build for, by its git tag, for example {pins.DEFAULT_RELEASE.tag} (the default)"),
 ]
 VariantFiles: TypeAlias = Annotated[
-    dagger.Directory | None, Doc("Folder with variant files (*.yaml) of your own, beside the built-in ones")
+    dagger.Directory | None,
+    Name("variants"),
+    Doc("Folder with variant files (*.yaml) of your own, in addition to the built-in ones"),
 ]
 Architecture: TypeAlias = Annotated[str, Doc("Architecture of the nodes: arm64 or amd64")]
 SourceDateEpoch: TypeAlias = Annotated[
@@ -57,18 +63,18 @@ VariantName: TypeAlias = Annotated[
 Outputs: TypeAlias = Annotated[
     list[str] | None,
     Doc(
-        "Outputs, separated by commas: kernel, initramfs, cmdline, uki, installer, iso, metal, nocloud, or upstream "
-        "(the six that CozyStack makes); default: kernel,initramfs,installer"
+        f"Outputs, separated by commas: {', '.join(KINDS)}, or upstream "
+        f"(the {len(PROFILES)} that CozyStack makes); default: {','.join(DEFAULT_OUTPUTS)}"
     ),
 ]
 AssetOutputs: TypeAlias = Annotated[
-    list[str] | None, Doc("What the asset image holds, as for the function build; default: kernel,initramfs,cmdline")
+    list[str] | None, Doc("What the asset image holds, as for the function build; default: " + ",".join(NETBOOT))
 ]
 DiskFormat: TypeAlias = Annotated[
     str, Name("format"), Doc("raw (large), raw.xz (small) or raw.zst (small, unpacked faster)")
 ]
 ReproducedOutputs: TypeAlias = Annotated[
-    list[str] | None, Doc("Outputs as for the function build; default: kernel,initramfs,uki,installer,iso")
+    list[str] | None, Doc("Outputs as for the function build; default: " + ",".join(REPRODUCED_OUTPUTS))
 ]
 LayoutName: TypeAlias = Annotated[
     str, Doc("boot: assets/talos/<arch>/boot/…; upstream: the file names of CozyStack's _out/assets")
@@ -198,6 +204,7 @@ PlainHttp: TypeAlias = Annotated[bool, Doc("The registry speaks HTTP without TLS
 SignKey: TypeAlias = Annotated[
     dagger.Secret | None, Doc("Sign the images with this private key of cosign's, for example file:cosign.key")
 ]
+Force: TypeAlias = Annotated[bool, Doc("Move tags that name other content, or another variant")]
 SignPassword: TypeAlias = Annotated[dagger.Secret | None, Doc("Password of --sign-key; left out: it has none")]
 UpdateSource: TypeAlias = Annotated[
     dagger.Directory, DefaultPath("/"), Ignore(UPDATE_IGNORE), Doc("This project's own checkout")
@@ -209,10 +216,10 @@ WantedRelease: TypeAlias = Annotated[str | None, Doc("CozyStack release to go to
 ImagesFormat: TypeAlias = Annotated[
     str, Name("format"), Doc("text (a reference a line) or json (with what each is for)")
 ]
-BootFrom: TypeAlias = Annotated[str, Name("from"), Doc("What to boot from: kernel, uki, iso or metal")]
+BootFrom: TypeAlias = Annotated[str, Name("from"), Doc(f"What to boot from: {', '.join(WAYS)}")]
 BootWays: TypeAlias = Annotated[
     list[str] | None,
-    Doc("Boot the assets before they are returned, from each of these: kernel, uki, iso, metal; default: none"),
+    Doc("Boot the assets before they are returned, from each of these: " + ", ".join(WAYS) + "; default: none"),
 ]
 BootedAssets: TypeAlias = Annotated[
     dagger.Directory | None,

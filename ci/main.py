@@ -1,29 +1,40 @@
 """CozyStack's Talos boot assets for arm64 and amd64, with the Spin and Tailscale system extensions."""
 
+from functools import partial
+
 import dagger
 from dagger import check, object_type
 
 from ci import args
 from ci import upkeep as vendors
-from ci.api import fresh
+from ci.api import api_function
 from ci.boot.model import DEADLINE, WAYS, Way, parse_way, parse_ways
 from ci.boot.request import parse_options
-from ci.common.arch import parse_arch, parse_arches
+from ci.common.arch import Arch, parse_arch, parse_arches
 from ci.common.errors import BuildError
 from ci.common.progress import say
 from ci.execute import examine
 from ci.execute.boots import boot_lines, boot_network, came_up
+from ci.execute.build import (
+    boot_variant,
+    build_assets,
+    build_booted,
+    build_image,
+    build_output,
+    build_passing,
+    plan_images,
+)
 from ci.execute.configure import check_services, folder
-from ci.execute.load import load_checkout, load_variants, tool_images
+from ci.execute.inputs import Inputs, LocalFiles, Source
+from ci.execute.load import tool_images
 from ci.execute.publish import parse_destination, publish
-from ci.execute.registry import parse_login
+from ci.execute.registry import Login, parse_login
 from ci.execute.reproduce import reproduce
-from ci.execute.secureboot import parse_keys
+from ci.execute.secureboot import Keys, parse_keys
 from ci.execute.selftest import requirement_lines, unit_tests
 from ci.execute.signatures import Signers
 from ci.execute.signing import Signer
-from ci.execute.updating import apply_update
-from ci.execute.work import Work
+from ci.execute.updating import apply_update, find_update
 from ci.node import tailscale
 from ci.node.machine_config import make_machine_config, parse_installer
 from ci.plan import images
@@ -38,66 +49,50 @@ from ci.report.schematic import schematic_as
 class CozystackTalos:
     """CozyStack's Talos boot assets for arm64 and amd64, with the Spin and Tailscale system extensions."""
 
-    upstream: dagger.Directory | None
-    release: str | None
-    variant_files: dagger.Directory | None
-    arch: str
-    source_date_epoch: int | None
-    extension_file: list[dagger.File]
-    extension_layout: list[dagger.Directory]
-    registry: str | None
-    registry_username: str | None
-    registry_password: dagger.Secret | None
-    secureboot_key: dagger.Secret | None
-    secureboot_cert: dagger.File | None
-    secureboot_pcr_key: dagger.Secret | None
-    secureboot_enrolment: dagger.Directory | None
+    upstream: args.Upstream
+    release: args.Release = None
+    variant_files: args.VariantFiles = None
+    arch: args.Architecture = Arch.ARM64.value
+    source_date_epoch: args.SourceDateEpoch = None
+    extension_file: args.ExtensionFile = None
+    extension_layout: args.ExtensionLayout = None
+    registry: args.Registry = None
+    registry_username: args.RegistryUsername = None
+    registry_password: args.RegistryPassword = None
+    secureboot_key: args.SecureBootKey = None
+    secureboot_cert: args.SecureBootCert = None
+    secureboot_pcr_key: args.SecureBootPcrKey = None
+    secureboot_enrolment: args.SecureBootEnrolment = None
 
-    @classmethod
-    async def create(
-        cls,
-        upstream: args.Upstream,
-        release: args.Release = None,
-        variants: args.VariantFiles = None,
-        arch: args.Architecture = "arm64",
-        source_date_epoch: args.SourceDateEpoch = None,
-        extension_file: args.ExtensionFile = None,
-        extension_layout: args.ExtensionLayout = None,
-        registry: args.Registry = None,
-        registry_username: args.RegistryUsername = None,
-        registry_password: args.RegistryPassword = None,
-        secureboot_key: args.SecureBootKey = None,
-        secureboot_cert: args.SecureBootCert = None,
-        secureboot_pcr_key: args.SecureBootPcrKey = None,
-        secureboot_enrolment: args.SecureBootEnrolment = None,
-    ) -> "CozystackTalos":
-        """CozyStack's Talos boot assets, for an upstream release or checkout and an architecture."""
-        # A mistake is told before anything is done.
-        parse_login(registry, registry_username, registry_password)
-        parse_keys(secureboot_key, secureboot_cert, secureboot_pcr_key, secureboot_enrolment)
-        return cls(
-            upstream=upstream,
-            release=release,
-            variant_files=variants,
-            arch=parse_arch(arch).value,
-            source_date_epoch=source_date_epoch,
-            extension_file=extension_file or [],
-            extension_layout=extension_layout or [],
-            registry=registry,
-            registry_username=registry_username,
-            registry_password=registry_password,
-            secureboot_key=secureboot_key,
-            secureboot_cert=secureboot_cert,
-            secureboot_pcr_key=secureboot_pcr_key,
-            secureboot_enrolment=secureboot_enrolment,
+    def __post_init__(self) -> None:
+        """Fail on bad arguments before doing any work."""
+        self._parsed()
+
+    def _parsed(self) -> tuple[Arch, Login | None, Keys | None]:
+        return (
+            parse_arch(self.arch),
+            parse_login(self.registry, self.registry_username, self.registry_password),
+            parse_keys(self.secureboot_key, self.secureboot_cert, self.secureboot_pcr_key, self.secureboot_enrolment),
         )
 
-    @fresh
+    async def _inputs(self) -> Inputs:
+        arch, login, keys = self._parsed()
+        return await Inputs.load(
+            Source(self.upstream, self.release),
+            self.variant_files,
+            arch,
+            self.source_date_epoch,
+            LocalFiles(self.extension_file or [], self.extension_layout or []),
+            login,
+            keys,
+        )
+
+    @api_function
     async def variants(self) -> str:
         """List the variants: role, extensions, and what configuration a node needs."""
-        return tables.variants_table(await load_variants(self.variant_files))
+        return tables.variants_table((await self._inputs()).variants)
 
-    @fresh
+    @api_function
     async def plan(
         self,
         variant: args.VariantName,
@@ -110,9 +105,10 @@ class CozystackTalos:
         Nothing is built. The references behind tags are looked up in their registries.
         """
         form = tables.parse_format(format_)
-        return tables.plan_as(await self._work.plan(variant, outputs, layout), form)
+        inputs = await self._inputs()
+        return tables.plan_as(await inputs.plan(variant, outputs, layout), form)
 
-    @fresh
+    @api_function
     async def build(
         self,
         variant: args.VariantName,
@@ -131,85 +127,87 @@ class CozystackTalos:
         signatures are checked, validation/signatures.json has who signed which input, as report and provenance do.
         """
         ways = parse_ways(boot_from or [])
-        signers = Signers.of(verify_signatures, cosign_key, cosign_mirrors, self._work.login())
-        plan = await self._work.plan(variant, outputs, layout)
+        signers = Signers.of(verify_signatures, cosign_key, cosign_mirrors, self._parsed()[1])
+        inputs = await self._inputs()
+        plan = await inputs.plan(variant, outputs, layout)
         signed = await signers.verify(plan) if signers else None
-        assets = await self._work.passing(plan, signed)
+        assets = await build_passing(inputs, plan, signed)
         if ways:
-            assets = await self._work.booted(plan, ways, signed)
+            assets = await build_booted(inputs, plan, ways, signed)
         return assets.tree
 
-    @fresh
+    @api_function
     async def schematic(self, variant: args.VariantName, format_: args.Format = "text") -> str:
         """Show the variant as an Image Factory schematic, with its id.
 
         In the format yaml it is the canonical form, of which the id is the SHA-256; json has id and schematic.
         """
         form = tables.parse_format(format_)
-        return schematic_as(await self._work.plan(variant, ["cmdline"], "boot"), form)
+        inputs = await self._inputs()
+        return schematic_as(await inputs.plan(variant, ["cmdline"]), form)
 
-    @fresh
+    @api_function
     async def kernel(self, variant: args.VariantName) -> dagger.File:
         """Build the kernel (vmlinuz), which netboot servers serve."""
-        return await self._work.output(variant, "kernel")
+        return await build_output(await self._inputs(), variant, "kernel")
 
-    @fresh
+    @api_function
     async def initramfs(self, variant: args.VariantName) -> dagger.File:
         """Build the initramfs with all extensions in it, which netboot servers serve."""
-        return await self._work.output(variant, "initramfs")
+        return await build_output(await self._inputs(), variant, "initramfs")
 
-    @fresh
+    @api_function
     async def cmdline(self, variant: args.VariantName) -> dagger.File:
         """Build the kernel's command line, as text, for boot loaders that need it beside kernel and initramfs."""
-        return await self._work.output(variant, "cmdline")
+        return await build_output(await self._inputs(), variant, "cmdline")
 
-    @fresh
+    @api_function
     async def uki(self, variant: args.VariantName) -> dagger.File:
         """Build the unified kernel image: kernel, initramfs and command line as one EFI program."""
-        return await self._work.output(variant, "uki")
+        return await build_output(await self._inputs(), variant, "uki")
 
-    @fresh
+    @api_function
     async def iso(self, variant: args.VariantName) -> dagger.File:
         """Build the ISO image, for USB sticks and virtual machines."""
-        return await self._work.output(variant, "iso")
+        return await build_output(await self._inputs(), variant, "iso")
 
-    @fresh
+    @api_function
     async def metal(self, variant: args.VariantName, format_: args.DiskFormat = "raw.zst") -> dagger.File:
         """Build the disk image for bare metal."""
-        return await self._work.output(variant, f"metal.{format_}")
+        return await build_output(await self._inputs(), variant, f"metal.{format_}")
 
-    @fresh
+    @api_function
     async def nocloud(self, variant: args.VariantName, format_: args.DiskFormat = "raw.zst") -> dagger.File:
         """Build the disk image for clouds and hypervisors that configure machines by NoCloud."""
-        return await self._work.output(variant, f"nocloud.{format_}")
+        return await build_output(await self._inputs(), variant, f"nocloud.{format_}")
 
-    @fresh
+    @api_function
     async def installer_archive(self, variant: args.VariantName) -> dagger.File:
         """Build the installer image as a docker archive, which `crane push` and `skopeo copy` take."""
-        return await self._work.output(variant, "installer")
+        return await build_output(await self._inputs(), variant, "installer")
 
-    @fresh
+    @api_function
     async def installer(self, variant: args.VariantName) -> dagger.Container:
         """Build the installer image, which `talosctl upgrade` and the machine configuration name."""
-        return await self._work.image(variant, "installer", None, "boot")
+        return await build_image(await self._inputs(), variant, "installer")
 
-    @fresh
+    @api_function
     async def asset_image(
         self, variant: args.VariantName, outputs: args.AssetOutputs = None, layout: args.LayoutName = "boot"
     ) -> dagger.Container:
         """Build an image that holds the boot assets below /assets and nothing else, with checksums and report."""
-        return await self._work.image(variant, "assets", outputs, layout)
+        return await build_image(await self._inputs(), variant, "assets", outputs, layout)
 
-    @fresh
+    @api_function
     async def matchbox(self, variant: args.VariantName) -> dagger.Container:
         """Build CozyStack's netboot image: Matchbox with kernel, initramfs and profiles for the architecture.
 
         Below /var/lib/matchbox: assets/{vmlinuz,initramfs.xz}, and the checkout's groups and profiles; their kernel
         arguments are the imager's.
         """
-        return await self._work.image(variant, "matchbox", None, "boot")
+        return await build_image(await self._inputs(), variant, "matchbox")
 
-    @fresh
+    @api_function
     async def publish(
         self,
         variant: args.VariantName,
@@ -223,26 +221,28 @@ class CozystackTalos:
         plain_http: args.PlainHttp = False,
         sign_key: args.SignKey = None,
         sign_password: args.SignPassword = None,
+        force: args.Force = False,
         format_: args.Format = "text",
     ) -> str:
         """Publish a variant's images with SBOM and provenance, and say by which references nodes get them.
 
         Everything is pushed by digest first, tags are set at the end: <variant>-<talos>-<cozystack>, and the channel's.
-        What the registry has already is not sent again. Stand-ins are refused but for a registry on this machine.
+        What the registry has already is not sent again. Stand-ins are refused but for a registry on this machine. A tag
+        that names other content than the same plan's, or a channel's that names another variant, needs --force.
         """
         form = tables.parse_format(format_)
         kinds = images.parse_kinds(image_names or images.KINDS)
         wanted = parse_arches(arches or [self.arch])
         signer = Signer.of(sign_key, sign_password)
-        to = await parse_destination(address, channel, username, password, plain_http=plain_http)
-        (await load_variants(self.variant_files)).get(variant)
-        checkout = await load_checkout(self.upstream, self.release)
-        orders = {kind: await self._work.orders(kind, variant, outputs, checkout, wanted) for kind in kinds}
-        published = await publish(orders, checkout.upstream, to, self._work.passing, signer)
-        named = await self._work.plan(variant, ["cmdline"], "boot", checkout, wanted[0])
+        to = await parse_destination(address, channel, username, password, plain_http=plain_http, force=force)
+        inputs = await self._inputs()
+        orders = await plan_images(inputs, kinds, variant, outputs, wanted)
+        upstream = (await inputs.checkout()).upstream
+        published = await publish(orders, upstream, to, partial(build_passing, inputs), signer)
+        named = await inputs.plan(variant, ["cmdline"], arch=wanted[0])
         return publication_as(published, named, form)
 
-    @fresh
+    @api_function
     async def machine_config(
         self,
         variant: args.VariantName,
@@ -259,8 +259,8 @@ class CozystackTalos:
         controlplane.yaml as a patch for a cluster that is yet to be made. A service in the image that waits for
         something which the patches do not give is an error. An auth key is in node.yaml, and in the engine's cache.
         """
-        variants = await load_variants(self.variant_files)
-        chosen = variants.get(variant)
+        inputs = await self._inputs()
+        chosen = inputs.variants.get(variant)
         told = tailscale.settings(
             chosen,
             routes=routes,
@@ -269,15 +269,15 @@ class CozystackTalos:
             join_cidr=join_cidr,
             has_auth_key=tailscale_auth_key is not None,
         )
-        image = parse_installer(installer, chosen.name, variants.names)
-        plan = await self._work.plan(variant, None, "boot")
-        await check_services(plan, chosen, await self._work.pipeline(plan))
+        image = parse_installer(installer, chosen.name, inputs.variants.names)
+        plan = await inputs.plan(variant)
+        await check_services(plan, chosen, await inputs.pipeline(plan))
         made = make_machine_config(chosen, plan.talos_version, told, image)
         for warning in made.warnings:
             say(f"WARNING: {warning}")
         return await folder(made, tailscale_auth_key)
 
-    @fresh
+    @api_function
     async def inspect(
         self,
         assets: args.Assets = None,
@@ -293,7 +293,7 @@ class CozystackTalos:
         form = tables.parse_format(format_)
         return await examine.inspect(await self._subject(assets, image, file), form)
 
-    @fresh
+    @api_function
     async def verify(
         self,
         assets: args.Assets = None,
@@ -310,10 +310,10 @@ class CozystackTalos:
         """
         form = tables.parse_format(format_)
         found = await self._subject(assets, image, file)
-        expected = expectation_anywhere(await self._work.plan(variant, None, "boot")) if variant else None
+        expected = expectation_anywhere(await (await self._inputs()).plan(variant)) if variant else None
         return await examine.verify(found, expected, form)
 
-    @fresh
+    @api_function
     async def diff(
         self,
         before: args.Before = None,
@@ -335,7 +335,7 @@ class CozystackTalos:
         newer = await self._subject(after, after_image, after_file, flags[1])
         return await examine.diff(older, newer, form, fail_on_change=fail_on_change)
 
-    @fresh
+    @api_function
     async def reproduce(
         self, variant: args.VariantName, outputs: args.ReproducedOutputs = None, format_: args.Format = "text"
     ) -> str:
@@ -345,10 +345,10 @@ class CozystackTalos:
         archive's entry, a header's field.
         """
         form = tables.parse_format(format_)
-        plan = await self._work.plan(variant, outputs or REPRODUCED_OUTPUTS, "boot")
-        return await reproduce(plan, form, await self._work.trees(plan.arch), self._work.keys())
+        inputs = await self._inputs()
+        return await reproduce(inputs, await inputs.plan(variant, outputs or REPRODUCED_OUTPUTS), form)
 
-    @fresh
+    @api_function
     async def boot(
         self,
         variant: args.VariantName,
@@ -364,9 +364,10 @@ class CozystackTalos:
         stage, the extensions that were enabled, and checks with the console's lines as evidence.
         """
         options = parse_options(deadline, kernel_args, kvm=kvm)
-        return came_up(await self._work.boot(variant, parse_way(from_), assets, options)).text
+        way = parse_way(from_)
+        return came_up(await boot_variant(await self._inputs(), variant, way, options, assets)).text
 
-    @fresh
+    @api_function
     async def boot_record(
         self,
         variant: args.VariantName,
@@ -381,9 +382,10 @@ class CozystackTalos:
         Layout: boot-<from>.log, the console with times; .txt and .json, the verdict; .svg, the stages as a picture.
         """
         options = parse_options(deadline, kernel_args, kvm=kvm)
-        return (await self._work.boot(variant, parse_way(from_), assets, options)).record
+        way = parse_way(from_)
+        return (await boot_variant(await self._inputs(), variant, way, options, assets)).record
 
-    @fresh
+    @api_function
     async def netboot(
         self,
         variant: args.VariantName,
@@ -396,22 +398,23 @@ class CozystackTalos:
         iPXE is started from a small EFI partition, gets an address by DHCP, and asks Matchbox for all else by HTTP.
         """
         options = parse_options(deadline, kernel_args, kvm=kvm)
-        image = await self._work.image(variant, "matchbox", None, "boot")
-        checkout = await load_checkout(self.upstream, self.release)
-        plan = await self._work.plan(variant, images.NETBOOT, "boot", checkout)
-        return came_up(await boot_network(plan, image, checkout.upstream, options)).text
+        inputs = await self._inputs()
+        image = await build_image(inputs, variant, "matchbox")
+        plan, upstream = await inputs.plan(variant, images.NETBOOT), (await inputs.checkout()).upstream
+        return came_up(await boot_network(plan, image, upstream, options)).text
 
     @check
-    @fresh
+    @api_function
     async def boots(self) -> str:
         """Boot the first variant from its kernel and the last through UEFI: what every change should pass."""
-        names = [variant.name for variant in await load_variants(self.variant_files)]
+        inputs = await self._inputs()
+        names = inputs.variants.names
         options = parse_options(DEADLINE, None, kvm=False)
         trials = ((names[0], Way.KERNEL), (names[-1], Way.UKI))
-        return "\n".join([came_up(await self._work.boot(name, way, None, options)).text for name, way in trials])
+        return "\n".join([came_up(await boot_variant(inputs, name, way, options)).text for name, way in trials])
 
     @check
-    @fresh
+    @api_function
     async def test(self, source: args.TestSource, boot: args.Boot = False) -> str:
         """Run the unit tests, build every variant, and check each requirement on what came out.
 
@@ -420,19 +423,20 @@ class CozystackTalos:
         printed = await unit_tests(source)
         lines: list[str] = []
         failed = False
-        for variant in await load_variants(self.variant_files):
-            assets = await self._work.assets(await self._work.plan(variant.name, None, "boot"))
+        inputs = await self._inputs()
+        for variant in inputs.variants:
+            assets = await build_assets(inputs, await inputs.plan(variant.name))
             lines += await requirement_lines(assets)
             failed = failed or not assets.passed
             for way in WAYS if boot else ():
-                booted = await self._work.boot(variant.name, way, None, parse_options(DEADLINE, None, kvm=False))
+                booted = await boot_variant(inputs, variant.name, way, parse_options(DEADLINE, None, kvm=False))
                 lines += boot_lines(booted)
                 failed = failed or not booted.up
         if failed:
             raise BuildError("\n".join(["a requirement is not met:", *lines]))
         return "\n".join([printed, *lines, ""])
 
-    @fresh
+    @api_function
     async def images(self, variant: args.VariantName, format_: args.ImagesFormat = "text") -> str:
         """List every image that a build of a variant pulls, by tag and digest, for mirrors.
 
@@ -440,21 +444,21 @@ class CozystackTalos:
         and tests run, Dagger's engine and the base image of its Python SDK, and upstream's netboot server.
         """
         form = pulled.check_format(format_)
-        (await load_variants(self.variant_files)).get(variant)  # before anything is fetched
-        checkout = await load_checkout(self.upstream, self.release)
-        plan = await self._work.plan(variant, None, "boot", checkout)
-        found = pulled.pulled(plan, await tool_images(checkout, parse_arch(self.arch)))
+        inputs = await self._inputs()
+        plan = await inputs.plan(variant)
+        found = pulled.pulled(plan, await tool_images(await inputs.checkout(), inputs.resolver(inputs.arch)))
         return pulled.as_json(found) if form == "json" else pulled.as_text(found)
 
-    @fresh
+    @api_function
     async def outdated(self, repository: args.Repository = None, to: args.WantedRelease = None) -> str:
         """Show newer versions than those in use, of CozyStack and of extensions, and what they would change.
 
         The plans of both releases are compared variant by variant: Talos, extensions with version and digest, drops.
         """
-        return (await self._work.update(repository, to)).report
+        inputs = await self._inputs()
+        return (await find_update(inputs, repository, to)).report
 
-    @fresh
+    @api_function
     async def update(
         self, source: args.UpdateSource, repository: args.Repository = None, to: args.WantedRelease = None
     ) -> dagger.Changeset:
@@ -462,36 +466,17 @@ class CozystackTalos:
 
         What they would change in the plans is printed; `outdated` shows it without the changes.
         """
-        found = await self._work.update(repository, to)
+        found = await find_update(await self._inputs(), repository, to)
         say(found.report)
         return await apply_update(source, found)
 
-    @fresh
+    @api_function
     async def ci_files(self, source: args.CiFilesSource) -> dagger.Changeset:
         """Make the CI files of all vendors from one description (ci/upkeep/), as changes to the checkout."""
         made = source
         for path, text in vendors.files().items():
             made = made.with_new_file(path, text)
         return made.changes(source)
-
-    @property
-    def _work(self) -> Work:
-        return Work(
-            upstream=self.upstream,
-            release=self.release,
-            variant_files=self.variant_files,
-            arch=self.arch,
-            source_date_epoch=self.source_date_epoch,
-            extension_file=self.extension_file,
-            extension_layout=self.extension_layout,
-            registry=self.registry,
-            registry_username=self.registry_username,
-            registry_password=self.registry_password,
-            secureboot_key=self.secureboot_key,
-            secureboot_cert=self.secureboot_cert,
-            secureboot_pcr_key=self.secureboot_pcr_key,
-            secureboot_enrolment=self.secureboot_enrolment,
-        )
 
     async def _subject(
         self,

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
 
+    from ci.boot.machined import Sequences, Volumes
     from ci.boot.model import BootRequest, EnabledExtension, Ending
+    from ci.boot.services import Services
     from ci.verify.model import Check
 
 _STAGES = list(Stage)
 _NOT_SO_FAR = "the boot did not come so far"
+#: The requirement that only a machine with a machine configuration has.
+_OF_CONFIGURATION = "boot.configuration"
+#: Services that are listed of a machine that is not up.
+_MOST_PENDING = 12
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,15 @@ class Seen:
     reached: frozenset[Stage]
     extensions: tuple[EnabledExtension, ...]
     version: str | None
-    #: Services of extensions that wait, and for what.
-    waiting: Mapping[str, str]
-    #: Whether it ended in maintenance, without a machine configuration.
+    #: Seconds at which the console ends.
+    now: float
+    services: Services
+    sequences: Sequences
+    volumes: Volumes
+    #: Whether it came to maintenance, where a machine without a machine configuration ends.
     maintenance: bool
+    #: Whether it loaded a machine configuration.
+    configured: bool
     found: Mapping[re.Pattern[str], list[str]]
 
     def passed(self, stage: Stage) -> bool:
@@ -64,13 +75,23 @@ def _starts(seen: Seen) -> Verdict:
 def _how_it_ended(seen: Seen) -> list[str]:
     ending = seen.ending
     if ending.end is End.DEADLINE:
-        return [f"deadline of {seen.request.deadline} s: {seen.last_stage}"]
+        return [f"deadline of {seen.request.deadline} s: {seen.last_stage}", *_doing(seen)]
+    if ending.end is End.LIMIT:
+        return [f"limit of {seen.request.limit} s for the whole boot: {seen.last_stage}", *_doing(seen)]
     if ending.end is End.EXITED and ending.code:
         how = f"exit code {ending.code}" if ending.code > 0 else f"signal {-ending.code}"
         return [f"QEMU ended with {how}: {seen.last_stage}", *ending.said]
     if ending.end is End.EXITED:
-        return [f"the machine stopped or restarted: {seen.last_stage}", *ending.said]
-    return [seen.last_stage]
+        return [f"the machine stopped or restarted: {seen.last_stage}", *_doing(seen), *ending.said]
+    return [seen.last_stage, *_doing(seen)]
+
+
+def _doing(seen: Seen) -> list[str]:
+    """Return what the machine was doing when the console ended."""
+    doing = "" if seen.sequences.ended else seen.sequences.doing
+    pending = seen.services.pending(seen.now)
+    more = [f"and {len(pending) - _MOST_PENDING} further services"] if len(pending) > _MOST_PENDING else []
+    return [*([f"it was doing: {doing}"] if doing else []), *pending[:_MOST_PENDING], *more]
 
 
 def _initramfs(seen: Seen) -> Verdict:
@@ -124,14 +145,46 @@ def _none(sign: re.Pattern[str], seen: Seen) -> Verdict:
     return Verdict(problems=seen.lines(sign)) if seen.passed(Stage.KERNEL) else skip(_NOT_SO_FAR)
 
 
+def _configuration(seen: Seen) -> Verdict:
+    if not seen.passed(Stage.MACHINE):
+        return skip(_NOT_SO_FAR)
+    if seen.configured:
+        return Verdict()
+    problems = seen.lines(console.CONFIG_REFUSED)
+    if seen.maintenance:
+        return Verdict(problems=["the machine went into maintenance without it", *problems])
+    return Verdict(problems=problems) if problems else skip(_NOT_SO_FAR)
+
+
+def _volumes(seen: Seen) -> Verdict:
+    return Verdict(problems=seen.volumes.failed()) if seen.passed(Stage.MACHINE) else skip(_NOT_SO_FAR)
+
+
+def _sequences(seen: Seen) -> Verdict:
+    problems = [line for failure in seen.sequences.failures for line in failure.lines]
+    return Verdict(problems=problems) if seen.passed(Stage.MACHINE) else skip(_NOT_SO_FAR)
+
+
+def _crashes(seen: Seen) -> Verdict:
+    problems = [line for one in seen.services.troubled(seen.now) for line in one.trouble()]
+    return Verdict(problems=problems) if seen.passed(Stage.MACHINE) else skip(_NOT_SO_FAR)
+
+
 def _services(seen: Seen) -> Verdict:
     if not seen.passed(Stage.MACHINE):
         return skip(_NOT_SO_FAR)
-    if seen.maintenance:
-        return skip("no machine configuration: services do not start")
+    held = ", ".join(seen.services.held())
+    if seen.maintenance and not seen.configured:
+        # What a service waits for may well be in the configuration that the machine does not have.
+        waiting = ", ".join([*seen.services.held(), *seen.services.waiting()])
+        more = f", and these wait: {waiting}" if waiting else ""
+        return skip(f"no machine configuration: cri is not started{more}")
     if Stage.READY in seen.reached:
         return Verdict()
-    return Verdict(problems=[f"{name}: {why}" for name, why in seen.waiting.items()])
+    problems = [f"{name}: {why}" for name, why in seen.services.waiting().items()]
+    if held and not problems:
+        return skip(f"{_NOT_SO_FAR}: {held} wait for services of the base, or for the network")
+    return Verdict(problems=problems)
 
 
 def _up(seen: Seen) -> Verdict:
@@ -149,14 +202,19 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("boot.modules", "Every kernel module that is asked for loads.", partial(_none, console.MODULE_REFUSED)),
     Requirement("boot.firmware", "No driver misses its firmware.", partial(_none, console.FIRMWARE_MISSING)),
     Requirement("boot.panic", "Neither kernel nor init gives up.", partial(_none, console.PANIC)),
+    Requirement(_OF_CONFIGURATION, "The machine takes its machine configuration.", _configuration),
+    Requirement("boot.volumes", "No volume fails.", _volumes),
+    Requirement("boot.sequences", "No sequence of machined fails.", _sequences),
+    Requirement("boot.crashes", "No service crashes in a loop, and none has failed.", _crashes),
     Requirement("boot.services", "No extension's service is left waiting.", _services),
     Requirement("boot.ready", "The machine comes up before the deadline.", _up),
 )
 
 
 def checks(seen: Seen) -> tuple[Check, ...]:
-    """Return all requirements with how they went."""
-    return tuple(one.run(seen).check(one.id, one.sentence) for one in REQUIREMENTS)
+    """Return all requirements of a boot with how they went."""
+    wanted = (one for one in REQUIREMENTS if seen.request.machine_config or one.id != _OF_CONFIGURATION)
+    return tuple(one.run(seen).check(one.id, one.sentence) for one in wanted)
 
 
 def outcome(seen: Seen) -> Outcome:
@@ -185,6 +243,10 @@ _EXPLANATIONS = {
     "boot.panic": Outcome.PANIC,
     "boot.version": Outcome.OTHER_VERSION,
     "boot.extensions": Outcome.EXTENSIONS_DIFFER,
+    "boot.volumes": Outcome.VOLUME_FAILED,
+    "boot.sequences": Outcome.SEQUENCE_FAILED,
+    _OF_CONFIGURATION: Outcome.NOT_CONFIGURED,
+    "boot.crashes": Outcome.SERVICE_CRASHES,
     "boot.services": Outcome.SERVICE_WAITS,
     "boot.firmware": Outcome.FIRMWARE_MISSING,
 }

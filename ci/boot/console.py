@@ -25,6 +25,8 @@ class Line:
     #: Since QEMU was started.
     seconds: float
     text: str
+    #: Whether its end was read; a console can be cut off in the middle of a line.
+    whole: bool = True
 
     def render(self) -> str:
         """Return the line as it stands in a log file."""
@@ -35,9 +37,18 @@ class Line:
         """The text without the kernel's own time."""
         return _KERNEL_TIME.sub("", self.text)
 
+    @property
+    def messages(self) -> tuple[tuple[str, bool], ...]:
+        """The messages in a line, and whether each is whole: another one can begin in the middle of the first."""
+        parts = _INSIDE.split(self.text)
+        last = len(parts) - 1
+        return tuple((_KERNEL_TIME.sub("", part), self.whole and at == last) for at, part in enumerate(parts))
+
 
 #: `[    1.234567] `, with CONFIG_PRINTK_CALLER `[    1.234567][    T1] `.
 _KERNEL_TIME = re.compile(r"^\[ *(\d+\.\d+)\](?:\[ *[TC]\d+\])? ?")
+#: Where a message with the kernel's time begins in the middle of another one.
+_INSIDE = re.compile(r"(?<=[^ ])(?=\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? )")
 _OWN_TIME = re.compile(r"^ *(\d+\.\d{3})  (.*)$")
 #: Where a terminal goes on writing somewhere else: the end of a line, as a reader sees it.
 _MOVE = re.compile(r"\x1b\[\d*(?:;\d*)?H")
@@ -81,12 +92,13 @@ class Splitter:
 def parse_log(text: str) -> Iterator[Line]:
     """Yield the lines of a log that this project wrote, or of any other, which has the kernel's times only."""
     seconds = 0.0
-    for raw in text.splitlines():
-        own = _OWN_TIME.match(raw)
+    lines = text.splitlines(keepends=True)
+    for number, raw in enumerate(lines, 1):
+        own = _OWN_TIME.match(raw.rstrip("\r\n"))
         line = clean(own[2] if own else raw)
         if time := own or _KERNEL_TIME.match(line):
             seconds = float(time[1])
-        yield Line(seconds, line)
+        yield Line(seconds, line, whole=number < len(lines) or raw.endswith(("\n", "\r")))
 
 
 #: The first line that fits says when a stage is reached.
@@ -104,7 +116,10 @@ STAGES: dict[Stage, re.Pattern[str]] = {
     Stage.READY: re.compile(r"^\[talos\] .*(entering maintenance service|machine is running and ready)"),
 }
 
-#: Where a machine without a machine configuration ends: `cri` is not started, nor any service of an extension.
+#: How everything begins that init says before it enters the root; it says nothing twice.
+INITRAMFS = "[talos] [initramfs] "
+#: Where a machine without a machine configuration ends. `cri` is not started there, and what waits for it goes on
+#: waiting; a service of an extension that does not need it runs.
 MAINTENANCE = re.compile(r"^\[talos\] .*entering maintenance service")
 ENABLED = re.compile(r"^\[talos\] \[initramfs\] enabling system extension (?P<name>\S+) (?P<version>\S+)$")
 VERSION = re.compile(r"^\[talos\] \[initramfs\] booting Talos (?P<version>v\S+)$")
@@ -116,10 +131,11 @@ NOTHING_TO_BOOT = re.compile(
     r"|^UEFI Interactive Shell"
 )
 INITRAMFS_CORRUPT = re.compile(r"^Initramfs unpacking failed: ")
+#: How init names what it prints: with its logger, and before that with Go's own time.
+_INIT = r"^(?:\[talos\] \[initramfs\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)? )"
 #: The kernel's word for an initramfs without /init, Talos's for all that goes wrong before the root is entered.
 ROOT_MISSING = re.compile(
-    r"VFS: Unable to mount root fs|No working init found|^\[talos\] \[initramfs\] "
-    r"(?:recovered from: |STAND-IN init failed: )"
+    rf"VFS: Unable to mount root fs|No working init found|{_INIT}(?:recovered from: |STAND-IN init failed: )"
 )
 MODULE_REFUSED = re.compile(
     r"^\S+: (?:version magic '.*' should be '|disagrees about version of symbol |Unknown symbol )"
@@ -128,13 +144,22 @@ MODULE_REFUSED = re.compile(
 )
 PANIC = re.compile(
     r"^Kernel panic - not syncing: |^Internal error: |^Unable to handle kernel |^BUG: (?!workqueue lockup)|^Oops[: ]"
-    r"|^\[talos\] .*(?:recovered from: |fatal sequencer error in |STAND-IN init failed: )"
+    r"|^\[talos\] (?!task |service\[).*?(?:recovered from: |fatal sequencer error in |STAND-IN init failed: )"
+    rf"|{_INIT}recovered from: |^\[talos\] .*microarchitecture level \d+ or higher is required"
 )
-#: The service of an extension and its state; `(Waiting)` also while it waits for what comes in time.
-SERVICE = re.compile(r"^\[talos\] (?:.*: )?service\[(?P<name>ext-[^]]+)\]\((?P<state>\w+)\): (?P<message>.*)$")
-WAITING = "Waiting"
+#: What the machine configuration came from, and what Talos says where it can't be had.
+CONFIGURED = re.compile(r"^\[talos\] machine config loaded successfully")
+CONFIG_REFUSED = re.compile(r'^\[talos\] controller failed \{.*"config\.AcquireController"')
 FIRMWARE_MISSING = re.compile(r"Direct firmware load for \S+ failed with error|firmware: failed to load \S+")
 
 #: After one of these nothing better comes.
 FATAL = (ROOT_MISSING, PANIC, re.compile(r"^BdsDxe: No bootable option|^UEFI Interactive Shell"))
-BAD_SIGNS = (NOTHING_TO_BOOT, INITRAMFS_CORRUPT, ROOT_MISSING, MODULE_REFUSED, PANIC, FIRMWARE_MISSING)
+BAD_SIGNS = (
+    NOTHING_TO_BOOT,
+    INITRAMFS_CORRUPT,
+    ROOT_MISSING,
+    MODULE_REFUSED,
+    PANIC,
+    FIRMWARE_MISSING,
+    CONFIG_REFUSED,
+)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ci.common.arch import Arch
 from ci.common.errors import OutputError, suggest
+from ci.common.kinds import booted_by
 from ci.common.values import Value
 from ci.plan.expectation import Expectation
 from ci.verify.model import Check
@@ -17,8 +18,10 @@ from ci.verify.model import Check
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Seconds until a boot that has not come up is given up.
+#: Seconds without progress after which a boot is given up.
 DEADLINE = 300
+#: A boot that goes on and on is given up after so many times its deadline.
+LIMIT = 6
 
 
 class Way(StrEnum):
@@ -38,10 +41,9 @@ class Way(StrEnum):
 
 #: The ways that need nothing but assets, and the outputs that each of them takes.
 OUTPUTS: dict[Way, tuple[str, ...]] = {
-    Way.KERNEL: ("kernel", "initramfs", "cmdline"),
-    Way.UKI: ("uki",),
-    Way.ISO: ("iso",),
-    Way.METAL: ("metal.raw",),
+    way: tuple(f"{kind.name}.raw" if kind.disk else kind.name for kind in booted_by(way.value))
+    for way in Way
+    if booted_by(way.value)
 }
 WAYS = tuple(OUTPUTS)
 
@@ -75,7 +77,9 @@ class BootRequest(Value):
     arguments: tuple[str, ...] = ()
     #: The command of the Matchbox image, for the way `netboot`.
     matchbox: tuple[str, ...] = ()
-    #: Seconds.
+    #: The machine configuration's path below the assets' folder, for a machine that gets one.
+    machine_config: str = ""
+    #: Seconds without progress.
     deadline: int = DEADLINE
     #: MiB.
     memory: int = 2048
@@ -85,6 +89,11 @@ class BootRequest(Value):
     def title(self) -> str:
         """What is booted, in words."""
         return f"{self.variant} for {self.arch} from {self.way}"
+
+    @property
+    def limit(self) -> int:
+        """Seconds that the whole boot may take."""
+        return LIMIT * self.deadline
 
 
 class Stage(StrEnum):
@@ -133,7 +142,10 @@ class End(StrEnum):
 
     #: It was decided, and QEMU was ended.
     DECIDED = "decided"
+    #: Nothing new came for as long as the deadline says.
     DEADLINE = "deadline"
+    #: The whole took too long.
+    LIMIT = "limit"
     #: QEMU ended by itself.
     EXITED = "exited"
     #: QEMU was not started, since there is none.
@@ -172,6 +184,10 @@ class Outcome(StrEnum):
     PANIC = "panic"
     EXTENSIONS_DIFFER = "extensions-differ"
     FIRMWARE_MISSING = "firmware-missing"
+    NOT_CONFIGURED = "not-configured"
+    VOLUME_FAILED = "volume-failed"
+    SEQUENCE_FAILED = "sequence-failed"
+    SERVICE_CRASHES = "service-crashes"
     SERVICE_WAITS = "service-waits"
     OTHER_VERSION = "other-version"
     QEMU_CRASHED = "qemu-crashed"
@@ -185,10 +201,14 @@ OUTCOME_SENTENCES: dict[Outcome, str] = {
     Outcome.FOREIGN_KERNEL: "the machine can't run this kernel",
     Outcome.NOTHING_TO_BOOT: "the firmware finds nothing that it can start",
     Outcome.INITRAMFS_CORRUPT: "the initramfs can't be unpacked",
-    Outcome.ROOT_MISSING: "the root file system can't be mounted",
+    Outcome.ROOT_MISSING: "the root file system can't be put together",
     Outcome.MODULE_REFUSED: "a kernel module does not load",
     Outcome.PANIC: "the kernel or init gave up",
     Outcome.EXTENSIONS_DIFFER: "other extensions are enabled than planned",
+    Outcome.NOT_CONFIGURED: "the machine does not take its machine configuration",
+    Outcome.VOLUME_FAILED: "a volume fails",
+    Outcome.SEQUENCE_FAILED: "a sequence of machined fails",
+    Outcome.SERVICE_CRASHES: "a service crashes in a loop, or has failed",
     Outcome.SERVICE_WAITS: "an extension's service waits for something that nobody gives it",
     Outcome.FIRMWARE_MISSING: "a driver does not find its firmware",
     Outcome.OTHER_VERSION: "another version of Talos boots than planned",
@@ -196,6 +216,9 @@ OUTCOME_SENTENCES: dict[Outcome, str] = {
     Outcome.STOPPED: "the machine stopped or restarted before it was up",
     Outcome.HANG: "the machine was not up at the deadline",
 }
+#: What is said of a hang where nobody waited: a console that was read from a file ends, or QEMU's limit came first.
+UNFINISHED = "the console ends before the machine is up: it had not finished yet"
+TOO_LONG = "the machine was not up within the limit, and went on until then"
 
 
 class StageTime(Value):
@@ -230,6 +253,8 @@ class BootVerdict(Value):
     stages: tuple[StageTime, ...]
     extensions: tuple[EnabledExtension, ...]
     checks: tuple[Check, ...]
+    #: What else is to be said of the outcome in its place, where the boot was not waited for until the deadline.
+    sentence: str = ""
     #: The last lines of the console, of a boot that failed.
     tail: tuple[str, ...] = ()
     stand_in: bool = False

@@ -15,7 +15,7 @@ def headline(verdict: BootVerdict) -> str:
     """Return a verdict in one line."""
     return (
         f"{verdict.variant} for {verdict.arch} from {verdict.way}: {verdict.outcome}, {verdict.seconds:.1f} s: "
-        f"{OUTCOME_SENTENCES[verdict.outcome]}"
+        f"{verdict.sentence or OUTCOME_SENTENCES[verdict.outcome]}"
     )
 
 

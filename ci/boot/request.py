@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ci.boot.model import BootRequest, Way
 from ci.common.errors import BootError, PlanError
+from ci.common.kinds import booted_by
 from ci.plan.expectation import expectation
 from ci.plan.model import Plan
 
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
 
 #: Where assets have their report, below their folder.
 REPORT = "validation/build-report.json"
-_KINDS: Mapping[Way, tuple[str, ...]] = {
-    Way.KERNEL: ("kernel", "initramfs"),
-    Way.UKI: ("uki",),
-    Way.ISO: ("iso",),
-    Way.METAL: ("metal",),
-}
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ def request_of_plan(plan: Plan, way: Way, options: Options, cmdline: str = "") -
         arch=plan.arch,
         variant=plan.variant,
         expected=expectation(plan),
-        files={kind: _path(plan, kind, way) for kind in _KINDS[way]},
+        files={kind: _path(plan, kind, way) for kind in _kinds(way)},
         cmdline=cmdline,
         arguments=options.arguments,
         deadline=options.deadline,
@@ -72,11 +67,16 @@ def netboot_request(plan: Plan, matchbox: Sequence[str], options: Options) -> Bo
     )
 
 
+def _kinds(way: Way) -> tuple[str, ...]:
+    """Return the kinds of the files that are booted; a command line is text."""
+    return tuple(kind.name for kind in booted_by(way.value) if kind.inspected_kind != "cmdline")
+
+
 def _path(plan: Plan, kind: str, way: Way) -> str:
     # Of a disk image in several forms the one that need not be unpacked.
-    paths = sorted((output.path for output in plan.outputs if output.name.partition(".")[0] == kind), key=len)
+    paths = sorted((output.path for output in plan.outputs if output.kind_name == kind), key=len)
     if not paths:
-        outputs = ",".join(_KINDS[way])
+        outputs = ",".join(_kinds(way))
         raise BootError(f"there is no {kind} among the assets, to boot from {way}: build them with --outputs {outputs}")
     return paths[0]
 
@@ -102,7 +102,7 @@ def request_of_report(report: str, way: Way, variant: str, arch: Arch, options: 
 
 def _cmdline(plan: Plan, lines: Mapping[str, str]) -> str:
     """Return the kernel arguments of assets: the text made for it, else those of what boots by itself."""
-    paths = {output.name.partition(".")[0]: output.path for output in plan.outputs}
+    paths = {output.kind_name: output.path for output in plan.outputs}
     for kind in ("cmdline", "uki", "installer", "metal"):
         for path, line in lines.items():
             if kind in paths and path.partition(":")[0] == paths[kind]:

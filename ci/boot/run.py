@@ -1,4 +1,4 @@
-"""Runs one boot: QEMU from its start to the verdict, or to the deadline. Nothing that was started outlives it."""
+"""Runs one boot: QEMU from its start to the verdict, or to a deadline. Nothing that was started outlives it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ci.boot.model import BootRequest, BootVerdict
+    from ci.boot.model import BootRequest, BootVerdict, Stage
 
 #: Seconds for which the console is read on when the outcome is known: a panic has more lines than its first.
 SETTLE = 2.0
 #: Bytes of a log; of a console that never ends no more is written.
 MOST_LOG = 32 << 20
 _CHUNK = 1 << 16
+#: Seconds after which a silent console is looked at again: a machine can be up because nothing more happens.
+_LOOK = 1.0
 _MOST_SAID = 20
 #: Seconds for which a QEMU that has closed its console may go on.
 _ENDING = 10
@@ -47,12 +49,19 @@ class Recorder:
         """Since QEMU was started."""
         return time.monotonic() - self.began
 
-    def take(self, text: str) -> None:
-        """Take a line."""
-        line = Line(self.seconds, text)
+    def take(self, text: str, *, whole: bool = True) -> None:
+        """Take a line; of one that is cut off, what there is of it."""
+        line = Line(self.seconds, text, whole=whole)
         self.write(line)
-        if stage := self.reader.feed(line):
-            self.say(f"{line.seconds:9.3f}  ---- {STAGE_TITLES[stage]}")
+        self._mark(self.reader.feed(line), line.seconds)
+
+    def wait(self) -> None:
+        """Take note that nothing came for a while."""
+        self._mark(self.reader.wait(self.seconds), self.seconds)
+
+    def _mark(self, stage: Stage | None, seconds: float) -> None:
+        if stage:
+            self.say(f"{seconds:9.3f}  ---- {STAGE_TITLES[stage]}")
 
     def write(self, line: Line) -> None:
         """Keep a line without reading it."""
@@ -119,7 +128,7 @@ async def _run(command: list[str], request: BootRequest, recorder: Recorder) -> 
         recorder.began = time.monotonic()
         said: list[str] = []
         errors = asyncio.create_task(_collect(process.stderr, said))
-        end = await _read(process.stdout, request.deadline, recorder)
+        end = await _read(process.stdout, request, recorder)
         seconds = recorder.seconds
         if end is End.EXITED:
             with suppress(TimeoutError):
@@ -129,23 +138,39 @@ async def _run(command: list[str], request: BootRequest, recorder: Recorder) -> 
     return Ending(end, seconds, code=code, said=tuple(said))
 
 
-async def _read(stdout: asyncio.StreamReader, deadline: float, recorder: Recorder) -> End:
-    """Read a console until the outcome is known, the deadline is there, or it ends."""
-    splitter, until = Splitter(), deadline
-    while (left := until - recorder.seconds) > 0:  # a console that is never silent never lets a read time out
-        try:
-            data = await asyncio.wait_for(stdout.read(_CHUNK), left)
-        except TimeoutError:
+async def _read(stdout: asyncio.StreamReader, request: BootRequest, recorder: Recorder) -> End:
+    """Read a console until the outcome is known, a deadline is there, or it ends.
+
+    The deadline is for what comes without progress: each stage begins it anew, and so does whatever else is new.
+    """
+    splitter, decided = Splitter(), None
+    while True:
+        until, end = _until(request, recorder, decided)
+        # A console that is never silent never lets a read time out.
+        if recorder.seconds >= until:
             break
-        for line in splitter.feed(data) if data else splitter.rest():
-            recorder.take(line)
-        if not data:
-            return End.DECIDED if recorder.reader.decided else End.EXITED
-        if recorder.reader.decided and until == deadline:
-            until = min(deadline, recorder.seconds + SETTLE)
+        try:
+            data = await asyncio.wait_for(stdout.read(_CHUNK), min(until - recorder.seconds, _LOOK))
+        except TimeoutError:
+            recorder.wait()
+        else:
+            for line in splitter.feed(data):
+                recorder.take(line)
+            if not data:
+                for line in splitter.rest():
+                    recorder.take(line, whole=False)
+                return End.DECIDED if recorder.reader.decided else End.EXITED
+        decided = (decided or recorder.seconds) if recorder.reader.decided else None
     for line in splitter.rest():
-        recorder.take(line)
-    return End.DECIDED if recorder.reader.decided else End.DEADLINE
+        recorder.take(line, whole=False)
+    return End.DECIDED if recorder.reader.decided else end
+
+
+def _until(request: BootRequest, recorder: Recorder, decided: float | None) -> tuple[float, End]:
+    """Return when to stop reading, and why."""
+    stalled = recorder.reader.progress + request.deadline
+    until, end = (stalled, End.DEADLINE) if stalled < request.limit else (float(request.limit), End.LIMIT)
+    return (until, end) if decided is None else (min(until, decided + SETTLE), End.DECIDED)
 
 
 async def _collect(stream: asyncio.StreamReader, into: list[str]) -> None:

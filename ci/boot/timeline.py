@@ -84,7 +84,8 @@ def timeline(verdict: BootVerdict) -> str:
     title = f"{verdict.variant} for {verdict.arch}, booted from {verdict.way}"
     if verdict.stand_in:
         title += " (stand-ins)"
-    result = f"{verdict.outcome} after {verdict.seconds:.1f} s: {OUTCOME_SENTENCES[verdict.outcome]}"
+    result = f"{verdict.outcome} after {verdict.seconds:.1f} s: "
+    result += verdict.sentence or OUTCOME_SENTENCES[verdict.outcome]
     if verdict.machine:
         result += f"; {verdict.machine}"
     lines = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import dagger
 from dagger import dag
 
-from ci.common.concurrency import at_once
+from ci.common.concurrency import gather_each
 from ci.execute import commands
 from ci.execute.tools import base, with_module
 from ci.load.configuration import placeholder
@@ -50,7 +50,7 @@ async def check_services(plan: Plan, variant: Variant, pipeline: Pipeline) -> No
         image = _Image(extension.name, (await pipeline.root(extension)).directory("rootfs"))
         return image, await image.services()
 
-    found = await at_once(read, plan.extensions)
+    found = await gather_each(read, plan.extensions)
     images = [image for image, _ in found]
     services = sorted((service for _, some in found for service in some), key=lambda service: service.file)
     configuration = variant.spec.configuration

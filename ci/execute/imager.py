@@ -64,12 +64,12 @@ def imager(plan: Plan, attempt: str | None = None) -> dagger.Container:
     return container.with_env_variable("COZYSTACK_TALOS_ATTEMPT", attempt) if attempt else container
 
 
-def hurried(container: dagger.Container) -> dagger.Container:
+def with_fast_zstd(container: dagger.Container) -> dagger.Container:
     """Return an imager that does not compress at length what is compressed anew after it."""
     return _with_before(container, "zstd", ZSTD)
 
 
-def unpacked(container: dagger.Container) -> dagger.Container:
+def with_sparse_disks(container: dagger.Container) -> dagger.Container:
     """Return an imager that leaves a disk image unpacked where it is to pack it with xz, with holes for its zeros."""
     return _with_before(container, "xz", XZ)
 

@@ -18,7 +18,7 @@ from ci.resolve.digests import resolve_all
 if TYPE_CHECKING:
     from ci.common.oci import ImageSpec
     from ci.common.references import PinnedImage
-    from ci.execute.pipeline import Assets
+    from ci.execute.pipeline import BuiltAssets
     from ci.load.upstream import Upstream
     from ci.plan.images import ImageKind
     from ci.plan.model import Plan
@@ -56,7 +56,7 @@ def check_possible(kind: ImageKind, upstream: Upstream) -> None:
         matchbox.need(upstream)
 
 
-async def make_image(kind: ImageKind, assets: Assets, upstream: Upstream) -> AssetImage:
+async def make_image(kind: ImageKind, assets: BuiltAssets, upstream: Upstream) -> AssetImage:
     """Make an image of assets that were planned for it."""
     plan = assets.plan
     if kind.name == "installer":
@@ -74,7 +74,7 @@ async def make_image(kind: ImageKind, assets: Assets, upstream: Upstream) -> Ass
     return AssetImage(plan, spec, layout, found)
 
 
-async def _matchbox_root(assets: Assets, upstream: Upstream) -> dagger.Directory:
+async def _matchbox_root(assets: BuiltAssets, upstream: Upstream) -> dagger.Directory:
     files = {output.name: assets.folder.file(output.path) for output in assets.plan.outputs}
     root = dag.directory()
     root = root.with_file(matchbox.KERNEL, files["kernel"]).with_file(matchbox.INITRAMFS, files["initramfs"])

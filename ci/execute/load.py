@@ -10,7 +10,7 @@ import dagger
 from dagger import dag
 
 from ci.common import pins
-from ci.common.concurrency import at_once, both
+from ci.common.concurrency import Memo, gather_each, gather_two
 from ci.common.errors import NotFoundInRegistryError, RepositoryError, UpstreamError, VariantError, said
 from ci.common.references import parse_reference
 from ci.execute import commands
@@ -18,7 +18,7 @@ from ci.execute.tools import tools
 from ci.load import variant
 from ci.load.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
 from ci.load.upstream import PATTERNS, Upstream, load_upstream, parse_release
-from ci.plan.make import BuildRequest, choose_source_date, make_plan
+from ci.plan.make import BuildRequest, make_plan
 from ci.plan.model import Origin, Plan
 from ci.report.pulled import Pulled
 from ci.resolve.digests import resolve_all
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
     from ci.common.arch import Arch
     from ci.load.variant import Variants
-    from ci.plan.model import SecureBoot
-    from ci.plan.outputs import Layout, Output
-    from ci.resolve.model import FileExtension
 
 T = TypeVar("T")
 
@@ -54,7 +51,7 @@ class Checkout:
 
 async def read_texts(folder: dagger.Directory, patterns: tuple[str, ...]) -> dict[str, str]:
     """Return path → text of the files that fit the patterns."""
-    found = await at_once(folder.glob, patterns)
+    found = await gather_each(folder.glob, patterns)
     return await _read(folder, {path for paths in found for path in paths if not path.endswith("/")})
 
 
@@ -63,7 +60,7 @@ async def _read(folder: dagger.Directory, paths: set[str]) -> dict[str, str]:
         return await folder.file(path).contents()
 
     files = sorted(paths)
-    return dict(zip(files, await at_once(read, files), strict=True))
+    return dict(zip(files, await gather_each(read, files), strict=True))
 
 
 async def load_checkout(
@@ -90,7 +87,7 @@ async def load_checkout(
     async def read() -> Upstream:
         return load_upstream(await read_texts(folder, PATTERNS))
 
-    upstream, told = await both(read, lambda: _told_by_git(folder))
+    upstream, told = await gather_two(read, lambda: _told_by_git(folder))
     commit, date = told.get("commit"), told.get("date")
     if isinstance(commit, str):
         origin = origin.model_copy(update={"commit": commit})
@@ -136,9 +133,14 @@ class EngineResolver:
 
     def __init__(self, arch: Arch) -> None:
         self._platform = dagger.Platform(arch.platform)
+        self.arch = arch
+        self._digests = Memo[str, str]()
 
     async def resolve(self, reference: str) -> str:
         """Return the digest that a tag points to."""
+        return await self._digests.get(reference, lambda: self._look_up(reference))
+
+    async def _look_up(self, reference: str) -> str:
         # the imager and the tools run on the engine's own platform, all else is for the nodes'
         own = reference.startswith((f"{pins.IMAGER}:", pins.PYTHON, pins.BUSYBOX))
         container = dag.container() if own else dag.container(platform=self._platform)
@@ -151,47 +153,22 @@ class EngineResolver:
         return found.rpartition("@")[2]
 
 
-async def load_plan(
-    checkout: Checkout,
-    variants: Variants,
-    name: str,
-    arch: Arch,
-    source_date_epoch: int | None,
-    outputs: tuple[Output, ...],
-    layout: Layout,
-    files: tuple[FileExtension, ...] = (),
-    secure_boot: SecureBoot | None = None,
-) -> Plan:
+async def look_up_plan(request: BuildRequest, resolver: EngineResolver) -> Plan:
     """Plan a build: everything looked up that has to be."""
-    request = BuildRequest(
-        variant=variants.get(name),
-        arch=arch,
-        upstream=checkout.upstream,
-        origin=checkout.origin,
-        source_date=choose_source_date(source_date_epoch, checkout.origin, checkout.date),
-        outputs=outputs,
-        layout=layout,
-        files=files,
-        secure_boot=secure_boot,
-    )
     if request.variant.spec.overlay:
         request = replace(request, host_platform=str(await dag.default_platform()))
-    resolver = EngineResolver(arch)
-    need = catalog_need(request.variant, request.upstream, request.files)
-    # What is known without the catalog is looked up beside it.
-    found = await resolve_all([*release_needs(request.upstream), *([need] if need else [])], resolver)
+    variant, arch, upstream, files = request.variant, request.arch, request.upstream, request.files
+    need = catalog_need(variant, upstream, files)
+    # What is known without the catalog is looked up at the same time.
+    found = await resolve_all([*release_needs(upstream), *([need] if need else [])], resolver)
 
     async def choose() -> Catalog | None:
         catalog = await _read_catalog(found[need.use].pinned) if need else None
-        found.update(
-            await resolve_all(
-                extension_needs(request.variant, request.arch, request.upstream, catalog, request.files), resolver
-            )
-        )
+        found.update(await resolve_all(extension_needs(variant, arch, upstream, catalog, files), resolver))
         return catalog
 
     label = dag.container().from_(found[ImageUse.IMAGER].pinned).label
-    catalog, stand_in = await both(choose, lambda: label(pins.STAND_IN_LABEL))
+    catalog, stand_in = await gather_two(choose, lambda: label(pins.STAND_IN_LABEL))
     return make_plan(request, catalog, found, stand_in=stand_in == "true")
 
 
@@ -201,7 +178,7 @@ async def load_catalog(upstream: Upstream, resolver: EngineResolver) -> Catalog:
     return await _read_catalog((await resolve_all([need], resolver))[need.use].pinned)
 
 
-async def tool_images(checkout: Checkout, arch: Arch) -> tuple[Pulled, ...]:
+async def tool_images(checkout: Checkout, resolver: EngineResolver) -> tuple[Pulled, ...]:
     """Return the images that are pulled whatever is planned."""
     described = parse_description(DESCRIPTION.read_text()).dagger
     matchbox = checkout.upstream.matchbox
@@ -211,7 +188,7 @@ async def tool_images(checkout: Checkout, arch: Arch) -> tuple[Pulled, ...]:
         Need("shell", (parse_reference(pins.BUSYBOX),)),
         Need("netboot", (netboot,)),
     )
-    found = await resolve_all(needs, EngineResolver(arch))
+    found = await resolve_all(needs, resolver)
     return (
         Pulled(described.engine, "Dagger's engine and command line"),
         Pulled(described.sdk, "base of Dagger's Python SDK"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import dagger
 from dagger import dag
 
-from ci.common.concurrency import at_once
+from ci.common.concurrency import gather_each
 from ci.common.errors import CozystackTalosError, ForeignArchitectureError, said
 from ci.execute import commands
 from ci.execute.tools import base
@@ -74,7 +74,7 @@ async def read_local_images(
     async def read(archive: _Archive) -> LocalImage:
         return await _read(archive, arch)
 
-    return tuple(await at_once(read, archives))
+    return tuple(await gather_each(read, archives))
 
 
 async def _check_layout(called: str, layout: dagger.Directory) -> None:

@@ -14,14 +14,15 @@ import anyio
 import dagger
 from dagger import dag
 
-from ci.common.concurrency import at_once
+from ci.common.concurrency import gather_each
 from ci.common.errors import BuildError, CozystackTalosError, ForeignArchitectureError, PrivilegeError, suggest
+from ci.common.kinds import Initramfs
 from ci.execute import commands
-from ci.execute.imager import hurried, imager, unpacked
-from ci.execute.tools import base, described, tools
+from ci.execute.imager import imager, with_fast_zstd, with_sparse_disks
+from ci.execute.tools import base, known_by_id, tools
 from ci.plan import profile
 from ci.plan.expectation import expectation
-from ci.plan.outputs import Compression, Initramfs, Layout
+from ci.plan.outputs import Compression, Layout
 from ci.resolve.model import Source
 
 if TYPE_CHECKING:
@@ -149,11 +150,11 @@ class Pipeline:
         """Return the folder of the extensions' tars."""
         async with self._packing:
             if self._tars is None:
-                self._tars = await described(await self._packed())
+                self._tars = await known_by_id(await self._packed())
         return self._tars
 
     async def _packed(self) -> dagger.Directory:
-        tars = await at_once(self._extension_tar, self._plan.extensions)
+        tars = await gather_each(self._extension_tar, self._plan.extensions)
         return dag.directory().with_files(".", tars)
 
     async def check_extensions(self) -> None:
@@ -217,7 +218,7 @@ class Pipeline:
 
     async def initramfs(self) -> dagger.File:
         """Return the initramfs with all extensions: what every output that boots embeds."""
-        packing = hurried(self._imager)
+        packing = with_fast_zstd(self._imager)
         made = (
             packing.with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
             .with_exec(["-"], use_entrypoint=True, stdin=profile.render(self._profiles[profile.INITRAMFS_RUN]))
@@ -225,11 +226,11 @@ class Pipeline:
         )
         source = f"/in/initramfs-metal-{self._plan.arch.value}.xz"
         command = commands.normalise_initramfs(source, "/out/initramfs.xz", self._epoch)
-        return await described((await self._run(made, command)).file("/out/initramfs.xz"))
+        return await known_by_id((await self._run(made, command)).file("/out/initramfs.xz"))
 
     async def output(self, output: PlannedOutput, imager: dagger.Container) -> dagger.File:
         """Return the file of an output other than the initramfs, of an imager that has what is embedded."""
-        run = profile.run_name(output)
+        run = output.kind_name
         if output.base_installer:
             imager = imager.with_mounted_directory(
                 profile.INSTALLER_BASE_DIR, await self._installer_base(), read_only=True
@@ -240,7 +241,7 @@ class Pipeline:
             assert self._keys is not None
             imager = await self._keys.mounted(imager)
         if output.disk_size is not None:
-            imager = unpacked(imager)
+            imager = with_sparse_disks(imager)
         made = imager.with_exec(
             ["-"],
             use_entrypoint=True,
@@ -285,7 +286,7 @@ class Pipeline:
         initramfs = await self.initramfs() if self._plan.builds_initramfs else None
         embedding = self._imager
         if initramfs and any(output.initramfs is Initramfs.READY for output in self._plan.outputs):
-            embedding = await described(embedding.with_mounted_file(profile.INITRAMFS_PATH, initramfs))
+            embedding = await known_by_id(embedding.with_mounted_file(profile.INITRAMFS_PATH, initramfs))
 
         async def file(output: PlannedOutput) -> dagger.File:
             if initramfs and output.initramfs is Initramfs.BUILT:
@@ -311,7 +312,7 @@ class Pipeline:
 
     async def _of_outputs(self, work: Callable[[PlannedOutput], Awaitable[dagger.File]]) -> dict[str, dagger.File]:
         outputs = self._plan.outputs
-        return {output.path: file for output, file in zip(outputs, await at_once(work, outputs), strict=True)}
+        return {output.path: file for output, file in zip(outputs, await gather_each(work, outputs), strict=True)}
 
     def folder(self, files: Mapping[str, dagger.File], below: str = "") -> dagger.Directory:
         """Return outputs at their paths, below a folder."""
@@ -324,7 +325,7 @@ class Pipeline:
             folder = folder.with_new_file(posixpath.join(below, STAND_IN_FILE), STAND_IN_TEXT)
         return folder
 
-    async def sealed(self, records: dagger.Directory | None = None) -> Assets:
+    async def sealed(self, records: dagger.Directory | None = None) -> BuiltAssets:
         """Return the outputs with their checksums and report; the checks may have failed.
 
         `records` are files of boots of these outputs, and of signatures of the inputs: they go to the report's side,
@@ -351,17 +352,17 @@ class Pipeline:
             )
         )
         try:
-            seal = await described(seal)
+            seal = await known_by_id(seal)
             code = await self._checked(seal.exit_code)
         except dagger.QueryError:
             await self.made()
             raise
         if code not in commands.CHECKED:
             raise BuildError("the assets can't be checked:\n" + await seal.stdout() + await seal.stderr())
-        return Assets(plan, seal.directory(_TREE), passed=code == 0)
+        return BuiltAssets(plan, seal.directory(_TREE), passed=code == 0)
 
 
-class Assets:
+class BuiltAssets:
     """What a plan's pipeline made: a folder, sealed with checksums and report."""
 
     def __init__(self, plan: Plan, tree: dagger.Directory, *, passed: bool) -> None:

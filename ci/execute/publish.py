@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci.common.concurrency import at_once
+from ci.common.concurrency import gather_each
 from ci.common.errors import RegistryError, StandInError
 from ci.common.oci import INDEX, MANIFEST
 from ci.execute.imaging import make_image
@@ -18,6 +18,7 @@ from ci.publish import cosign, statements
 from ci.publish.address import parse_address
 from ci.publish.auth import Credentials
 from ci.publish.client import Manifest, Registry
+from ci.publish.moves import check_moves
 from ci.publish.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer
 from ci.publish.push import Image, Pusher, digest_of, make_index
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import dagger
 
     from ci.execute.imaging import AssetImage
-    from ci.execute.pipeline import Assets
+    from ci.execute.pipeline import BuiltAssets
     from ci.execute.signing import Signer
     from ci.load.upstream import Upstream
     from ci.plan.images import ImageKind
@@ -44,10 +45,18 @@ class Destination:
     credentials: Credentials | None = None
     plain_http: bool = False
     channel: str | None = None
+    #: Whether tags may be moved from anything to anything.
+    force: bool = False
 
 
 async def parse_destination(
-    address: str, channel: str | None, username: str | None, password: dagger.Secret | None, *, plain_http: bool
+    address: str,
+    channel: str | None,
+    username: str | None,
+    password: dagger.Secret | None,
+    *,
+    plain_http: bool,
+    force: bool = False,
 ) -> Destination:
     """Read where to publish; raises for a bad address or channel, and for half of the credentials."""
     where = parse_address(address)
@@ -57,7 +66,7 @@ async def parse_destination(
     credentials = None
     if username is not None and password is not None:
         credentials = Credentials(username, await password.plaintext())
-    return Destination(where, credentials, plain_http, parse_channel(channel) if channel else None)
+    return Destination(where, credentials, plain_http, parse_channel(channel) if channel else None, force)
 
 
 def refuse_stand_ins(plans: Sequence[Plan], address: Address) -> None:
@@ -74,14 +83,14 @@ class _Made:
     """An image of one kind, built for its platforms."""
 
     kind: ImageKind
-    images: list[tuple[AssetImage, Assets]]
+    images: list[tuple[AssetImage, BuiltAssets]]
 
 
 async def publish(
     orders: Mapping[ImageKind, Sequence[Plan]],
     upstream: Upstream,
     to: Destination,
-    build: Callable[[Plan], Awaitable[Assets]],
+    build: Callable[[Plan], Awaitable[BuiltAssets]],
     signer: Signer | None = None,
 ) -> list[PublishedImage]:
     """Publish images, each for the platforms of its plans; `build` raises for assets that fail their checks."""
@@ -89,6 +98,7 @@ async def publish(
     async with Registry(to.address, to.credentials, plain_http=to.plain_http) as registry:
         for kind in orders:  # before anything is built
             await registry.check_push(to.address.repository(kind.repository))
+        await _check_moves(registry, orders, to)
         if signer is not None:
             await signer.check()
         made = await _build(orders, upstream, build)
@@ -96,15 +106,21 @@ async def publish(
             pushed = [await _push(registry, to, one, Path(folder)) for one in made]
         if signer is not None:
             pushed = [await sign(one, signer) for one in pushed]
+        await _check_moves(registry, orders, to)  # somebody else may have published meanwhile
         return [await _tag(one, to) for one in pushed]
 
 
+async def _check_moves(registry: Registry, orders: Mapping[ImageKind, Sequence[Plan]], to: Destination) -> None:
+    for kind, plans in orders.items():
+        await check_moves(registry, to.address.repository(kind.repository), plans, to.channel, force=to.force)
+
+
 async def _build(
-    orders: Mapping[ImageKind, Sequence[Plan]], upstream: Upstream, build: Callable[[Plan], Awaitable[Assets]]
+    orders: Mapping[ImageKind, Sequence[Plan]], upstream: Upstream, build: Callable[[Plan], Awaitable[BuiltAssets]]
 ) -> list[_Made]:
     """Build all assets at the same time, those of equal plans once."""
     plans = {plan.id: plan for plans in orders.values() for plan in plans}
-    assets = dict(zip(plans, await at_once(build, plans.values()), strict=True))
+    assets = dict(zip(plans, await gather_each(build, plans.values()), strict=True))
     return [
         _Made(kind, [(await make_image(kind, assets[plan.id], upstream), assets[plan.id]) for plan in plans])
         for kind, plans in orders.items()
@@ -243,7 +259,7 @@ async def _read(made: AssetImage, folder: Path) -> Image:
     return Image(descriptor, manifest.encode(), fetch)
 
 
-async def _documents(name: str, image: Image, made: AssetImage, assets: Assets) -> tuple[Artifact, Artifact]:
+async def _documents(name: str, image: Image, made: AssetImage, assets: BuiltAssets) -> tuple[Artifact, Artifact]:
     """Return an image's SBOM and provenance."""
     validation = assets.folder.directory("validation")
     sbom = statements.sbom(made.plan, await validation.file("sbom.spdx.json").contents())

@@ -10,21 +10,16 @@ import dagger
 from ci.common.errors import AssetsError
 from ci.common.progress import say
 from ci.execute import commands
-from ci.execute.pipeline import Pipeline
 from ci.execute.tools import tools
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ci.execute.secureboot import Keys
+    from ci.execute.inputs import Inputs
     from ci.plan.model import Plan
     from ci.report.tables import Format
 
 
-async def reproduce(plan: Plan, form: Format, trees: Mapping[str, dagger.Directory], keys: Keys | None = None) -> str:
+async def reproduce(inputs: Inputs, plan: Plan, form: Format) -> str:
     """Build twice, without the cache where the imager runs, and return every output with its checksum.
-
-    `trees` are the file trees of extensions in files, by digest; `keys` sign for secure boot.
 
     Raises `AssetsError` with the first difference of every output that is not the same byte for byte.
     """
@@ -32,7 +27,7 @@ async def reproduce(plan: Plan, form: Format, trees: Mapping[str, dagger.Directo
     # One after the other: at the same time, both might find the same second on the clock.
     for number, name in enumerate(("one", "other"), 1):
         say(f"build {number} of 2")
-        pipeline = Pipeline(plan, trees, keys, attempt=uuid.uuid4().hex)
+        pipeline = await inputs.pipeline(plan, attempt=uuid.uuid4().hex)
         files = pipeline.folder(await pipeline.made())
         container = container.with_mounted_directory(f"/{name}", files, read_only=True)
     run = container.with_exec(commands.compare("/one", "/other", form.value), expect=dagger.ReturnType.ANY)

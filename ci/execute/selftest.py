@@ -12,7 +12,7 @@ from ci.execute import commands
 from ci.execute.tools import SOURCE, python
 
 if TYPE_CHECKING:
-    from ci.execute.pipeline import Assets
+    from ci.execute.pipeline import BuiltAssets
 
 _MARKS = {"pass": "PASS", "fail": "FAIL", "skip": "SKIP"}
 
@@ -30,7 +30,7 @@ async def unit_tests(source: dagger.Directory) -> str:
     return await run.stdout()
 
 
-async def requirement_lines(assets: Assets) -> list[str]:
+async def requirement_lines(assets: BuiltAssets) -> list[str]:
     """Return a line for each requirement: PASS, FAIL or SKIP, the variant, the requirement's id, its sentence."""
     report: dict[str, Any] = json.loads(await assets.folder.file("validation/build-report.json").contents())
     lines: list[str] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagger
 
-from ci.common.concurrency import at_once
+from ci.common.concurrency import gather_each
 from ci.common.errors import SignatureError
 from ci.common.progress import say
 from ci.execute import tools
@@ -65,7 +65,7 @@ class Signers:
                     return
             failed[pinned] = "; ".join(reasons)
 
-        await at_once(check, todo)
+        await gather_each(check, todo)
         if failed:
             lines = [f"{pinned}: {failed[pinned]}" for pinned in todo if pinned in failed]
             raise SignatureError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagger
 from dagger import dag
 
-from ci.common.concurrency import at_once
+from ci.common.concurrency import gather_each
 from ci.common.errors import SignatureError
 from ci.execute import tools
 from ci.publish import cosign, statements
@@ -69,7 +69,7 @@ class Signer:
 
     async def sign(self, plan: Plan, claims: Sequence[str]) -> list[Artifact]:
         """Return a signature of each in-toto statement."""
-        bundles = await at_once(self._bundle, claims)
+        bundles = await gather_each(self._bundle, claims)
         return [statements.signature(plan, *signed) for signed in zip(claims, bundles, strict=True)]
 
     async def _bundle(self, statement: str) -> str:

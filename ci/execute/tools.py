@@ -50,7 +50,7 @@ def python(*, extra: str | None = None) -> dagger.Container:
     )
 
 
-async def described(made: D) -> D:
+async def known_by_id(made: D) -> D:
     """Return the same, which the engine then knows by an id: what it is made of goes to it but this once.
 
     The SDK asks for the id of a file or folder each time that it is given to something, with all that it is made of.
@@ -69,7 +69,7 @@ _describing = anyio.Lock()
 
 async def _once(key: tuple[str, ...], make: Callable[[], dagger.Container]) -> dagger.Container:
     if key not in _known:
-        _known[key] = await described(make())
+        _known[key] = await known_by_id(make())
     return _known[key]
 
 

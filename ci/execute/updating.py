@@ -9,16 +9,17 @@ import dagger
 from dagger import dag
 
 from ci.common import pins
-from ci.execute.load import EngineResolver, from_repository, load_catalog, load_checkout, load_plan
-from ci.load.variant import BUILTIN
+from ci.execute.load import EngineResolver, from_repository, load_catalog, load_checkout, look_up_plan
+from ci.load.variant import BUILTIN, read_variants
+from ci.plan.make import BuildRequest
 from ci.plan.model import SourceDate
-from ci.plan.outputs import DEFAULT_OUTPUTS, Layout, parse_outputs
+from ci.plan.outputs import DEFAULT_OUTPUTS, parse_outputs
 from ci.upkeep import updates
 
 if TYPE_CHECKING:
-    from ci.common.arch import Arch
-    from ci.execute.load import Checkout
-    from ci.load.variant import Variant, Variants
+    from ci.execute.inputs import Inputs
+    from ci.execute.load import Checkout, EngineResolver
+    from ci.load.variant import Variant
     from ci.plan.model import Plan
 
 PINS = "ci/common/pins.py"
@@ -40,33 +41,46 @@ class Update:
         return updates.report(self.differences, self.extensions)
 
 
-async def find_update(
-    current: Checkout, variants: Variants, arch: Arch, repository: str | None, wanted: str | None
-) -> Update:
+async def find_update(inputs: Inputs, repository: str | None, wanted: str | None) -> Update:
     """Compare the current release with the newest one, or a wanted one, of CozyStack's repository."""
+    await inputs.log_in()
+    current, arch, resolver = await inputs.checkout(), inputs.arch, inputs.resolver(inputs.arch)
     repository = repository or pins.COZYSTACK_GIT
     tags = await from_repository(repository, "the releases", dag.git(repository).tags(patterns=["v*"]))
     pinned = current.origin.release or pins.DEFAULT_RELEASE.tag
     tag = updates.known_release(tags, wanted) if wanted else updates.newest(tags, pinned)
     checkout = await load_checkout(None, tag, repository) if tag else current
-    catalog = await load_catalog(checkout.upstream, EngineResolver(arch))
-    chosen = [variant for variant in variants if arch in (variant.spec.architectures or [arch])]
-    newer = tuple(one for variant in chosen for one in updates.newer_extensions(variant, catalog))
+    catalog = await load_catalog(checkout.upstream, resolver)
+    chosen = [variant for variant in inputs.variants if arch in (variant.spec.architectures or [arch])]
+    ours = read_variants(BUILTIN).by_name
+    newer = tuple(
+        one
+        for variant in chosen
+        # A user's variant may take the place of a built-in one.
+        for one in updates.newer_extensions(variant, catalog, builtin=ours.get(variant.name) == variant)
+    )
     if tag is None:
         return Update(None, {}, newer)
     differences = {
-        variant.name: updates.changes(await _plan(current, variants, variant, arch, pinned),
-                                      await _plan(checkout, variants, variant, arch, tag))
+        variant.name: updates.changes(
+            await _plan(current, variant, resolver, pinned), await _plan(checkout, variant, resolver, tag)
+        )
         for variant in chosen
-    }  # fmt: skip
+    }
     release = pins.Release(tag, checkout.origin.commit or "", checkout.date or pins.FALLBACK_EPOCH)
     return Update(release, differences, newer)
 
 
-async def _plan(checkout: Checkout, variants: Variants, variant: Variant, arch: Arch, release: str) -> Plan:
-    plan = await load_plan(checkout, variants, variant.name, arch, None, parse_outputs(DEFAULT_OUTPUTS), Layout.BOOT)
-    origin = plan.origin.model_copy(update={"release": release})
-    return plan.model_copy(update={"origin": origin, "source_date": SourceDate(epoch=0, source="not compared")})
+async def _plan(checkout: Checkout, variant: Variant, resolver: EngineResolver, release: str) -> Plan:
+    request = BuildRequest(
+        variant=variant,
+        arch=resolver.arch,
+        upstream=checkout.upstream,
+        origin=checkout.origin.model_copy(update={"release": release}),
+        source_date=SourceDate(epoch=0, source="not compared"),
+        outputs=parse_outputs(DEFAULT_OUTPUTS),
+    )
+    return await look_up_plan(request, resolver)
 
 
 async def apply_update(source: dagger.Directory, update: Update) -> dagger.Changeset:
@@ -74,9 +88,8 @@ async def apply_update(source: dagger.Directory, update: Update) -> dagger.Chang
     made = source
     if update.release:
         made = made.with_new_file(PINS, updates.with_release(await source.file(PINS).contents(), update.release))
-    for name in sorted({one.variant for one in update.extensions}):
+    for name in sorted({one.variant for one in update.extensions if one.builtin}):
         path = f"{BUILTIN.name}/{name}.yaml"
-        if await source.exists(path):
-            newer = [one for one in update.extensions if one.variant == name]
-            made = made.with_new_file(path, updates.with_extensions(await source.file(path).contents(), newer))
+        newer = [one for one in update.extensions if one.variant == name]
+        made = made.with_new_file(path, updates.with_extensions(path, await source.file(path).contents(), newer))
     return made.changes(source)

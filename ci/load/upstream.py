@@ -1,7 +1,7 @@
 """CozyStack's own description of its boot assets, as it lies in a checkout: Talos version, extensions, matchbox.
 
 The profiles lie below `packages/core/talos/images/talos/profiles/` since v0.40, and below `packages/core/installer/…`
-before. There are six: kernel, initramfs, installer, iso, metal and nocloud, all of one architecture and one Talos
+before. There is one for each of `PROFILES`, all of one architecture and one Talos
 version, all with the same extensions. Whatever is not so is refused: nothing is guessed.
 """
 
@@ -17,27 +17,20 @@ from pydantic import AfterValidator, Field
 from ci.common import pins, yamltext
 from ci.common.arch import Arch
 from ci.common.errors import ReferenceSyntaxError, UpstreamError
+from ci.common.kinds import PROFILES
 from ci.common.references import Reference, parse_reference
 from ci.common.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ci.common.kinds import Kind
+
 #: Folders that the assets' sources have been in, newest first.
 LAYOUTS = ("packages/core/talos", "packages/core/installer")
 
 #: What has to be read of a checkout, as patterns of paths.
 PATTERNS = tuple(f"{layout}/images/{rest}" for layout in LAYOUTS for rest in ("talos/profiles/*.yaml", "matchbox/**"))
-
-#: The profiles of a checkout, by file name: output kind and platform that each must have.
-KINDS: Mapping[str, tuple[str, str]] = {
-    "kernel": ("kernel", "metal"),
-    "initramfs": ("initramfs", "metal"),
-    "installer": ("installer", "metal"),
-    "iso": ("iso", "metal"),
-    "metal": ("image", "metal"),
-    "nocloud": ("image", "nocloud"),
-}
 
 #: A tag of CozyStack's releases: v1.6.2, v1.7.0-rc.1.
 _RELEASE = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.-]+)?")
@@ -109,14 +102,10 @@ class _Profile(Value):
 
 @dataclass(frozen=True)
 class ProfileFacts:
-    """What is special to one of upstream's profiles."""
+    """What outputs take over from one of upstream's profiles."""
 
-    kind: str
-    platform: str
     #: Bytes; for disk images only.
     disk_size: int | None = None
-    #: `raw`, or the compression that upstream ships it in.
-    out_format: str = "raw"
     extra_kernel_args: tuple[str, ...] = ()
 
 
@@ -166,15 +155,15 @@ def load_upstream(files: Mapping[str, str]) -> Upstream:
     layout = _layout(files)
     folder = f"{layout}/images/talos/profiles"
     profiles: dict[str, tuple[_Profile, yamltext.Document]] = {}
-    for kind in KINDS:
-        path = f"{folder}/{kind}.yaml"
+    for kind in PROFILES:
+        path = f"{folder}/{kind.name}.yaml"
         if path not in files:
             there = sorted(p.removeprefix(f"{folder}/") for p in files if p.startswith(f"{folder}/"))
-            raise UpstreamError(path, None, f"no profile of kind {kind}; the folder has {', '.join(there)}")
+            raise UpstreamError(path, None, f"no profile of kind {kind.name}; the folder has {', '.join(there)}")
         document = yamltext.parse_yaml(files[path], path, UpstreamError)
         profile = yamltext.validate(_Profile, document, UpstreamError)
         _check(kind, profile, document)
-        profiles[kind] = profile, document
+        profiles[kind.name] = profile, document
     _check_agreement(profiles)
     common = profiles["kernel"][0]
     return Upstream(
@@ -200,7 +189,7 @@ def _layout(files: Mapping[str, str]) -> str:
     raise UpstreamError("checkout", None, reason)
 
 
-def _check(kind: str, profile: _Profile, document: yamltext.Document) -> None:
+def _check(kind: Kind, profile: _Profile, document: yamltext.Document) -> None:
     for place, reason in (
         *_wrong_output(kind, profile),
         *_wrong_paths(profile),
@@ -209,13 +198,13 @@ def _check(kind: str, profile: _Profile, document: yamltext.Document) -> None:
         raise UpstreamError(document.file, document.line(place), reason)
 
 
-def _wrong_output(kind: str, profile: _Profile) -> Iterator[_Problem]:
-    output_kind, platform = KINDS[kind]
-    if profile.output.kind != output_kind:
-        yield ("output", "kind"), f"output.kind is {profile.output.kind!r}, but {kind}.yaml is for {output_kind!r}"
-    if profile.platform != platform:
-        yield ("platform",), f"platform is {profile.platform!r}, but {kind}.yaml is for {platform!r}"
-    if output_kind == "image" and profile.output.image_options.disk_size is None:
+def _wrong_output(kind: Kind, profile: _Profile) -> Iterator[_Problem]:
+    if profile.output.kind != kind.imager_kind:
+        reason = f"output.kind is {profile.output.kind!r}, but {kind.name}.yaml is for {kind.imager_kind!r}"
+        yield ("output", "kind"), reason
+    if profile.platform != kind.platform:
+        yield ("platform",), f"platform is {profile.platform!r}, but {kind.name}.yaml is for {kind.platform!r}"
+    if kind.disk and profile.output.image_options.disk_size is None:
         yield ("output", "imageOptions"), "a disk image needs imageOptions.diskSize"
 
 
@@ -288,10 +277,7 @@ def _references(profile: _Profile) -> tuple[Reference, ...]:
 
 def _facts(profile: _Profile) -> ProfileFacts:
     return ProfileFacts(
-        kind=profile.output.kind,
-        platform=profile.platform,
         disk_size=profile.output.image_options.disk_size,
-        out_format=profile.output.out_format,
         extra_kernel_args=profile.customization.extra_kernel_args,
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ci.common.errors import PlanError
+from ci.common.kinds import KINDS
 from ci.resolve.model import Source
 
 if TYPE_CHECKING:
@@ -57,10 +58,6 @@ def parse_expectation(name: str, text: str | bytes) -> Expectation:
         raise PlanError(f"{name}: {place}: {first['msg']} (keys are {allowed})") from error
 
 
-# What `ci.inspect` calls the imager's kinds, where the words differ.
-_INSPECTED = {"installer": "image", "image": "disk"}
-
-
 def expectation(plan: Plan) -> Expectation:
     """Return what the assets are checked against."""
     arguments = (argument for output in plan.outputs for argument in output.extra_kernel_args)
@@ -82,7 +79,7 @@ def expectation(plan: Plan) -> Expectation:
 
 
 def _inspected(output: PlannedOutput) -> str:
-    return _INSPECTED.get(output.imager_kind, output.imager_kind)
+    return KINDS[output.kind_name].inspected_kind
 
 
 def expectation_anywhere(plan: Plan) -> Expectation:

@@ -3,8 +3,8 @@
 Names follow CozyStack's own: its installer is `talos`, its netboot server `matchbox`. Every tag names variant, Talos
 and CozyStack, so that no node upgrades into another kind's image by mistake.
 
-    tag     = variant "-" talos "-" cozystack       spin-only-v1.13.6-v1.6.2
-    channel = [a-z] [a-z0-9]*, no v1                its tag is variant "-" channel, spin-only-stable
+    tag     = variant "-" talos "-" cozystack ["-secureboot"]     spin-only-v1.13.6-v1.6.2
+    channel = [a-z] [a-z0-9]*, no v1, not secureboot              its tag is variant "-" channel ["-secureboot"]
 """
 
 from __future__ import annotations
@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 _OCI: Final = "org.opencontainers.image"
 #: Of this project's own labels; `stand-in` is the lab's.
 _OWN: Final = "io.cozystack.talos"
+VARIANT: Final = f"{_OWN}.variant"
+PLAN: Final = f"{_OWN}.plan"
+#: SHA-256 of the certificate that the boot images are signed for.
+SECURE_BOOT: Final = f"{_OWN}.secureboot"
 
-_CHANNEL: Final = re.compile(r"(?!v[0-9])[a-z][a-z0-9]*")
+_SIGNED: Final = "secureboot"
+_CHANNEL: Final = re.compile(rf"(?!v[0-9]|{_SIGNED}\Z)[a-z][a-z0-9]*")
 #: What a tag may hold; its length is 128 at most.
 _NOT_IN_TAGS: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _COMMIT: Final = 12
@@ -76,7 +81,10 @@ def parse_kinds(names: Iterable[str]) -> tuple[ImageKind, ...]:
 def parse_channel(text: str) -> str:
     """Read a channel's name, such as `stable`."""
     if not _CHANNEL.fullmatch(text):
-        raise ImageError(f"bad channel {text!r}: it begins with a-z and goes on with a-z and 0-9, such as stable")
+        raise ImageError(
+            f"bad channel {text!r}: it begins with a-z and goes on with a-z and 0-9, such as stable, and is not "
+            f"{_SIGNED!r}, which tags of images for secure boot end with"
+        )
     return text
 
 
@@ -84,7 +92,7 @@ def release_tag(plan: Plan) -> str:
     """Return the tag of a plan's images; where no release is known it has the commit, or says `local`."""
     commit = plan.origin.commit
     cozystack = plan.origin.release or (commit[:_COMMIT] if commit else "local")
-    tag = _NOT_IN_TAGS.sub("-", f"{plan.variant}-{plan.talos_version}-{cozystack}")
+    tag = _NOT_IN_TAGS.sub("-", f"{plan.variant}-{plan.talos_version}-{cozystack}") + _suffix(plan)
     if len(tag) > 128:
         raise ImageError(f"the tag {tag} has {len(tag)} characters, 128 are possible: give the variant a shorter name")
     return tag
@@ -92,7 +100,12 @@ def release_tag(plan: Plan) -> str:
 
 def channel_tag(plan: Plan, channel: str) -> str:
     """Return the tag that follows a channel: it moves from release to release."""
-    return f"{plan.variant}-{channel}"
+    return f"{plan.variant}-{channel}{_suffix(plan)}"
+
+
+def _suffix(plan: Plan) -> str:
+    """Return the end of the tags of images that boot with secure boot only where their keys are enrolled."""
+    return f"-{_SIGNED}" if plan.secure_boot else ""
 
 
 def variant_of(tag: str, variants: Iterable[str]) -> str | None:
@@ -117,11 +130,12 @@ def labels(plan: Plan, kind: ImageKind, base: PinnedImage | None) -> dict[str, s
         f"{_OCI}.revision": plan.origin.commit,
         f"{_OCI}.base.name": base.reference if base else None,
         f"{_OCI}.base.digest": base.digest if base else None,
-        f"{_OWN}.variant": plan.variant,
+        VARIANT: plan.variant,
         f"{_OWN}.role": plan.role,
         f"{_OWN}.extensions": ",".join(f"{entry.name}:{entry.version}" for entry in plan.extensions),
         f"{_OWN}.cozystack": plan.origin.release,
-        f"{_OWN}.plan": plan.id,
+        PLAN: plan.id,
+        SECURE_BOOT: plan.secure_boot.certificate if plan.secure_boot else None,
         pins.STAND_IN_LABEL: "true" if plan.stand_in else None,
     }
     return {key: value for key, value in said.items() if value is not None}

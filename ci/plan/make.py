@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ci.common import pins
 from ci.common.errors import NotResolvedError, PlanError
+from ci.common.kinds import names
 from ci.common.references import as_image, parse_reference
 from ci.plan.model import Plan, PlannedOutput, PlannedOverlay, SourceDate
 from ci.plan.outputs import Layout, Output
@@ -139,25 +140,25 @@ def _outputs(request: BuildRequest) -> tuple[PlannedOutput, ...]:
         raise request.variant.error(
             ("extraKernelArgs",),
             f"none of the outputs can carry kernel arguments ({asked}): a bare kernel gets them from its boot "
-            "loader. Add the output cmdline, which holds them as text, or uki, installer, iso, metal, nocloud",
+            "loader. Add one of " + names(lambda kind: kind.takes_kernel_args) + " (cmdline holds them as text)",
         )
     if spec.meta and not any(output.kind.takes_meta for output in request.outputs):
         raise request.variant.error(
             ("meta",),
             f"none of the outputs can carry META values ({asked}): an installer or a bare kernel has no META "
-            "partition. Add one of cmdline, uki, iso, metal, nocloud",
+            "partition. Add one of " + names(lambda kind: kind.takes_meta),
         )
     boot_images = [output for output in request.outputs if output.kind.is_boot_image]
     if spec.overlay and not boot_images:
         raise request.variant.error(
             ("overlay",),
             f"none of the outputs can carry an overlay ({asked}): it goes beside kernel and initramfs. Add one of "
-            "cmdline, uki, installer, iso, metal, nocloud",
+            + names(lambda kind: kind.is_boot_image),
         )
     if request.secure_boot and not boot_images:
         raise PlanError(
             f"none of the outputs can be signed for secure boot ({asked}): the imager signs whole boot images. Add one "
-            "of uki, installer, iso, metal, nocloud, or leave the keys out"
+            f"of {names(lambda kind: kind.is_boot_image)}, or leave the keys out"
         )
     talos = request.upstream.talos_version
     bare = [output.name for output in request.outputs if output.loses_overlay_when_signed(talos)]
@@ -165,7 +166,8 @@ def _outputs(request: BuildRequest) -> tuple[PlannedOutput, ...]:
         raise PlanError(
             f"an overlay and keys for secure boot do not go together in {', '.join(bare)}: the imager of Talos {talos} "
             "gives a signed disk image systemd-boot, beside which it runs no overlay, so the board's firmware and boot "
-            "loader would be missing. Leave the keys or the overlay out, or build only cmdline, uki, installer, iso"
+            "loader would be missing. Leave the keys or the overlay out, or build only "
+            + names(lambda kind: kind.is_boot_image and not kind.disk)
         )
     return planned
 
@@ -173,7 +175,7 @@ def _outputs(request: BuildRequest) -> tuple[PlannedOutput, ...]:
 def _output(output: Output, request: BuildRequest) -> PlannedOutput:
     kind, spec, upstream = output.kind, request.variant.spec, request.upstream
     signed = request.secure_boot is not None
-    facts = upstream.profiles.get(kind.name, upstream.profiles["metal"])
+    facts = upstream.profiles[kind.profile]
     args = tuple(dict.fromkeys((*facts.extra_kernel_args, *spec.extra_kernel_args)))
     return PlannedOutput(
         name=output.name,

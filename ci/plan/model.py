@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from ci.common.arch import Arch
 from ci.common.errors import PlanError
+from ci.common.kinds import Initramfs
 from ci.common.references import PinnedImage
 from ci.common.values import Value
 from ci.load.meta import Meta
-from ci.plan.outputs import Compression, Initramfs, Layout
+from ci.plan.outputs import Compression, Layout
 from ci.resolve.model import Dropped, PlannedExtension
 
 #: Bumped when a field changes its meaning.
@@ -88,6 +89,11 @@ class PlannedOutput(Value):
     privileged: str | None = None
     #: What a reader should know of this output.
     notes: tuple[str, ...] = ()
+
+    @property
+    def kind_name(self) -> str:
+        """Name of its kind: `metal` for metal.raw.xz."""
+        return self.name.partition(".")[0]
 
 
 class Plan(Value):

@@ -1,10 +1,8 @@
-"""The kinds of output: what the imager calls them, where they go, what they can take.
+"""The outputs that are asked for: a kind, and for disk images the form.
 
-Facts of the imager are as observed on v1.11.3 and v1.13.6 (its profile documents and what came out).
-
-    output = kind | disk "." format        kernel, iso, metal, metal.raw.xz, nocloud.raw
-    format = "raw" | "raw.xz" | "raw.zst"
-    group  = "upstream"                     what CozyStack's `make assets` and `make image` take from the imager
+output = kind | disk "." format        kernel, iso, metal, metal.raw.xz, nocloud.raw
+format = "raw" | "raw.xz" | "raw.zst"
+group  = "upstream"                     what CozyStack's `make assets` and `make image` take from the imager
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ci.common.errors import OutputError, suggest
+from ci.common.kinds import KINDS, PROFILES, Kind
 from ci.plan.quirks import UNPRIVILEGED_DISK_IMAGES, quirks
 
 if TYPE_CHECKING:
@@ -31,17 +30,6 @@ class Layout(StrEnum):
     UPSTREAM = "upstream"
 
 
-class Initramfs(StrEnum):
-    """What an output has to do with the initramfs."""
-
-    #: It has none in it.
-    NONE = "none"
-    #: It is made by packing the extensions.
-    BUILT = "built"
-    #: It embeds the one that was built.
-    READY = "ready"
-
-
 class Compression(StrEnum):
     """How a disk image is packed after the imager; named as the file name's ending."""
 
@@ -49,136 +37,6 @@ class Compression(StrEnum):
     XZ = ".xz"
     ZSTD = ".zst"
 
-
-@dataclass(frozen=True)
-class Kind:
-    """One row of the table of output kinds. `{arch}` in a file name stands for arm64 or amd64."""
-
-    name: str
-    #: `output.kind` of the imager's profile.
-    imager_kind: str
-    #: What the imager writes below `/out`.
-    imager_file: str
-    #: Path in the `boot` layout.
-    boot_path: str
-    media_type: str
-    platform: str = "metal"
-    initramfs: Initramfs = Initramfs.READY
-    takes_kernel_args: bool = True
-    takes_meta: bool = True
-    takes_base_installer: bool = False
-    #: A disk image: has a size and a compression.
-    disk: bool = False
-
-    @property
-    def is_boot_image(self) -> bool:
-        """Whether it starts by itself, and so takes a board's overlay and signatures for secure boot.
-
-        The imager refuses both kernel arguments and secure boot for a bare kernel and a bare initramfs.
-        """
-        return self.takes_kernel_args
-
-    @property
-    def takes_whole_overlay(self) -> bool:
-        """Whether a board's firmware, boot loader and device trees go in, beside the overlay's kernel arguments.
-
-        The imager asks every overlay for its arguments (`buildCmdline` in pkg/imager), but runs it for disk images
-        only, and packs it into installers, which run it on the node.
-        """
-        return self.disk or self.takes_base_installer
-
-    def shortfalls(self, *, kernel_args: bool, meta: bool, overlay: bool) -> tuple[str, ...]:
-        """Return what of these a reader would look for in vain, in words; each says whether the variant has such."""
-        said: list[str] = []
-        if kernel_args and not self.takes_kernel_args:
-            said.append(
-                "carries no kernel arguments: the boot loader has to give them (output cmdline has the whole line)"
-            )
-        if meta and not self.takes_meta:
-            said.append("carries no META values: the imager puts none into this kind")
-        if overlay and self.is_boot_image and not self.takes_whole_overlay:
-            said.append(
-                "carries the overlay's kernel arguments only: firmware, boot loader and device trees go into metal, "
-                "nocloud and installer"
-            )
-        return tuple(said)
-
-
-#: In the order in which they are listed and built.
-KINDS: Mapping[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        Kind(
-            "kernel",
-            imager_kind="kernel",
-            imager_file="kernel-{arch}",
-            boot_path="boot/vmlinuz",
-            media_type="application/octet-stream",
-            initramfs=Initramfs.NONE,
-            takes_kernel_args=False,
-            takes_meta=False,
-        ),
-        Kind(
-            "initramfs",
-            imager_kind="initramfs",
-            imager_file="initramfs-metal-{arch}.xz",
-            boot_path="boot/initramfs.xz",
-            # zstd in spite of its name, which upstream's tools expect.
-            media_type="application/zstd",
-            initramfs=Initramfs.BUILT,
-            takes_kernel_args=False,
-            takes_meta=False,
-        ),
-        Kind(
-            "cmdline",
-            imager_kind="cmdline",
-            imager_file="cmdline-metal-{arch}",
-            boot_path="cmdline/cmdline-metal-{arch}",
-            media_type="text/plain",
-            initramfs=Initramfs.NONE,
-        ),
-        Kind(
-            "uki",
-            imager_kind="uki",
-            imager_file="metal-{arch}-uki.efi",
-            boot_path="uki/metal-{arch}-uki.efi",
-            media_type="application/efi",
-        ),
-        Kind(
-            "installer",
-            imager_kind="installer",
-            imager_file="installer-{arch}.tar",
-            boot_path="installer/installer-{arch}.tar",
-            media_type="application/x-tar",
-            takes_meta=False,
-            takes_base_installer=True,
-        ),
-        Kind(
-            "iso",
-            imager_kind="iso",
-            imager_file="metal-{arch}.iso",
-            boot_path="iso/metal-{arch}.iso",
-            media_type="application/vnd.efi.iso",
-        ),
-        Kind(
-            "metal",
-            imager_kind="image",
-            imager_file="metal-{arch}.raw",
-            boot_path="metal/metal-{arch}.raw",
-            media_type="application/vnd.efi.img",
-            disk=True,
-        ),
-        Kind(
-            "nocloud",
-            imager_kind="image",
-            imager_file="nocloud-{arch}.raw",
-            boot_path="nocloud/nocloud-{arch}.raw",
-            media_type="application/vnd.efi.img",
-            platform="nocloud",
-            disk=True,
-        ),
-    )
-}
 
 _PACKED = {Compression.XZ: "application/x-xz", Compression.ZSTD: "application/zstd"}
 
@@ -188,7 +46,7 @@ REPRODUCED_OUTPUTS = ("kernel", "initramfs", "uki", "installer", "iso")
 
 #: Names that stand for several outputs.
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "upstream": ("kernel", "initramfs", "installer", "iso", "metal.raw.xz", "nocloud.raw.xz"),
+    "upstream": tuple(f"{kind.name}.raw.xz" if kind.disk else kind.name for kind in PROFILES),
 }
 
 

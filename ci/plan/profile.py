@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
-from ci.plan.outputs import KINDS, Initramfs
+from ci.common.kinds import KINDS, Initramfs
 from ci.plan.quirks import OVERLAY_BOOT_LOADER, install_folder
 
 if TYPE_CHECKING:
@@ -56,13 +56,8 @@ def profiles(plan: Plan) -> dict[str, Document]:
     if plan.builds_initramfs:
         runs[INITRAMFS_RUN] = initramfs_profile(plan)
     for output in plan.outputs:
-        runs.setdefault(run_name(output), output_profile(plan, output))
+        runs.setdefault(output.kind_name, output_profile(plan, output))
     return runs
-
-
-def run_name(output: PlannedOutput) -> str:
-    """Return the name of the imager run that an output comes from."""
-    return output.name.split(".", 1)[0]
 
 
 def initramfs_profile(plan: Plan) -> Document:

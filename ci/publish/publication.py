@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from ci.common.values import Value
 from ci.report.schematic import schematic, schematic_as, schematic_id
-from ci.report.tables import Format
+from ci.report.tables import Format, document_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +88,7 @@ def publication_as(images: Sequence[PublishedImage], plan: Plan, form: Format) -
             "notes": [note for image in images for note in _notes(image)],
             "schematic": {"id": schematic_id(named), **named},
         }
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        return document_as(document, form)
     lines: list[str] = []
     for image in images:
         lines += [*_lines(image), ""]

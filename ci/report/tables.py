@@ -98,9 +98,14 @@ def plan_as(plan: Plan, form: Format) -> str:
         return plan_text(plan)
     data: dict[str, Any] = plan.model_dump(mode="json")
     data["profiles"] = profile.profiles(plan)
-    if form is Format.JSON:
-        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=WIDTH)
+    return document_as(data, form)
+
+
+def document_as(document: dict[str, Any], form: Format) -> str:
+    """Return a document as JSON or YAML; the format `text` has a writer of its own for each document."""
+    if form is Format.YAML:
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=WIDTH)
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def plan_summary(plan: Plan) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from ci.common.concurrency import at_once
+from ci.common.concurrency import gather_each
 from ci.common.errors import NotFoundInRegistryError, NotResolvedError
 from ci.common.references import as_image
 
@@ -39,4 +39,4 @@ async def resolve_all(needs: Iterable[Need], resolver: Resolver) -> dict[str, Pi
         tried = " nor ".join(str(candidate) for candidate in need.candidates)
         raise NotResolvedError(f"{need.use}: the registry has no {tried}")
 
-    return dict(await at_once(resolve, needs))
+    return dict(await gather_each(resolve, needs))

@@ -4,74 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import os
 import signal
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedded.cli.display import make_progress
 from embedded.cli.errors import ExitCode, UsageError
-from embedded.cli.flags import Flag, FlagError, FlagSet
-from embedded.cli.options import Options, call_flags, global_flags, module_flags, module_path, read_options
-from embedded.cli.output import say
-from embedded.cli.progress import Progress, make_progress
-from embedded.cli.values import current_platform, parse_bool, scalar
-from embedded.engine.errors import EngineError, UnsupportedError
+from embedded.cli.flags import FlagError, FlagSet
+from embedded.cli.options import global_flags, module_path
+from embedded.cli.output import say, write_out
+from embedded.cli.request import INTERSPERSED, Request, own_flags, read_request
+from embedded.cli.values import current_platform
+from embedded.engine.errors import EngineError
 from embedded.setup.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from embedded.cli.protocol import Mode, OpenSession, Session
+    from embedded.cli.progress import Progress
+    from embedded.cli.protocol import OpenSession, Session
 
 DAGGER_VERSION = "v0.21.8"
 """The Dagger whose arguments and answers these are."""
 
-_ALIASES = {"checks": "check", "r": "run", "q": "query"}
-# Commands of Dagger's own that this engine has no answer for.
-_UNSUPPORTED = frozenset(
-    [
-        "client",
-        "completion",
-        "config",
-        "develop",
-        "engine",
-        "generate",
-        "init",
-        "install",
-        "listen",
-        "lock",
-        "login",
-        "logout",
-        "mcp",
-        "org",
-        "publish",
-        "session",
-        "shell",
-        "toolchain",
-        "trace",
-        "uninstall",
-        "up",
-        "update",
-    ]
-)
-_COMMANDS = frozenset({"call", "core", "functions", "check", "run", "query", "version", "help"})
-_INTERSPERSED = frozenset({"functions", "check", "query"})
 _STOP_WITHIN = 1.5
-
-
-@dataclass(frozen=True)
-class Request:
-    """A command line taken apart as far as it can be without the module."""
-
-    command: str
-    words: list[str]
-    options: Options
-    mode: Mode
-    wants_help: bool
 
 
 def main(args: Sequence[str], opener: OpenSession | None = None) -> int:
@@ -97,72 +56,26 @@ def main(args: Sequence[str], opener: OpenSession | None = None) -> int:
         return print_error(EngineError(str(error)))
 
 
-def read_request(args: list[str]) -> Request:
-    """Find the command and the global options, wherever those stand; raises EngineError."""
-    mode: Mode = "lab" if args[:1] == ["--lab"] else "real"
-    words = args[1:] if mode == "lab" else args
-    before = global_flags()
-    rest = before.parse(words, interspersed=False)
-    command = _ALIASES.get(rest[0], rest[0]) if rest else ""
-    wants_help = bool(before["help"].value.get())
-    if command == "help":
-        command, rest, wants_help = (rest[1] if len(rest) > 1 else ""), rest[1:], True
-    _check_command(command)
-    if command == "run":
-        # What follows the program's name is its own, where these options may mean something else.
-        everywhere = before
-        FlagSet([*before, *own_flags("run")]).parse(rest[1:], interspersed=False, skip_unknown=True)
-        wants_help = wants_help or bool(before["help"].value.get())
-    else:
-        everywhere = global_flags()
-        everywhere.parse(words, interspersed=True, skip_unknown=True)
-        ended = rest.index("--") if "--" in rest else len(rest)
-        wants_help = wants_help or any(word in ("--help", "-h") for word in rest[:ended])
-    return Request(command, rest[1:], read_options(everywhere, os.environ), mode, wants_help)
-
-
 def answer_alone(request: Request) -> bool:
     """Answer what needs no session; tells whether that was all."""
     from embedded.cli.help import print_command_help
 
     command = request.command
     inherited = global_flags()
-    if not command:
-        print_command_help("", inherited)
+    if not command or command == "api":
+        print_command_help(command, inherited)
     elif command == "version" and not request.wants_help:
-        print(f"dagger {DAGGER_VERSION} (embedded engine) {current_platform()}")
+        write_out(
+            f"dagger {DAGGER_VERSION} (embedded engine) {current_platform()}\n"
+            f"It answers the API of Dagger {DAGGER_VERSION}, and takes the command lines of 0.21 and 1.0.\n"
+        )
     elif request.wants_help and command not in ("call", "core"):
         own = None if command == "version" else own_flags(command)
         usage = {"check": "[pattern...]", "functions": "[function]...", "run": "<command>..."}.get(command, "")
-        print_command_help(command, inherited, own, usage)
+        print_command_help(command, inherited, own, usage, spelled=request.spelled)
     else:
         return False
     return True
-
-
-def own_flags(command: str) -> FlagSet:
-    """Make the flags of a command's own, functions' arguments aside."""
-    match command:
-        case "run":
-            timeout = Flag("cleanup-timeout", scalar("duration", str, "10s"), "Has no effect: it is always ten seconds")
-            return FlagSet([timeout, _switch("focus", "Has no effect: the command's output is always shown")])
-        case "query":
-            from embedded.cli.query import query_flags
-
-            return FlagSet([*query_flags(), *module_flags()])
-        case "check":
-            return FlagSet(
-                [
-                    _switch("list", "List available checks", "l"),
-                    _switch("failfast", "Begin no further check after the first failure"),
-                    _switch("no-generate", "Has no effect: only functions marked as checks are run"),
-                    *module_flags(),
-                ]
-            )
-        case "functions":
-            return module_flags()
-        case _:
-            return call_flags()
 
 
 def print_error(error: EngineError, *, streams: bool = True) -> int:
@@ -170,6 +83,8 @@ def print_error(error: EngineError, *, streams: bool = True) -> int:
 
     `streams` says whether a failed command's output is still to be shown.
     """
+    if isinstance(error, UsageError) and error.near:
+        say(f"Did you mean: {', '.join(error.near)}?")
     say(f"Error: {error}")
     details = error.extensions
     if details.get("_type") != "EXEC_ERROR":
@@ -227,7 +142,7 @@ async def _serve(request: Request, opener: OpenSession | None) -> int:
 
         say(LAB_NOTICE)
     own = _look_ahead(request)
-    module = module_path(own, f"dagger {request.command}") if "mod" in own else None
+    module = module_path(own, request.spelled) if "mod" in own else None
     options = request.options
     progress = make_progress(options.progress, silent=options.silent, quiet=options.quiet, verbose=options.verbose)
     try:
@@ -253,7 +168,7 @@ async def _dispatch(session: Session, request: Request, progress: Progress) -> i
 
         _, program = _strict(request)
         if not program:
-            raise UsageError("requires at least 1 arg(s), only received 0", "dagger run")
+            raise UsageError("requires at least 1 arg(s), only received 0", request.spelled)
         return await run_command(session, program)
     if command == "query":
         from embedded.cli.query import run_query
@@ -277,7 +192,7 @@ async def _dispatch(session: Session, request: Request, progress: Progress) -> i
         from embedded.cli import check
 
         own, patterns = _strict(request)
-        selected = check.select_checks(check.find_checks(model), patterns)
+        selected = check.select_checks(check.find_checks(model), patterns, own["skip"].value.get())
         if own["list"].value.get():
             progress.close()
             check.list_checks(selected)
@@ -292,7 +207,7 @@ async def _dispatch(session: Session, request: Request, progress: Progress) -> i
             model,
             request.words,
             progress,
-            command=f"dagger {command}",
+            command=request.spelled,
             mode=request.mode,
             wants_help=request.wants_help,
             auto_apply=request.options.auto_apply,
@@ -304,7 +219,7 @@ def _look_ahead(request: Request) -> FlagSet:
     """Read a command's own flags as far as they go without knowing the module's, for `--mod`."""
     own = own_flags(request.command)
     known = FlagSet(flag for group in (own, global_flags()) for flag in group)
-    known.parse(request.words, interspersed=request.command in _INTERSPERSED, skip_unknown=True)
+    known.parse(request.words, interspersed=request.command in INTERSPERSED, skip_unknown=True)
     return own
 
 
@@ -313,9 +228,9 @@ def _strict(request: Request) -> tuple[FlagSet, list[str]]:
     own = own_flags(request.command)
     known = FlagSet(flag for group in (own, global_flags()) for flag in group)
     try:
-        return own, known.parse(request.words, interspersed=request.command in _INTERSPERSED)
+        return own, known.parse(request.words, interspersed=request.command in INTERSPERSED)
     except FlagError as error:
-        raise UsageError(str(error), f"dagger {request.command}") from error
+        raise UsageError(str(error), request.spelled) from error
 
 
 def _loads_module(command: str, own: FlagSet) -> bool:
@@ -326,21 +241,3 @@ def _loads_module(command: str, own: FlagSet) -> bool:
         return True
     here = Path.cwd()
     return bool(own["mod"].value.get()) or any((folder / "dagger.json").is_file() for folder in (here, *here.parents))
-
-
-def _check_command(command: str) -> None:
-    if not command or command in _COMMANDS:
-        return
-    if command in _UNSUPPORTED or Path(command).is_file():
-        raise UnsupportedError(f"dagger {command if command in _UNSUPPORTED else 'shell'}")
-    from embedded.cli.functions import seems_a_function
-
-    message = f'unknown command or file "{command}" for "dagger"'
-    near = difflib.get_close_matches(command, sorted(_COMMANDS), n=3, cutoff=0.7)
-    if seems_a_function(command, Path.cwd()):
-        near.insert(0, f"call {command}")
-    raise EngineError(message + ("\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in near) if near else ""))
-
-
-def _switch(name: str, usage: str, short: str = "") -> Flag:
-    return Flag(name, scalar("", parse_bool, False, bare="true"), usage, short)

@@ -9,11 +9,12 @@ from embedded.cli.arguments import argument_values
 from embedded.cli.chain import Chain, answer_path, build_query, read_chain, unwrap
 from embedded.cli.changes import apply_changes
 from embedded.cli.help import print_chain_help
-from embedded.cli.lab import fallback_arguments
+from embedded.cli.lab import fallback_arguments, refuse_what_the_lab_replaces
 from embedded.cli.model import Function, Kind, Model
 from embedded.cli.options import call_flags, global_flags
 from embedded.cli.output import print_objects, print_result, save_result, say
 from embedded.engine.errors import EngineError
+from embedded.shown import shown
 
 if TYPE_CHECKING:
     from embedded.cli.flags import FlagSet
@@ -43,6 +44,7 @@ async def call(
     if wants_help or not chain.named:
         print_chain_help(model, chain, common)
         return
+    refuse_what_the_lab_replaces(chain, mode)
     await _run(session, model, chain, common[0], progress, auto_apply=auto_apply)
 
 
@@ -69,7 +71,7 @@ async def _run(
     elif leaf == "export":
         if not isinstance(answer, str):
             raise EngineError(f"-o can't write a list of {result.object_name}: choose one of its elements")
-        say(f'Saved to "{answer}".')
+        say(f'Saved to "{shown(answer)}".')
     elif result.object_name:
         print_objects(model, result, answer, as_json=as_json)
     elif output:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from embedded.cli.model import Function, Model, TypeView
-
-
-_INSTEAD = ("release",)
-"""Flags by which a caller says in another way what a fallback would say."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,8 @@ def read_chain(
     while rest:
         function = model.find(owner, rest[0]) if owner else None
         if function is None or not supported(function):
-            raise UsageError(f'unknown command "{rest[0]}" for "{path}"', path)
+            near = () if help_only or not owner else near_commands(model, owner, rest[0])
+            raise UsageError(f'unknown command "{rest[0]}" for "{path}"', path, near)
         path = f"{path} {function.command}"
         links.append(_link(function, path))
         rest = _parse(links, rest[1:], common, path)
@@ -85,6 +83,12 @@ def read_chain(
         owner = function.type.object_name
         named += 1
     return Chain(tuple(links), path, named)
+
+
+def near_commands(model: Model, owner: str, word: str) -> list[str]:
+    """Name the functions of an object that are spelled much like a word."""
+    commands = [function.command for function in model.functions(owner) if supported(function)]
+    return difflib.get_close_matches(word, commands, n=3, cutoff=0.6)
 
 
 def build_query(
@@ -143,8 +147,6 @@ def _link(function: Function, path: str) -> Link:
 
 
 def _fill(constructor: Link, fallback: Mapping[str, str]) -> None:
-    if any(flag in constructor.flags and constructor.flags[flag].changed for flag in _INSTEAD):
-        return
     for arg in constructor.function.arguments:
         if arg.flag in fallback and arg.type.name == "Directory" and not constructor.flags[arg.flag].changed:
             constructor.flags[arg.flag].set(fallback[arg.flag])

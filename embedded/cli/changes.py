@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from embedded.cli.output import say
 from embedded.engine.errors import EngineError
+from embedded.shown import shown
 
 if TYPE_CHECKING:
     from embedded.cli.protocol import Session
@@ -38,7 +39,7 @@ async def apply_changes(session: Session, answer: Any, leaf: str, *, auto_apply:
 
 async def _agreed(changes: dict[str, list[str]]) -> bool:
     lines = [
-        f"{sign} {path}"
+        f"{sign} {shown(path)}"
         for sign, paths in (("+", "addedPaths"), ("~", "modifiedPaths"), ("-", "removedPaths"))
         for path in changes[paths]
     ]

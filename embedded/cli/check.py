@@ -15,11 +15,12 @@ from embedded.cli.errors import ExitCode
 from embedded.cli.help import print_table
 from embedded.cli.lab import fallback_arguments
 from embedded.cli.names import kebab
-from embedded.cli.output import say
+from embedded.cli.output import say, write_out
 from embedded.engine.errors import EngineError
+from embedded.shown import shown, shown_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from embedded.cli.model import Function, Model
     from embedded.cli.progress import Progress
@@ -57,13 +58,14 @@ def find_checks(model: Model) -> list[Check]:
     return sorted(_walk(model, (constructor,), frozenset()), key=lambda check: check.name)
 
 
-def select_checks(checks: list[Check], patterns: list[str]) -> list[Check]:
-    """Keep what matches any pattern; raises EngineError for a pattern that matches nothing."""
-    for pattern in patterns:
+def select_checks(checks: list[Check], patterns: list[str], skipped: Sequence[str] = ()) -> list[Check]:
+    """Keep what matches any pattern and none of `skipped`; raises EngineError for a pattern that matches nothing."""
+    for pattern in (*patterns, *skipped):
         if not any(check.matches(pattern) for check in checks):
             known = ", ".join(check.name for check in checks) or "none: the module has no function marked @check"
             raise EngineError(f"no check matches '{pattern}'; there are: {known}")
-    return [check for check in checks if not patterns or any(check.matches(pattern) for pattern in patterns)]
+    wanted = [check for check in checks if not patterns or any(check.matches(pattern) for pattern in patterns)]
+    return [check for check in wanted if not any(check.matches(pattern) for pattern in skipped)]
 
 
 def list_checks(checks: list[Check]) -> None:
@@ -98,9 +100,9 @@ async def run_checks(
                 failed.append(check.name)
             with progress.hidden():  # a live display and standard output may share the terminal
                 took = f"{time.monotonic() - began:.1f}s"
-                print(f"{check.name} {'ERROR' if error else 'OK'} [{took}]", flush=True)
-                for line in _report(error) if error else ():
-                    print(f"  {line}", flush=True)
+                lines = [f"{shown(check.name)} {'ERROR' if error else 'OK'} [{took}]"]
+                lines += [f"  {line}" for line in _report(error)] if error else []
+                write_out("".join(f"{line}\n" for line in lines))
 
     await asyncio.gather(*(run(check) for check in checks))
     progress.close()
@@ -118,9 +120,8 @@ async def _run(session: Session, model: Model, check: Check, values: dict[str, A
 
 
 def _report(error: EngineError) -> Iterator[str]:
-    yield from str(error).splitlines()
-    for stream in ("stdout", "stderr"):
-        yield from str(error.extensions.get(stream) or "").splitlines()
+    for text in (str(error), *(str(error.extensions.get(stream) or "") for stream in ("stdout", "stderr"))):
+        yield from shown_lines(text.rstrip("\n")).split("\n") if text else ()
 
 
 def _walk(model: Model, path: tuple[Function, ...], seen: frozenset[str]) -> Iterator[Check]:

@@ -48,6 +48,8 @@ class Flag:
     required: bool = False
     hidden: bool = False
     changed: bool = False
+    also: str = ""
+    """Another name: Dagger 1.0's of a flag that 0.21 names otherwise."""
 
     def set(self, text: str) -> None:
         """Take a value from the command line; raises FlagError when it is none for this flag."""
@@ -65,6 +67,7 @@ class FlagSet:
     def __init__(self, flags: Iterable[Flag] = ()) -> None:
         self._flags: dict[str, Flag] = {}
         self._short: dict[str, Flag] = {}
+        self._others: dict[str, Flag] = {}
         for flag in flags:
             self.add(flag)
 
@@ -73,6 +76,8 @@ class FlagSet:
         if flag.name in self._flags:
             return
         self._flags[flag.name] = flag
+        if flag.also:
+            self._others.setdefault(flag.also, flag)
         if flag.shorthand:
             self._short.setdefault(flag.shorthand, flag)
 
@@ -114,7 +119,7 @@ class FlagSet:
         given, equals, inline = text.partition("=")
         if not given or given.startswith("-"):
             raise FlagError(f"bad flag syntax: --{text}")
-        flag = self._flags.get(kebab(given))
+        flag = self._flags.get(kebab(given)) or self._others.get(kebab(given))
         if flag is None:
             if not skip_unknown:
                 value = inline if equals else rest[0] if rest and not rest[0].startswith("-") else ""

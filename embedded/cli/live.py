@@ -11,11 +11,15 @@ from rich.live import Live
 from rich.text import Text
 
 from embedded.cli.progress import Progress, Step
+from embedded.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 _ROWS = 12
+_CLOCK_WIDTH = 11
+"""Columns before a step's name: a mark and a time."""
+_LEAST_LABEL = 20
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -63,8 +67,9 @@ class LiveProgress(Progress):
         steps = list(self.steps.values())
         running = [step for step in steps if step.started is not None and step.completed is None]
         frame = _FRAMES[int(now * 8) % len(_FRAMES)]
+        room = max(_LEAST_LABEL, self._console.width - 1 - _CLOCK_WIDTH)
         rows = [
-            Text.assemble((f"{frame} ", "cyan"), (f"{step.seconds(now):6.1f}s  ", "dim"), step.label)
+            Text.assemble((f"{frame} ", "cyan"), (f"{step.seconds(now):6.1f}s  ", "dim"), step.label_within(room))
             for step in running[:_ROWS]
         ]
         if len(running) > _ROWS:
@@ -93,7 +98,7 @@ class LiveProgress(Progress):
 
     def _lines(self, step: Step, lines: list[str]) -> None:  # noqa: ARG002 - the rows tell which step
         for line in lines:
-            self._console.print(Text.assemble(("  │ ", "dim"), Text.from_ansi(line)))
+            self._console.print(Text.assemble(("  │ ", "dim"), shown(line.expandtabs())))
 
     def _close(self) -> None:
         self._live.stop()

@@ -27,6 +27,7 @@ from graphql import (
     value_from_ast_untyped,
 )
 
+from embedded.cli.core_texts import CORE_TEXTS
 from embedded.cli.names import kebab
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ class Function:
 
     @property
     def short(self) -> str:
-        """The description's first line."""
-        return self.description.partition("\n")[0] or "-"
+        """The description's first line; of a core type's function a text of this engine's own."""
+        return self.description.partition("\n")[0] or CORE_TEXTS.get((self.owner, self.command), "-")
 
     @cached_property
     def type(self) -> TypeView:

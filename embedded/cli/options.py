@@ -49,8 +49,9 @@ def module_flags() -> FlagSet:
     """Make the flags of the commands that load a module."""
     return FlagSet(
         [
-            _text("mod", "", "Module to load: a local path (defaults to the current directory)", "m"),
-            _switch("no-mod", "M", "Don't load a module (mutually exclusive with --mod)"),
+            _also("load-module", _text("mod", "", "Module to load: a local path (default: the one here)", "m")),
+            _also("no-load-module", _switch("no-mod", "M", "Don't load a module (mutually exclusive with --mod)")),
+            _text("workspace", "", "Folder to look for the module from, instead of the current directory", "W"),
             Flag("allow-llm", many("strings", split_csv, str), "Has no effect: the embedded engine has no LLM"),
             _switch("eager-runtime", "", "Has no effect: the module's runtime is always loaded"),
         ]
@@ -104,8 +105,13 @@ def read_options(flags: FlagSet, env: Mapping[str, str]) -> Options:
 
 
 def module_path(flags: FlagSet, command: str) -> Path | None:
-    """Give the folder that `--mod` names, if it was given; raises UnsupportedError for a module on a Git host."""
+    """Return the folder of the module that `--mod` or `--workspace` names, None where neither was given.
+
+    Raises UnsupportedError for one on a Git host.
+    """
     reference: str = flags["mod"].value.get()
+    if not reference and flags["workspace"].changed:
+        return _module_around(flags["workspace"].value.get())
     if reference and flags["no-mod"].value.get():
         raise UsageError("if any flags in the group [mod no-mod] are set none of the others can be", command)
     if not reference:
@@ -113,9 +119,24 @@ def module_path(flags: FlagSet, command: str) -> Path | None:
     path = Path(reference)
     if path.exists():
         return path
-    if "://" in reference or "@" in reference or reference.startswith("github.com/"):
-        raise UnsupportedError(f"--mod {reference}: only a local path")
+    _refuse_git("mod", reference)
     raise EngineError(f'module not found: no such folder "{reference}" for --mod')
+
+
+def _module_around(reference: str) -> Path:
+    folder = Path(reference)
+    if not folder.is_dir():
+        _refuse_git("workspace", reference)
+        raise EngineError(f'no such folder "{reference}" for --workspace')
+    for one in (folder, *folder.absolute().parents):
+        if (one / "dagger.json").is_file():
+            return one
+    raise EngineError(f"no module found: there is no dagger.json in {reference} or above", "Name it with -m PATH.")
+
+
+def _refuse_git(flag: str, reference: str) -> None:
+    if "://" in reference or "@" in reference or reference.startswith("github.com/"):
+        raise UnsupportedError(f"--{flag} {reference}: only a local path")
 
 
 def _switch(name: str, short: str, usage: str, initial: bool = False) -> Flag:
@@ -128,6 +149,12 @@ def _text(name: str, initial: str, usage: str, short: str = "") -> Flag:
 
 def _hidden(flag: Flag) -> Flag:
     flag.hidden = True
+    return flag
+
+
+def _also(name: str, flag: Flag) -> Flag:
+    flag.also = name
+    flag.usage += f"; also --{name}"
     return flag
 
 

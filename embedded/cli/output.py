@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import sys
 from typing import TYPE_CHECKING, Any, cast
+
+from embedded.engine.errors import EngineError
+from embedded.shown import shown, shown_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,8 +18,21 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Print a line for the person, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print lines for the person, on standard error; nothing in them is obeyed by the terminal."""
+    with contextlib.suppress(OSError):  # nobody is there to hear that nobody hears it
+        print(shown_lines(text), file=sys.stderr, flush=True)
+
+
+def write_out(text: str) -> None:
+    """Write to standard output; raises EngineError where it takes nothing, a full disk say."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = io.StringIO()  # what is left in the old one's buffer would fail at each further attempt
+        raise EngineError(f"can't write to standard output: {error.strerror}") from None
 
 
 def print_result(answer: Any, *, as_json: bool) -> str:
@@ -24,18 +42,18 @@ def print_result(answer: Any, *, as_json: bool) -> str:
     JSON: indented by four, keys sorted.
     """
     text = f"{json.dumps(answer, indent=4, ensure_ascii=False, sort_keys=True)}\n" if as_json else _plain(answer)
-    sys.stdout.write(text)
-    if sys.stdout.isatty() and not text.endswith("\n"):
-        sys.stdout.write("\n")
-    sys.stdout.flush()
+    write_out(f"{text}\n" if sys.stdout.isatty() and not text.endswith("\n") else text)
     return text
 
 
 def save_result(path: Path, text: str) -> None:
     """Write a printed result to a file, its folder made where missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    say(f'Saved output to "{path.absolute()}".')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as error:
+        raise EngineError(f"can't write to {path}: {error.strerror}") from None
+    say(f'Saved output to "{shown(str(path.absolute()))}".')
 
 
 def print_objects(model: Model, view: TypeView, answer: Any, *, as_json: bool) -> None:
@@ -50,7 +68,7 @@ def print_objects(model: Model, view: TypeView, answer: Any, *, as_json: bool) -
     if as_json:
         print_result([{"_type": view.object_name}] * count, as_json=True)
     else:
-        print(f"- {line}\n" * count, end="", flush=True)
+        write_out(f"- {line}\n" * count)
     return None
 
 
@@ -58,7 +76,7 @@ def _print_line(value: dict[str, str], line: str, *, as_json: bool) -> None:
     if as_json:
         print_result(value, as_json=True)
     else:
-        print(line, flush=True)
+        write_out(f"{line}\n")
 
 
 def _object_line(model: Model, name: str) -> str:

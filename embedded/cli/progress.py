@@ -1,4 +1,4 @@
-"""What a running session is doing, on standard error: plain lines, dots, or a live display.
+"""What a running session is doing, on standard error: plain lines or dots; `live.py` has the display of a terminal.
 
 Cached steps are counted, not listed: a warm build has hundreds of them. A step that fails shows what it printed.
 """
@@ -6,11 +6,14 @@ Cached steps are counted, not listed: a warm build has hundreds of them. A step 
 from __future__ import annotations
 
 import asyncio
-import sys
+import shutil
+import textwrap
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
+
+from embedded.shown import LINE_LIMIT, shown
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from embedded.engine.events import StepEvent
 
 _NAME_WIDTH = 120
+_LEAST_LABEL = 20
 _KEPT_LOG = 64 * 1024
 _SHOWN_LINES = 100
 _HEARTBEAT = 60.0
@@ -25,7 +29,7 @@ _HEARTBEAT = 60.0
 
 @dataclass
 class Step:
-    """A step as its events have told so far; times are seconds since the epoch."""
+    """A step as its events describe it so far; times are seconds since the epoch."""
 
     number: int
     name: str = ""
@@ -41,16 +45,29 @@ class Step:
     @property
     def label(self) -> str:
         """The name on one line of bounded length."""
-        flat = " ".join(self.name.split())
-        return flat if len(flat) <= _NAME_WIDTH else f"{flat[: _NAME_WIDTH - 1]}…"
+        return self.label_within(_NAME_WIDTH)
+
+    def label_within(self, width: int) -> str:
+        """Return the name in at most `width` columns; what is too much is left out in its middle."""
+        name = shown(" ".join(self.name.split()))
+        if len(name) <= width:
+            return name
+        tail = width // 3
+        return f"{name[: width - tail - 1]}…{name[len(name) - tail :]}"
 
     def seconds(self, now: float) -> float:
-        """How long it has run."""
+        """Return how long it has run."""
         return 0.0 if self.started is None else max(0.0, (self.completed or now) - self.started)
 
     def log_tail(self) -> list[str]:
-        """The last lines that it printed."""
-        return self.log.splitlines()[-_SHOWN_LINES:]
+        """Return the last lines that it printed."""
+        return _lines_of(self.log)[-_SHOWN_LINES:]
+
+
+def _lines_of(text: str) -> list[str]:
+    """Cut at line breaks only: what else Python takes for one may be meant to forge a line."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 class Progress:
@@ -74,7 +91,9 @@ class Progress:
         if event.log and not self._closed and (self._follows or event.told):
             step.followed = True
             *lines, step.partial = (step.partial + event.log).split("\n")
-            self._lines(step, lines)
+            # Of a line that does not end, no more is kept than would be shown.
+            step.partial = step.partial[: 2 * LINE_LIMIT]
+            self._lines(step, [line.removesuffix("\r") for line in lines])
         # The same step is asked for again by a later solve, which finds it cached: only its first run is told.
         error = event.error.partition("\n")[0]
         if step.completed is not None and (step.error or not error):
@@ -83,7 +102,7 @@ class Progress:
         step.started = step.started if event.started is None else event.started
         step.completed = step.completed if event.completed is None else event.completed
         step.cached = step.cached or event.cached
-        step.error = error
+        step.error = shown(error)
         if step.completed is not None and not self._closed:
             self._lines(step, [step.partial] if step.partial else [])
             self._completed(step)
@@ -121,19 +140,37 @@ class PlainProgress(Progress):
         self._stream = stream
         self._cached = cached
         self._summary = summary
+        self._width = shutil.get_terminal_size().columns
         self._beat: asyncio.TimerHandle | None = None
         self._schedule_beat()
 
     def _completed(self, step: Step) -> None:
         took = f"{step.seconds(time.time()):.1f}s"
         if step.error:
-            self._write(f"#{step.number} {step.label}  ERROR after {took}: {step.error}")
+            self._failed(step, f"ERROR after {took}")
             if not step.followed:
                 self._lines(step, step.log_tail())
         elif not step.cached:
-            self._write(f"#{step.number} {step.label}  {took}")
+            self._line(step, took)
         elif self._cached:
-            self._write(f"#{step.number} {step.label}  CACHED")
+            self._line(step, "CACHED")
+
+    def _failed(self, step: Step, what: str) -> None:
+        """Write the error behind the step's name where it fits, else below it."""
+        if len(f"#{step.number} {step.label}  {what}: {step.error}") <= self._width:
+            return self._line(step, f"{what}: {step.error}")
+        self._line(step, what)
+        head = f"#{step.number} ! "
+        room = max(_LEAST_LABEL, self._width - len(head))
+        for line in textwrap.wrap(step.error, room, break_long_words=False, break_on_hyphens=False):
+            self._write(head + line)
+        return None
+
+    def _line(self, step: Step, what: str) -> None:
+        """Write a step's name and what there is to say of it, within the width."""
+        head = f"#{step.number} "
+        room = max(_LEAST_LABEL, self._width - len(head) - 2 - len(what))
+        self._write(f"{head}{step.label_within(room)}  {what}")
 
     def _close(self) -> None:
         if self._beat is not None:
@@ -142,7 +179,7 @@ class PlainProgress(Progress):
             self._write(summary)
 
     def _schedule_beat(self) -> None:
-        """A CI service ends what is quiet for long: name the long-running steps once a minute."""
+        """Name the long-running steps once a minute: a CI service ends what is quiet for long."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -153,12 +190,12 @@ class PlainProgress(Progress):
         now = time.time()
         for step in self.steps.values():
             if step.started is not None and step.completed is None and step.seconds(now) >= _HEARTBEAT:
-                self._write(f"#{step.number} {step.label}  running for {step.seconds(now):.0f}s")
+                self._line(step, f"running for {step.seconds(now):.0f}s")
         self._schedule_beat()
 
     def _lines(self, step: Step, lines: list[str]) -> None:
         for line in lines:
-            self._write(f"#{step.number} | {line}")
+            self._write(f"#{step.number} | {shown(line.expandtabs())}")
 
     def _write(self, line: str) -> None:
         self._stream.write(f"{line}\n")
@@ -180,17 +217,3 @@ class DotsProgress(Progress):
         if summary := self.summary():
             self._stream.write(f"\n{summary}\n")
             self._stream.flush()
-
-
-def make_progress(kind: str, *, silent: bool, quiet: int, verbose: int) -> Progress:
-    """Choose the display that the options ask for; `auto` is live on a terminal."""
-    if silent:
-        return Progress()
-    if kind == "dots":
-        return DotsProgress(sys.stderr)
-    if kind == "tty" or (kind == "auto" and sys.stderr.isatty()):
-        from embedded.cli.live import LiveProgress
-
-        return LiveProgress(sys.stderr, completed=verbose > 0, summary=not quiet)
-    live = kind == "logs" or verbose > 0
-    return PlainProgress(sys.stderr, live=live, cached=verbose > 0, summary=not quiet)

@@ -49,7 +49,7 @@ def _variables(flags: FlagSet) -> dict[str, Any]:
         try:
             return json.loads(text)
         except ValueError as error:
-            raise EngineError(f"--var-json is no JSON: {error}") from error
+            raise EngineError(f"--var-json is not JSON: {error}") from error
     pairs: list[str] = flags["var"].value.get()
     for pair in pairs:
         if "=" not in pair:

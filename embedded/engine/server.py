@@ -15,7 +15,7 @@ import logging
 import socket
 import traceback
 from collections.abc import Generator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import uvicorn
 from graphql import ExecutionResult, GraphQLError
@@ -108,11 +108,12 @@ class Application:
         if scope["path"] != "/query" or scope["method"] != "POST":
             raise Refusal(404, "POST a GraphQL query to /query")
         try:
-            asked = json.loads(await _body(receive))
-            query: str = asked["query"]
-        except (ValueError, KeyError, TypeError):
-            raise Refusal(400, "not a GraphQL request") from None
-        return await self._answerer.answer(caller, query, asked.get("variables"), asked.get("operationName"))
+            asked = _request(json.loads(await _body(receive)))
+        except (ValueError, RecursionError):
+            asked = None
+        if asked is None:
+            raise Refusal(400, "not a GraphQL request")
+        return await self._answerer.answer(caller, *asked)
 
     def _caller(self, headers: list[tuple[bytes, bytes]]) -> Any:
         given = _token(headers).encode()
@@ -120,6 +121,20 @@ class Application:
             if hmac.compare_digest(given, token.encode()):
                 return caller
         raise Refusal(401, "the session's token is missing or wrong")
+
+
+def _request(body: Any) -> tuple[str, dict[str, Any] | None, str | None] | None:
+    """Return query, variables and the operation's name; None where the body is not of that form."""
+    if not isinstance(body, dict):
+        return None
+    fields = cast("dict[str, Any]", body)
+    query: Any = fields.get("query")
+    variables: Any = fields.get("variables")
+    operation: Any = fields.get("operationName")
+    for value, kinds in ((query, str), (variables, dict | None), (operation, str | None)):
+        if not isinstance(value, kinds):
+            return None
+    return query, variables, operation
 
 
 async def _body(receive: Any) -> bytes:

@@ -146,7 +146,7 @@ def test_everything_that_is_fetched_is_pinned(path: str) -> None:
 # The description
 
 
-def described(old: str, new: str) -> Description:
+def known_by_id(old: str, new: str) -> Description:
     assert old in TEXT
     return parse_description(TEXT.replace(old, new))
 
@@ -168,7 +168,7 @@ def described(old: str, new: str) -> Description:
 )  # fmt: skip
 def test_a_wrong_description_is_refused(old: str, new: str, message: str) -> None:
     with pytest.raises(CiFilesError, match=message):
-        described(old, new)
+        known_by_id(old, new)
 
 
 def test_a_runner_needs_its_command_lines_checksum() -> None:
@@ -178,7 +178,7 @@ def test_a_runner_needs_its_command_lines_checksum() -> None:
 
 
 def test_another_runner_gets_its_own_archive() -> None:
-    assert described("runner: amd64", "runner: arm64").runner == "arm64"
+    assert known_by_id("runner: amd64", "runner: arm64").runner == "arm64"
 
 
 def test_a_template_names_only_what_there_is() -> None:

@@ -13,7 +13,7 @@ from ci.common.references import PinnedImage, Reference
 from ci.load.upstream import Matchbox
 from ci.plan import netboot as matchbox
 from ci.plan.images import KINDS, channel_tag, image_spec, labels, parse_channel, parse_kinds, release_tag
-from ci.plan.model import Origin
+from ci.plan.model import Origin, SecureBoot
 from tests.unit.catalogs import digest
 from tests.unit.planning import plan_of, request, upstream
 
@@ -36,6 +36,13 @@ async def test_a_tag_names_variant_talos_and_cozystack() -> None:
     plan = await plan_of(request("spin-tailscale"))
     assert release_tag(plan) == "spin-tailscale-v1.13.6-v1.6.2"
     assert channel_tag(plan, "stable") == "spin-tailscale-stable"
+
+
+async def test_a_tag_says_whether_secure_boot_is_wanted() -> None:
+    plan = (await plan_of(request())).model_copy(update={"secure_boot": SecureBoot(certificate="5" * 64)})
+    assert release_tag(plan) == "spin-only-v1.13.6-v1.6.2-secureboot"
+    assert channel_tag(plan, "stable") == "spin-only-stable-secureboot"
+    assert labels(plan, KINDS["assets"], None)["io.cozystack.talos.secureboot"] == "5" * 64
 
 
 @pytest.mark.parametrize(
@@ -107,10 +114,12 @@ def test_images_are_asked_for_by_name() -> None:
 
 
 def test_a_channel_is_a_word() -> None:
-    assert [parse_channel(text) for text in ("stable", "next", "vnext", "lts2")] == ["stable", "next", "vnext", "lts2"]
+    assert [parse_channel(text) for text in ("stable", "next", "vnext", "secureboots")] == [
+        "stable", "next", "vnext", "secureboots",
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["", "Stable", "v1", "1", "stable-2", "a.b", "latest!"])
+@pytest.mark.parametrize("text", ["", "Stable", "v1", "1", "stable-2", "a.b", "latest!", "secureboot"])
 def test_a_channel_that_could_be_taken_for_another_tag_is_refused(text: str) -> None:
     with pytest.raises(ImageError, match=r"^bad channel"):
         parse_channel(text)

@@ -6,7 +6,8 @@ import pytest
 
 from ci.common.arch import Arch
 from ci.common.errors import OutputError
-from ci.plan.outputs import KINDS, Initramfs, Layout, output_names, parse_layout, parse_outputs
+from ci.common.kinds import KINDS, Initramfs
+from ci.plan.outputs import Layout, output_names, parse_layout, parse_outputs
 
 
 def names(*asked: str, layout: Layout = Layout.BOOT) -> list[str]:

@@ -69,7 +69,7 @@ async def failure(
     async def sealing(_: str) -> Seal:
         return Seal(error)
 
-    async def described(made: Seal) -> Seal:
+    async def known_by_id(made: Seal) -> Seal:
         return made
 
     async def output(*_: object) -> dagger.File:
@@ -80,7 +80,7 @@ async def failure(
     monkeypatch.setattr(Pipeline, "output", output)
     monkeypatch.setattr(Pipeline, "folder", nothing_yet)
     monkeypatch.setattr("ci.execute.pipeline.tools", sealing)
-    monkeypatch.setattr("ci.execute.pipeline.described", described)
+    monkeypatch.setattr("ci.execute.pipeline.known_by_id", known_by_id)
     graph = Pipeline(plan)
     with pytest.raises(Exception) as raised:  # noqa: PT011 - the caller looks at it
         await (graph.sealed() if seal else graph.made())

@@ -8,11 +8,12 @@ import pytest
 
 from ci.common.arch import Arch
 from ci.common.errors import NotResolvedError, PlanError, VariantError
+from ci.common.kinds import Initramfs
 from ci.common.pins import DEFAULT_RELEASE, OLDEST_RELEASE
 from ci.common.references import PinnedImage, Reference
 from ci.plan.make import BuildRequest, choose_source_date, make_plan
 from ci.plan.model import Origin, Plan, PlannedOutput, SecureBoot, SourceDate
-from ci.plan.outputs import Compression, Initramfs, Layout
+from ci.plan.outputs import Compression, Layout
 from ci.resolve.model import Dropped, DroppedBy, ImageUse, Need, PlannedExtension, Source
 from ci.resolve.needs import catalog_need, extension_needs, release_needs
 from tests.unit.catalogs import CATALOG, digest
@@ -369,8 +370,8 @@ async def test_an_output_that_carries_only_an_overlays_kernel_arguments_says_so(
     every = ("initramfs", "cmdline", "uki", "installer", "iso", "metal", "nocloud")
     plan = await plan_of(request(variant(OVERLAY), outputs=every))
     note = (
-        "carries the overlay's kernel arguments only: firmware, boot loader and device trees go into metal, nocloud "
-        "and installer"
+        "carries the overlay's kernel arguments only: firmware, boot loader and device trees go into installer, metal, "
+        "nocloud"
     )
     assert [output.name for output in plan.outputs if note in output.notes] == ["cmdline", "uki", "iso"]
     plain = await plan_of(request(outputs=every))
@@ -414,8 +415,8 @@ async def test_an_overlay_and_keys_are_taken_where_both_get_in(tag: str, outputs
             ("kernel", "initramfs"),
             (
                 "3: none of the outputs can carry kernel arguments (kernel, initramfs): a bare kernel gets them "
-                "from its boot loader. Add the output cmdline, which holds them as text, or uki, installer, iso, "
-                "metal, nocloud"
+                "from its boot loader. Add one of cmdline, uki, installer, iso, metal, nocloud (cmdline holds them as "
+                "text)"
             ),
         ),
         (

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from ci.common.arch import Arch
-from ci.plan.profile import extension_path, profiles, render, run_name
+from ci.plan.profile import extension_path, profiles, render
 from tests.unit.cozystack import DATA
 from tests.unit.planning import plan_of, request, variant
 
@@ -42,7 +42,7 @@ async def test_a_kernel_alone_needs_no_initramfs() -> None:
 async def test_all_formats_of_a_disk_image_share_a_run() -> None:
     plan = await plan_of(request(outputs=("metal.raw", "metal.raw.xz", "metal.raw.zst")))
     assert list(profiles(plan)) == ["initramfs", "metal"]
-    assert {run_name(output) for output in plan.outputs} == {"metal"}
+    assert {output.kind_name for output in plan.outputs} == {"metal"}
 
 
 @pytest.mark.parametrize(("arch", "other"), [(Arch.ARM64, "amd64"), (Arch.AMD64, "arm64")])

@@ -76,7 +76,7 @@ async def test_half_of_the_credentials_are_refused(username: str | None, passwor
 async def test_a_wrong_word_is_refused_before_anything_is_fetched(
     arguments: dict[str, Any], error: type[Exception]
 ) -> None:
-    module: Any = await CozystackTalos.create(None)
+    module: Any = CozystackTalos(upstream=None)
     with pytest.raises(error):
         await module.publish("spin-only", **arguments)
 

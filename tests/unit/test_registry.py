@@ -49,9 +49,9 @@ def test_more_than_a_host_and_a_port_is_refused(address: str) -> None:
         parse_login(address, "me", SECRET)
 
 
-async def test_a_part_of_a_login_is_refused_before_anything_is_done() -> None:
+def test_a_part_of_a_login_is_refused_before_anything_is_done() -> None:
     with pytest.raises(LoginError):
-        await CozystackTalos.create(None, registry="ghcr.io")
+        CozystackTalos(upstream=None, registry="ghcr.io")
 
 
 @pytest.mark.parametrize("answer", ["HEAD https://r.example/v2/a: 401 Unauthorized", "a: authentication required"])

@@ -10,9 +10,9 @@ import pytest
 from ci import main
 from ci.common.errors import BuildError
 from ci.execute import selftest
-from ci.execute.pipeline import Assets
+from ci.execute.inputs import Inputs
+from ci.execute.pipeline import BuiltAssets
 from ci.execute.selftest import requirement_lines
-from ci.execute.work import Work
 from ci.main import CozystackTalos
 from tests.unit.planning import plan_of, request
 
@@ -46,9 +46,9 @@ class Folder:
         return self.text
 
 
-def made(plan: Plan, checks: list[dict[str, Any]]) -> Assets:
+def made(plan: Plan, checks: list[dict[str, Any]]) -> BuiltAssets:
     passed = all(one["status"] != "fail" for one in checks)
-    return Assets(plan, cast("dagger.Directory", Folder(checks)), passed=passed)
+    return BuiltAssets(plan, cast("dagger.Directory", Folder(checks)), passed=passed)
 
 
 async def test_each_requirement_has_a_line_with_its_variant_and_failures_their_evidence() -> None:
@@ -69,20 +69,20 @@ def built(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
     async def plan(_self: object, variant: str, *_: object) -> Plan:
         return await plan_of(request(variant))
 
-    async def assets(_self: object, plan: Plan) -> Assets:
+    async def assets(_inputs: object, plan: Plan) -> BuiltAssets:
         return made(plan, checks[plan.variant])
 
     async def unit_tests(_source: object) -> str:
         return "9 passed"
 
-    monkeypatch.setattr(Work, "plan", plan)
-    monkeypatch.setattr(Work, "assets", assets)
+    monkeypatch.setattr(Inputs, "plan", plan)
+    monkeypatch.setattr(main, "build_assets", assets)
     monkeypatch.setattr(main, "unit_tests", unit_tests)
     return checks
 
 
 async def run() -> str:
-    module: Any = await CozystackTalos.create(None)
+    module: Any = CozystackTalos(upstream=None)
     return await module.test(cast("dagger.Directory", None))
 
 

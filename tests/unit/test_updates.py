@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from ci.common import pins
 from ci.common.errors import OutputError, PlanError
 from ci.common.pins import Release
+from ci.execute.updating import Update, apply_update
 from ci.load.catalog import parse_catalog
-from ci.load.variant import parse_variant
+from ci.load.variant import BUILTIN, parse_variant, read_variants
 from ci.report.pulled import Pulled, as_json, as_text, check_format, pulled
 from ci.upkeep import updates
 from ci.upkeep.updates import NewerExtension, changes, known_release, newer_extensions, newest, report, with_extensions
 from tests.unit.catalogs import digest
-from tests.unit.planning import plan_of, request, variant
+from tests.unit.planning import HEAD, plan_of, request, variant
+
+if TYPE_CHECKING:
+    import dagger
 
 NEXT = Release("v1.7.0", "d" * 40, 1800000000)
 
@@ -85,9 +90,114 @@ def test_versions_that_a_variant_names_are_compared_with_the_catalog() -> None:
         ("tailscale", "1.98.1", "1.98.10"),
         ("spin", "v0.19.0", "v0.25.1"),
     ]
-    assert with_extensions(VARIANT, found) == VARIANT.replace(
+    assert with_extensions("edge.yaml", VARIANT, found) == VARIANT.replace(
         "tailscale:1.98.1 ", "tailscale:1.98.10 "
     ).replace("version: v0.19.0", "version: v0.25.1")  # fmt: skip
+
+
+def adding(*items: str) -> str:
+    return HEAD + "extensions:\n  add:\n" + "".join(f"    - {item}\n" for item in items)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            "{name: spin, reason: v0.19.0 is too old, version: v0.19.0}",
+            "{name: spin, reason: v0.19.0 is too old, version: v0.25.1}",
+        ),
+        (
+            "{reason: 'not spin:v0.19.0', name: spin, version: 'v0.19.0'}",
+            "{reason: 'not spin:v0.19.0', name: spin, version: 'v0.25.1'}",
+        ),
+        (
+            "name: spin\n      reason: v0.19.0\n      version: &mine v0.19.0  # v0.19.0",
+            "name: spin\n      reason: v0.19.0\n      version: &mine v0.25.1  # v0.19.0",
+        ),
+        ('"spin:v0.19.0" # spin:v0.19.0', '"spin:v0.25.1" # spin:v0.19.0'),
+        ("'spin:v0.19.0'\r", "'spin:v0.25.1'\r"),
+    ],
+)  # fmt: skip
+def test_the_version_is_edited_and_no_text_that_only_has_it(before: str, after: str) -> None:
+    text = adding("gvisor", before)
+    (found,) = newer_extensions(parse_variant("edge.yaml", text), CATALOG)
+    changed = with_extensions("edge.yaml", text, [found])
+    assert changed == adding("gvisor", after)
+    assert list(newer_extensions(parse_variant("edge.yaml", changed), CATALOG)) == []  # it is done, once and for all
+
+
+def test_a_version_that_reads_as_a_number_is_quoted() -> None:
+    text = adding("{name: gvisor, version: v1}")
+    changed = with_extensions("edge.yaml", text, [NewerExtension("edge", "gvisor", "v1", "20260622.0")])
+    assert changed == adding('{name: gvisor, version: "20260622.0"}')
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "{name: spin, reason: &v v0.19.0, version: *v}",
+        "{name: spin, version: &v v0.19.0, reason: *v}",
+        '{name: spin, version: "v0.\\x319.0"}',
+        "name: spin\n      version: >-\n        v0.19.0",
+    ],
+)
+def test_what_would_change_more_than_the_version_is_for_a_person(item: str) -> None:
+    newer = list(newer_extensions(parse_variant("edge.yaml", adding(item)), CATALOG))
+    said = r"^edge\.yaml: can't be edited in place: update spin v0\.19\.0 by hand$"
+    with pytest.raises(PlanError, match=said):
+        with_extensions("edge.yaml", adding(item), newer)
+
+
+def test_a_file_of_another_variant_is_not_edited() -> None:
+    newer = [NewerExtension("edge", "spin", "v0.19.0", "v0.25.1")]
+    with pytest.raises(PlanError, match=r"^edge\.yaml does not add spin: it is not the file of the variant in use$"):
+        with_extensions("edge.yaml", adding("gvisor"), newer)
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("1.98.1-rc.1", "1.98.1"),
+        ("v1.7.0-alpha.3", "v1.7.0-beta.0"),
+        ("v1.7.0-beta.2", "v1.7.0-rc.1"),
+        ("v1.7.0-rc.2", "v1.7.0-rc.10"),
+        ("v1.7.0-rc.1", "v1.7.0"),
+        ("1.98.1rc1", "1.98.1"),
+        ("1.98.9", "1.98.10"),
+        ("2.4.3-v1.13.5", "2.4.3-v1.13.6"),
+        ("2.4.3-v1.14.0-alpha.0", "2.4.3-v1.14.0"),
+        ("2.4.3-v1.14.0", "2.4.4-v1.13.0"),
+        ("v0.2.0", "v0.2.0-1-g1234567"),
+        ("20260622.0", "20260701.0"),
+    ],
+)
+def test_versions_are_in_order(older: str, newer: str) -> None:
+    assert updates.order(older) < updates.order(newer)
+    assert not updates.order(newer) < updates.order(older)
+
+
+def test_a_shorter_way_to_write_a_version_is_no_newer_one() -> None:
+    assert updates.order("1.98") == updates.order("v1.98.0")
+
+
+@pytest.mark.parametrize(
+    ("version", "of_catalog", "proposed"),
+    [
+        ("1.98.1", "1.98.1-rc.1", False),
+        ("1.98.1", "1.99.0-rc.1", False),
+        ("1.98.1-rc.1", "1.98.1", True),
+        ("1.98.1-rc.1", "1.98.1-rc.2", True),
+    ],
+)
+def test_a_candidate_is_proposed_to_who_has_one(version: str, of_catalog: str, *, proposed: bool) -> None:
+    catalog = parse_catalog(f"ghcr.io/siderolabs/tailscale:{of_catalog}@{digest('a')}\n")
+    found = list(newer_extensions(parse_variant("edge.yaml", adding(f"tailscale:{version}")), catalog))
+    assert bool(found) is proposed
+
+
+def test_a_final_release_is_newer_than_its_candidate() -> None:
+    assert newest(["v1.7.0", "v1.7.0-rc.2"], "v1.7.0-rc.1") == "v1.7.0"
+    assert known_release(["v1.7.0-rc.2", "v1.6.2"], "v1.7.0-rc.2") == "v1.7.0-rc.2"
 
 
 def test_a_version_above_the_catalogs_is_ones_own_choice() -> None:
@@ -116,11 +226,56 @@ async def test_what_comes_and_goes_is_told() -> None:
 
 
 def test_a_report_names_the_variants() -> None:
-    newer = [NewerExtension("edge", "spin", "v0.19.0", "v0.25.1", 7)]
+    newer = [NewerExtension("edge", "spin", "v0.19.0", "v0.25.1")]
     assert report({"spin-only": ["Talos: a → b"], "edge": []}, newer) == (
         "spin-only\n  Talos: a → b\n\nedge: spin v0.19.0 → v0.25.1\n"
     )
     assert report({}, []) == "nothing is newer\n"
+    own = NewerExtension("spin-only", "spin", "v0.19.0", "v0.25.1", builtin=False)
+    assert report({}, [own]) == "spin-only: spin v0.19.0 → v0.25.1, in your own file\n"
+
+
+async def test_what_is_dropped_is_told_in_the_order_of_the_names() -> None:
+    plan = await plan_of(request("spin-tailscale"))
+    dropped = tuple(plan.dropped[0].model_copy(update={"name": name}) for name in "dcaeb")
+    some, none = plan.model_copy(update={"dropped": dropped}), plan.model_copy(update={"dropped": ()})
+    assert changes(none, some) == [f"dropped: {name}" for name in "abcde"]
+    assert changes(some, none) == [f"no more dropped: {name}" for name in "abcde"]
+
+
+class Checkout:
+    """A checkout of this project, as the engine has it."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self.files = files
+
+    def file(self, path: str) -> Checkout:
+        return Checkout({"": self.files[path]})
+
+    async def contents(self) -> str:
+        return self.files[""]
+
+    def with_new_file(self, path: str, text: str) -> Checkout:
+        return Checkout(self.files | {path: text})
+
+    def changes(self, before: Checkout) -> dict[str, str]:
+        return {path: text for path, text in self.files.items() if before.files.get(path) != text}
+
+
+async def test_a_users_variant_in_the_place_of_a_built_in_one_changes_no_file_here() -> None:
+    source = cast("dagger.Directory", Checkout({"variants/spin-only.yaml": adding("spin:v0.19.0")}))
+    for builtin, changed in ((True, ["variants/spin-only.yaml"]), (False, [])):
+        newer = (NewerExtension("spin-only", "spin", "v0.19.0", "v0.25.1", builtin),)
+        made = cast("dict[str, str]", await apply_update(source, Update(None, {}, newer)))
+        assert list(made) == changed
+
+
+def test_which_variant_is_a_users_own_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (BUILTIN / "spin-only.yaml").read_text()
+    assert parse_variant("spin-only.yaml", text) == read_variants(BUILTIN).get("spin-only")
+    assert parse_variant("spin-only.yaml", text.replace("role: worker", "role: mine")) != read_variants(BUILTIN).get(
+        "spin-only"
+    )
 
 
 # Images

@@ -83,12 +83,12 @@ def test_the_newest_release_has_these_extensions() -> None:
 def test_the_profiles_facts_are_kept() -> None:
     profiles = load_upstream(checkout(TAG)).profiles
     assert dict(profiles) == {
-        "kernel": ProfileFacts("kernel", "metal"),
-        "initramfs": ProfileFacts("initramfs", "metal"),
-        "installer": ProfileFacts("installer", "metal"),
-        "iso": ProfileFacts("iso", "metal"),
-        "metal": ProfileFacts("image", "metal", disk_size=1306525696, out_format=".xz"),
-        "nocloud": ProfileFacts("image", "nocloud", disk_size=1306525696, out_format=".xz"),
+        "kernel": ProfileFacts(),
+        "initramfs": ProfileFacts(),
+        "installer": ProfileFacts(),
+        "iso": ProfileFacts(),
+        "metal": ProfileFacts(disk_size=1306525696),
+        "nocloud": ProfileFacts(disk_size=1306525696),
     }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ci.common.kinds import Initramfs
 from ci.plan.expectation import Expectation, ExpectedExtension
 from ci.plan.model import Plan, PlannedOutput
-from ci.plan.outputs import Compression, Initramfs
+from ci.plan.outputs import Compression
 from ci.report.seal import seal
 from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File

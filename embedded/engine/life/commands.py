@@ -92,7 +92,7 @@ def _left(place: Place, state: dict[str, Any] | None, using: int) -> str:
     if using:
         return f"{_ago(idle)} after the last client"
     since = max(state["started"], place.clients.stat().st_mtime)
-    return _ago(max(0.0, idle - (time.time() - since)))
+    return _ago(min(idle, max(0.0, idle - (time.time() - since))))
 
 
 def stop_all(console: Console) -> None:

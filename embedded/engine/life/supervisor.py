@@ -132,11 +132,11 @@ class Supervisor:
     def _wait(self) -> None:
         """Return when told to end, when a process has died, or, with the clients' lock held, when the time is up."""
         idle_seconds = float(self._order["idle_seconds"])
-        ready = time.time()
+        last = LastUse(os.fstat(self._clients).st_mtime, time.monotonic())
         while not self._told_to_end and not self._one_has_ended():
             left = idle_seconds
             if clients.nobody(self._clients):
-                left -= time.time() - max(ready, os.fstat(self._clients).st_mtime)
+                left -= last.ago(os.fstat(self._clients).st_mtime, time.time(), time.monotonic())
                 if left <= 0:
                     return
                 fcntl.flock(self._clients, fcntl.LOCK_UN)
@@ -170,6 +170,26 @@ class Supervisor:
             place.rules.unlink()
         with contextlib.suppress(OSError):
             Path("/var/lib/cni").rmdir()  # the mount point: goes if nobody else has anything in it
+
+
+class LastUse:
+    """When a client was last there, on a clock that nobody sets.
+
+    Clients leave the time of day on their lock file. That it changed is what counts, not what it says: the clock may
+    have been set since. Where both clocks agree, it also says when between two looks that was.
+    """
+
+    def __init__(self, stamp: float, now: float) -> None:
+        self._last = self._looked = now
+        self._stamp = stamp
+
+    def ago(self, stamp: float, wall: float, now: float) -> float:
+        """Return the seconds since the last use: the lock file's time, and both clocks' now."""
+        if stamp != self._stamp:
+            since = wall - stamp
+            self._last = now - since if 0 <= since <= now - self._looked else now
+        self._stamp, self._looked = stamp, now
+        return now - self._last
 
 
 def answers(address: Path | tuple[str, int]) -> bool:

@@ -294,6 +294,11 @@ class More(Object):
         }
         return json.dumps(shown)
 
+    def update(self, _info: Any, repository: str = "") -> str:
+        return repository
+
+    outdated = update
+
     def origin(self, _info: Any) -> str:
         return OBJECTS[self.upstream].origin if self.upstream else "none"
 
@@ -334,7 +339,7 @@ class Query:
             raise EngineError("FunctionError: greeting refused: say something kinder")
         return Probe(greeting)
 
-    def more(self, _info: Any, upstream: str = "") -> More:
+    def more(self, _info: Any, upstream: str = "", release: str = "") -> More:
         return More(upstream)
 
 

@@ -67,7 +67,7 @@ def test_every_file_of_a_list_is_looked_up(dagger: Dagger, tmp_path: Path, engin
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        (["--count", "x"], 'invalid argument "x" for "--count" flag: strconv.ParseInt: parsing "x": invalid syntax'),
+        (["--count", "x"], 'invalid argument "x" for "--count" flag: not a whole number'),
         (["--count", "4000000000"],
          'invalid argument "4000000000" for "--count" flag: value out of range: allowed are -2147483648 to 2147483647'),
         (["--colour", "blue"], 'invalid argument "blue" for "--colour" flag: value should be one of GREEN,RED'),
@@ -297,3 +297,37 @@ def test_a_repeated_signal_does_not_interrupt_the_clean_up(
 
     assert (outcome.code, outcome.stderr, engine.closed) == (130, "Canceled.\n", 1)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_output_of_a_scalar_that_cannot_be_written_names_the_file(dagger: Dagger, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+
+    outcome = dagger("call", "greet", "--name", "you", "-o", "taken")
+
+    assert (outcome.code, outcome.stderr) == (1, "Error: can't write to taken: Is a directory\n")
+
+
+@pytest.mark.usefixtures("more")
+def test_lab_and_a_release_do_not_go_together(dagger: Dagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab, "lab_arguments", dict[str, str])
+
+    outcome = dagger("--lab", "call", "--release", "v1.6.2", "origin", silent=False)
+
+    assert outcome.code == 1
+    reason = "--lab brings its own checkout of the upstream, and --release asks for another: leave out one of them"
+    assert f"Error: {reason}\n" in outcome.stderr
+    assert dagger("call", "--release", "v1.6.2", "origin").code == 0
+
+
+@pytest.mark.usefixtures("more")
+@pytest.mark.parametrize("name", ["update", "outdated"])
+def test_lab_has_no_newer_releases(name: str, dagger: Dagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab, "lab_arguments", dict[str, str])
+
+    outcome = dagger("--lab", "call", name, silent=False)
+
+    assert outcome.code == 1
+    reason = f"--lab brings its own checkout of the upstream, without newer releases for {name}: leave out --lab"
+    assert f"Error: {reason}" in outcome.stderr
+    assert dagger("call", name).code == 0
+    assert dagger("--lab", "call", name, "--repository", "git://host/x", silent=False).code == 0

@@ -221,7 +221,7 @@ def test_query_needs_no_module(dagger: Dagger, engine: FakeEngine, monkeypatch: 
     [
         (["--doc", "none"], "can't read --doc none: No such file or directory"),
         (["--var", "n"], '--var takes key=value, not "n"'),
-        (["--var-json", "{"], "--var-json is no JSON"),
+        (["--var-json", "{"], "--var-json is not JSON"),
         ([], "Cannot query field 'nonsense' on type 'Query'."),
     ],
 )
@@ -237,7 +237,9 @@ def test_query_says_what_is_wrong(args: list[str], error: str, dagger: Dagger, m
 def test_version_needs_no_session(dagger: Dagger, engine: FakeEngine) -> None:
     outcome = dagger("version")
 
-    assert re.fullmatch(r"dagger v0\.21\.8 \(embedded engine\) linux/\w+\n", outcome.stdout)
+    first, second = outcome.stdout.splitlines()
+    assert re.fullmatch(r"dagger v0\.21\.8 \(embedded engine\) linux/\w+", first)
+    assert second == "It answers the API of Dagger v0.21.8, and takes the command lines of 0.21 and 1.0."
     assert engine.opened == []
 
 
@@ -394,3 +396,144 @@ def test_start_imports_nothing_slow(slow: str) -> None:
     program = f"import sys; import embedded.cli.__main__; sys.exit({slow!r} in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], cwd=TOP, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "stdout"),
+    [
+        (["api", "call", "greet", "--name", "you"], "hello you"),
+        (["api", "call", "--load-module", ".", "greet", "--name", "you"], "hello you"),
+        (["-m", ".", "api", "call", "greet", "--name", "you"], "hello you"),
+        (["--load-module=.", "call", "greet", "--name", "you"], "hello you"),
+        (["api", "call", "-W", ".", "greet", "--name", "you"], "hello you"),
+        (["-W", ".", "api", "call", "greet", "--name", "you"], "hello you"),
+        (["--workspace", "below", "api", "call", "greet", "--name", "you"], "hello you"),
+        (["api", "call", "--no-load-module", "version"], "v0.21.8"),
+        (["-M", "api", "call", "version"], "v0.21.8"),
+        (["api", "query", "--doc", "doc.graphql"], '{\n    "version": "v0.21.8"\n}\n'),
+        (["api", "with-session", "echo", "-m", "x"], "-m x\n"),
+        (["check", "--list", "--skip", "none-of-them*", "--skip", "healthy"], "Name   Description\n"),
+    ],
+)
+def test_words_of_dagger_1_are_taken(words: list[str], stdout: str, dagger: Dagger, tmp_path: Path) -> None:
+    (tmp_path / "dagger.json").touch()
+    (tmp_path / "below").mkdir()
+    (tmp_path / "doc.graphql").write_text("{ version }")
+    if "--skip" in words:
+        words.remove("none-of-them*")
+        words.remove("--skip")
+
+    outcome = dagger(*words)
+
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.stdout == stdout
+
+
+def test_functions_are_listed_in_both_ways_of_speaking(dagger: Dagger) -> None:
+    assert dagger("api", "functions").stdout == dagger("functions").stdout
+    assert dagger("functions", "-M").stdout == dagger("api", "functions", "--no-load-module").stdout
+
+
+@pytest.mark.usefixtures("more")
+def test_check_leaves_out_what_is_skipped(dagger: Dagger) -> None:
+    listed = dagger("check", "-l", "--skip", "suite:lint", "--skip", "broken").stdout.splitlines()[1:]
+
+    assert [line.split()[0] for line in listed] == ["more:suite:unit"]
+    assert dagger("check", "--skip", "sute").stderr.startswith("Error: no check matches 'sute'; there are: more:broken")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["api", "cal"], "Did you mean: call?\nError: unknown command \"cal\" for \"dagger api\"\nRun 'dagger api --"),
+        (["api", "listen"], "Error: not supported by the embedded engine: dagger api listen\n"),
+        (["api", "call", "--lock", "pinned", "words"], "Error: unknown flag: --lock\nRun 'dagger api call --help' for"),
+        (["--lock=live", "api", "call", "words"], "Error: unknown flag: --lock\nRun 'dagger api call --help' for"),
+        (["api", "call", "greet"], "Error: required flag(s) \"name\" not set\nRun 'dagger api call greet --help'"),
+        (["api", "functions", "--nope"], "Error: unknown flag: --nope\nRun 'dagger api functions --help' for usage."),
+        (["api", "with-session"], "Error: requires at least 1 arg(s), only received 0\nRun 'dagger api with-s"),
+        (["call", "-W", "nowhere", "words"], 'Error: no such folder "nowhere" for --workspace\n'),
+        (["call", "-W", "/", "words"], "Error: no module found: there is no dagger.json in / or above\n"),
+        (["call", "-W", "github.com/a/b", "words"], "Error: not supported by the embedded engine: --workspace git"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_words_of_dagger_1_are_named_in_them(words: list[str], error: str, dagger: Dagger) -> None:
+    outcome = dagger(*words)
+
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert outcome.stderr.startswith(error)
+
+
+@pytest.mark.parametrize("words", [["api"], ["api", "--help"], ["help", "api"]])
+def test_api_alone_lists_its_words(words: list[str], dagger: Dagger) -> None:
+    outcome = dagger(*words)
+
+    assert outcome.code == 0
+    assert "USAGE\n  dagger api [options]" in outcome.stdout
+    assert all(f"\n  {word} " in outcome.stdout for word in ("call", "functions", "query", "with-session"))
+
+
+@pytest.mark.parametrize("word", ["greet", "with-session"])
+def test_help_spells_the_command_as_the_caller_does(word: str, dagger: Dagger) -> None:
+    words = ["api", "with-session"] if word == "with-session" else ["api", "call", "greet"]
+
+    assert f"USAGE\n  dagger {' '.join(words)}" in dagger(*words, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["call", "gret", "--name", "x"], "greet"),
+        (["call", "chil"], "child"),
+        (["call", "child", "--label", "c", "tim"], "times"),
+        (["core", "contaner"], "container"),
+    ],
+)
+def test_a_function_spelled_alike_is_suggested(words: list[str], near: str, dagger: Dagger) -> None:
+    said = dagger(*words).stderr.splitlines()
+
+    assert said[0].startswith("Did you mean: ")
+    assert near in said[0]
+    assert said[1].startswith("Error: unknown command ")
+
+
+@pytest.mark.usefixtures("more")
+def test_a_word_like_nothing_suggests_nothing(dagger: Dagger) -> None:
+    assert "mean" not in dagger("call", "qqqqqq").stderr
+
+
+def streams(command: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a shell; `$dagger` is it."""
+    env = {**os.environ, "PYTHONPATH": str(TOP), "dagger": f"{sys.executable} -m embedded.cli"}
+    return subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("word", ["version", "--help", "help run"])
+def test_a_full_disk_behind_standard_output_is_an_error(word: str) -> None:
+    done = streams(f"$dagger {word} >/dev/full")
+
+    assert (done.returncode, done.stderr) == (1, "Error: can't write to standard output: No space left on device\n")
+
+
+def test_a_closed_standard_output_is_an_error() -> None:
+    done = streams("$dagger version >&-")
+
+    assert (done.returncode, done.stderr) == (1, "Error: can't write to standard output: Bad file descriptor\n")
+
+
+@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
+def test_a_closed_standard_error_hinders_nothing(where: str) -> None:
+    done = streams(f"$dagger version {where}")
+    failed = streams(f"$dagger nonsense {where}")
+
+    assert (done.returncode, done.stdout[:14]) == (0, "dagger v0.21.8")
+    assert failed.returncode == 1
+    assert "Traceback" not in done.stderr + failed.stderr
+
+
+def test_all_streams_may_be_closed() -> None:
+    assert streams("$dagger version <&- >&- 2>&-").returncode == 1
+
+
+def test_what_the_output_cannot_encode_is_escaped() -> None:
+    assert streams("PYTHONIOENCODING=ascii $dagger --help").returncode == 0

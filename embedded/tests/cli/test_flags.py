@@ -60,8 +60,8 @@ def test_a_flag_takes_its_value(args: list[str], name: str, value: object, flags
         (["-lo"], "flag needs an argument: 'o' in -lo"),
         (["--=x"], "bad flag syntax: --=x"),
         (["---x"], "bad flag syntax: ---x"),
-        (["--n", "x"], 'invalid argument "x" for "--n" flag: strconv.ParseInt: parsing "x": invalid syntax'),
-        (["-l=x"], 'invalid argument "x" for "-l, --loud" flag: strconv.ParseBool: parsing "x": invalid syntax'),
+        (["--n", "x"], 'invalid argument "x" for "--n" flag: not a whole number'),
+        (["-l=x"], 'invalid argument "x" for "-l, --loud" flag: allowed are true and false'),
     ],
 )
 def test_what_is_no_flag_is_refused(args: list[str], reason: str, flags: FlagSet) -> None:

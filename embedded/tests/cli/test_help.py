@@ -191,3 +191,16 @@ def test_every_command_has_help_without_a_session(command: str, dagger: Dagger, 
     assert outcome.code == 0
     assert f"USAGE\n  dagger {command}".rstrip() in outcome.stdout
     assert engine.opened == []
+
+
+def test_help_of_a_function_that_gives_a_core_type_begins_with_its_own_arguments(dagger: Dagger) -> None:
+    text = dagger("call", "child", "--label", "c", "tree", "--help").stdout
+    title = "FUNCTIONS OF THE DIRECTORY"
+
+    assert f"\n{title}\n  entries " in text
+    assert re.search(r"^  export +Write it to a folder of this machine$", text, re.MULTILINE)
+    assert not re.search(r" -$", text, re.MULTILINE)
+
+    text = dagger("core", "container", "--help").stdout
+    assert text.index("ARGUMENTS") < text.index("FUNCTIONS OF THE CONTAINER")
+    assert "\n  others: " in text

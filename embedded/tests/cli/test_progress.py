@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from embedded.cli import progress as progress_module
+from embedded.cli.display import make_progress
 from embedded.cli.live import LiveProgress
-from embedded.cli.progress import DotsProgress, PlainProgress, Progress, make_progress
+from embedded.cli.progress import DotsProgress, PlainProgress, Progress
 from embedded.engine.events import StepEvent
 
 if TYPE_CHECKING:

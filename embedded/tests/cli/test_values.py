@@ -1,4 +1,4 @@
-"""The grammars of flag values; error texts are those of Go's strconv, encoding/csv and Dagger's own values."""
+"""The grammars of flag values."""
 
 from __future__ import annotations
 
@@ -47,31 +47,30 @@ def test_text_is_read_as_pflag_reads_it(parse: Callable[[str], Any], text: str, 
     assert parse(text) == value
 
 
+QUOTED = 'a value with quotation marks is quoted as a whole, each mark doubled: "say ""hi"""'
+
+
 @pytest.mark.parametrize(
     ("parse", "text", "reason"),
     [
-        (values.parse_bool, "yes", 'strconv.ParseBool: parsing "yes": invalid syntax'),
-        (values.parse_int, "1.5", 'strconv.ParseInt: parsing "1.5": invalid syntax'),
-        (values.parse_int, "1__0", 'strconv.ParseInt: parsing "1__0": invalid syntax'),
-        (
-            values.parse_int,
-            "9223372036854775808",
-            'strconv.ParseInt: parsing "9223372036854775808": value out of range',
-        ),
+        (values.parse_bool, "yes", "allowed are true and false"),
+        (values.parse_int, "1.5", "not a whole number"),
+        (values.parse_int, "1__0", "not a whole number"),
+        (values.parse_int, "9223372036854775808", "out of range: it has 64 bits"),
         (values.parse_list_int, "0x1", 'strconv.Atoi: parsing "0x1": invalid syntax'),
-        (values.parse_float, "1,5", 'strconv.ParseFloat: parsing "1,5": invalid syntax'),
+        (values.parse_float, "1,5", "not a number"),
         (values.parse_platform, "", "platform cannot be empty"),
         (values.parse_build_arg, "A", "A must be formatted as name=value"),
         (values.parse_build_arg, "=b", "=b cannot have an empty name"),
         (values.parse_port_forward, "80", 'portForward setting not in the form of frontend:backend: "80"'),
         (values.parse_port_forward, "80:x", 'portForward backend not a valid integer: "x"'),
         (values.parse_enum(["GREEN", "RED"]), "blue", "value should be one of GREEN,RED"),
-        (values.split_csv, '{"a":1}', 'parse error on line 1, column 2: bare " in non-quoted field'),
-        (values.split_csv, 'x,"open', 'parse error on line 1, column 3: extraneous or missing " in quoted-field'),
-        (values.split_csv, '"a"b', 'parse error on line 1, column 4: extraneous or missing " in quoted-field'),
+        (values.split_csv, '{"a":1}', QUOTED),
+        (values.split_csv, 'x,"open', QUOTED),
+        (values.split_csv, '"a"b', QUOTED),
     ],
 )
-def test_bad_text_is_refused_in_pflags_words(parse: Callable[[str], Any], text: str, reason: str) -> None:
+def test_bad_text_is_refused_with_the_reason(parse: Callable[[str], Any], text: str, reason: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         parse(text)
     assert str(caught.value) == reason

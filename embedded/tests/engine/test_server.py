@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from embedded.engine import server
 
 TOP = Path(__file__).parents[3]
@@ -73,3 +75,50 @@ async def test_a_mistake_of_the_engine_is_told_to_who_asked() -> None:
     writer.close()
     listener.end()
     await asyncio.gather(serving, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"query": 5}',
+        b'{"query": null}',
+        b'{"query": ["{a}"]}',
+        b"{}",
+        b"[]",
+        b"5",
+        b'"{a}"',
+        b"null",
+        b"{",
+        b"\xff",
+        b"",
+        b"[" * 100_000,
+        b'{"query": "{a}", "variables": []}',
+        b'{"query": "{a}", "variables": "x"}',
+        b'{"query": "{a}", "operationName": 5}',
+    ],
+    ids=range(15),
+)
+async def test_what_is_not_a_graphql_request_is_a_bad_request(body: bytes) -> None:
+    status, text = await ask(body)
+    assert (status, text) == (400, b"not a GraphQL request\n")
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", b', "variables": null, "operationName": null', b', "variables": {"a": 1}, "more": 5']
+)
+async def test_what_may_stand_in_a_request_besides(rest: bytes) -> None:
+    assert await ask(b'{"query": "{a}"' + rest + b"}") == (200, b"{a}")
+
+
+async def ask(body: bytes) -> tuple[int, bytes]:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", b"Basic " + b64encode(b"t:"))]
+    await server.Application(Echo())({"headers": headers, "path": "/query", "method": "POST"}, receive, send)
+    return sent[0]["status"], sent[1]["body"]

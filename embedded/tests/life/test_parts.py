@@ -16,6 +16,7 @@ from embedded.engine.life.diagnosis import failed_start
 from embedded.engine.life.network import add_rules, filter_rules, free_range
 from embedded.engine.life.orders import idle_seconds
 from embedded.engine.life.place import Place
+from embedded.engine.life.supervisor import LastUse
 from embedded.setup.paths import paths
 
 HEADER = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
@@ -236,3 +237,20 @@ def test_without_root_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(EngineError, match="needs root"), lease(replace(paths(), cache=tmp_path), "real"):
         pass
+
+
+@pytest.mark.parametrize("shift", [0.0, -86_400.0, -1e9, 3600.0])
+def test_a_clock_that_is_set_does_not_move_the_idle_end(shift: float) -> None:
+    last = LastUse(stamp=1000.0, now=50.0)
+    assert last.ago(1000.0, 1100.0 + shift, 150.0) == 100
+    # A call came and went between two looks; the clock was set before, or is set now.
+    used = last.ago(1105.0 + shift, 1110.0 + shift, 160.0)
+    assert used == 5
+    assert last.ago(1105.0 + shift, 0.0, 165.0) == 10
+    assert last.ago(1105.0 + shift, 1e10, 170.0) == 15
+    assert last.ago(7.0, 1e10, 180.0) == 0
+
+
+def test_a_call_that_lasts_keeps_the_whole_idle_time() -> None:
+    last = LastUse(stamp=1000.0, now=0.0)
+    assert last.ago(1500.0, 1500.5, 500.5) == 0.5

@@ -10,6 +10,8 @@ from ci.boot.model import BootRequest, Way
 from ci.plan.expectation import Expectation, ExpectedExtension
 
 LOGS = Path(__file__).parent / "logs"
+#: Whole consoles of Talos's own init and machined.
+CONSOLES = Path(__file__).parent / "consoles"
 EXTENSIONS = (("drbd", "9.3.2-v1.13.6"), ("zfs", "2.4.3-v1.13.6"), ("spin", "v0.25.1"))
 
 
@@ -34,6 +36,11 @@ def request(way: Way = Way.KERNEL, **changed: Any) -> BootRequest:
 def log(name: str) -> str:
     """The text of a recorded log."""
     return (LOGS / f"{name}.log").read_text()
+
+
+def console(name: str) -> str:
+    """The text of a whole console of Talos, with the line ends that a serial port has."""
+    return (CONSOLES / f"{name}.log").read_bytes().decode()
 
 
 def lines(name: str, *, without: str = "", and_then: str = "") -> list[Line]:

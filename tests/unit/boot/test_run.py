@@ -142,6 +142,47 @@ async def test_the_deadline_ends_a_machine_that_hangs_with_all_that_it_started(
     assert await anyio.to_thread.run_sync(is_gone, int(left.read_text()))
 
 
+async def test_progress_begins_the_deadline_anew(qemu: Callable[[str], Path], assets: Path, work: Path) -> None:
+    qemu(
+        'while IFS= read -r line; do echo "$line"; case $line in *talos*) sleep 0.3;; esac; done < "$LOG"; '
+        "exec sleep 600"
+    )
+    boot = Boot()
+    verdict = await boot.run(request(deadline=2), assets, work)
+    assert verdict.outcome is Outcome.BOOTED
+    assert boot.seconds > 4
+
+
+async def test_the_whole_has_a_limit_whatever_the_progress(
+    qemu: Callable[[str], Path], assets: Path, work: Path
+) -> None:
+    script = (
+        'head -n 24 "$LOG"; n=0; while :; do n=$((n+1)); '
+        'echo "[    5.000000] [talos] task wait$n (1/1): starting"; sleep 0.2; done'
+    )
+    qemu(script)
+    boot = Boot()
+    verdict = await boot.run(request(deadline=1), assets, work)
+    assert verdict.outcome is Outcome.HANG
+    assert 6 <= verdict.seconds < 12
+    (ready,) = (one for one in verdict.checks if one.id == "boot.ready")
+    assert ready.evidence[0].startswith("limit of 6 s for the whole boot: the last stage reached is: ")
+    assert "went on until then" in verdict.sentence
+
+
+async def test_what_says_the_same_again_and_again_makes_no_progress(
+    qemu: Callable[[str], Path], assets: Path, work: Path
+) -> None:
+    qemu('head -n 26 "$LOG"; while :; do echo "[    5.000000] [talos] task a (1/1): waiting"; sleep 0.1; done')
+    boot = Boot()
+    verdict = await boot.run(request(deadline=2), assets, work)
+    assert verdict.outcome is Outcome.HANG
+    assert 2 <= verdict.seconds < 8
+    (ready,) = (one for one in verdict.checks if one.id == "boot.ready")
+    assert ready.evidence[0].startswith("deadline of 2 s: ")
+    assert "task a (1/1): waiting" in ready.evidence[1]
+
+
 async def test_a_failure_is_told_without_waiting_for_the_deadline(
     qemu: Callable[[str], Path], assets: Path, work: Path, tmp_path: Path
 ) -> None:

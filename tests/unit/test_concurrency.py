@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from ci.common.concurrency import at_once, both
+from ci.common.concurrency import gather_each, gather_two
 
 
 async def test_results_are_in_the_order_of_the_items_whichever_is_done_first() -> None:
@@ -16,7 +16,7 @@ async def test_results_are_in_the_order_of_the_items_whichever_is_done_first() -
         await anyio.sleep(0.01 * (3 - number))
         return number * 10
 
-    assert await at_once(slow, range(3)) == [0, 10, 20]
+    assert await gather_each(slow, range(3)) == [0, 10, 20]
     assert running == [0, 1, 2]
 
 
@@ -24,7 +24,7 @@ async def test_nothing_gives_nothing() -> None:
     async def never(_: int) -> int:
         raise AssertionError
 
-    assert await at_once(never, []) == []
+    assert await gather_each(never, []) == []
 
 
 async def test_the_first_error_ends_the_others_and_is_no_group() -> None:
@@ -39,7 +39,7 @@ async def test_the_first_error_ends_the_others_and_is_no_group() -> None:
             ended.append(name)
 
     with pytest.raises(ValueError, match="bad"):
-        await at_once(work, ["good", "bad"])
+        await gather_each(work, ["good", "bad"])
     assert ended == ["good"]
 
 
@@ -54,7 +54,7 @@ async def test_two_works_go_on_at_the_same_time() -> None:
         began.set()
         return 1
 
-    assert await both(waits, begins) == ("waited", 1)
+    assert await gather_two(waits, begins) == ("waited", 1)
 
 
 async def test_an_error_of_one_work_ends_the_other() -> None:
@@ -62,4 +62,4 @@ async def test_an_error_of_one_work_ends_the_other() -> None:
         raise ValueError("one")
 
     with pytest.raises(ValueError, match="one"):
-        await both(anyio.sleep_forever, fails)
+        await gather_two(anyio.sleep_forever, fails)

@@ -1,0 +1,117 @@
+"""What several functions do with a call's inputs: build assets, one output, an image; boot a variant."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from dagger import dag
+
+from ci.boot.model import DEADLINE, OUTPUTS, Way
+from ci.boot.request import Options, parse_options
+from ci.common.errors import BuildError
+from ci.common.filenames import SIGNATURES
+from ci.common.progress import say
+from ci.execute.boots import Boot, boot_assets, boot_plan, came_up
+from ci.execute.imaging import check_possible, make_image
+from ci.plan import images
+from ci.report import tables
+from ci.verify.signatures import render_signatures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import dagger
+
+    from ci.common.arch import Arch
+    from ci.execute.inputs import Inputs
+    from ci.execute.pipeline import BuiltAssets
+    from ci.plan.model import Plan
+
+
+async def build_assets(inputs: Inputs, plan: Plan, signers: Mapping[str, str] | None = None) -> BuiltAssets:
+    """Build a plan's assets, print plan and report; their checks may have failed.
+
+    `signers` are those whose signatures were found, by reference with digest: the report names them.
+    """
+    say(tables.plan_summary(plan))
+    assets = await (await inputs.pipeline(plan)).sealed(_signed(signers) if signers else None)
+    say(await assets.report())
+    return assets
+
+
+async def build_passing(inputs: Inputs, plan: Plan, signers: Mapping[str, str] | None = None) -> BuiltAssets:
+    """Build a plan's assets; raises `BuildError` with the report where a check fails."""
+    assets = await build_assets(inputs, plan, signers)
+    if not assets.passed:
+        raise BuildError("the assets were built but do not pass their checks:\n" + await assets.report())
+    return assets
+
+
+async def build_booted(
+    inputs: Inputs, plan: Plan, ways: Iterable[Way], signers: Mapping[str, str] | None = None
+) -> BuiltAssets:
+    """Boot a plan's assets, and return them with the boots' records next to the report."""
+    records = (await _boot_records(inputs, plan.variant, ways)).with_directory(".", _signed(signers))
+    return await (await inputs.pipeline(plan)).sealed(records)
+
+
+async def build_output(inputs: Inputs, variant: str, output: str) -> dagger.File:
+    """Build one output, with its checks, and return its file."""
+    plan = await inputs.plan(variant, [output])
+    return (await build_passing(inputs, plan)).folder.file(plan.outputs[0].path)
+
+
+async def build_image(
+    inputs: Inputs, variant: str, name: str, outputs: list[str] | None = None, layout: str = "boot"
+) -> dagger.Container:
+    """Make one of the images of a variant's assets."""
+    kind = images.KINDS[name]
+    inputs.variants.get(variant)  # before anything is fetched
+    upstream = (await inputs.checkout()).upstream
+    check_possible(kind, upstream)
+    plan = await inputs.plan(variant, kind.wanted(outputs), layout)
+    return (await make_image(kind, await build_passing(inputs, plan), upstream)).container()
+
+
+async def plan_images(
+    inputs: Inputs,
+    kinds: Iterable[images.ImageKind],
+    variant: str,
+    outputs: Iterable[str] | None,
+    arches: Sequence[Arch],
+) -> dict[images.ImageKind, list[Plan]]:
+    """Plan images' assets, by image, for each architecture."""
+    inputs.variants.get(variant)  # before anything is fetched
+    upstream = (await inputs.checkout()).upstream
+    planned: dict[images.ImageKind, list[Plan]] = {}
+    for kind in kinds:
+        check_possible(kind, upstream)
+        planned[kind] = [await inputs.plan(variant, kind.wanted(outputs), arch=arch) for arch in arches]
+    return planned
+
+
+async def boot_variant(
+    inputs: Inputs, variant: str, way: Way, options: Options, assets: dagger.Directory | None = None
+) -> Boot:
+    """Boot a variant, built here or as the assets that were given, and return how it went."""
+    name = inputs.variants.get(variant).name
+    if assets is not None:
+        return await boot_assets(assets, way, name, inputs.arch, options)
+    plan = await inputs.plan(name, OUTPUTS[way])
+    return await boot_plan(plan, await (await inputs.pipeline(plan)).made(), way, options)
+
+
+async def _boot_records(inputs: Inputs, variant: str, ways: Iterable[Way]) -> dagger.Directory:
+    """Boot a variant in several ways and return what there is to keep; raises where one does not come up."""
+    records = dag.directory()
+    for way in ways:
+        boot = came_up(await boot_variant(inputs, variant, way, parse_options(DEADLINE, None, kvm=False)))
+        records = records.with_directory(".", boot.record)
+    return records
+
+
+def _signed(signers: Mapping[str, str] | None) -> dagger.Directory:
+    """Return what goes next to the report of whose signatures were found."""
+    folder = dag.directory()
+    return folder.with_new_file(posixpath.basename(SIGNATURES), render_signatures(signers)) if signers else folder

@@ -1,0 +1,126 @@
+"""What the module's constructor was given, resolved: variants, checkout, local images, login, keys. Each read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ci.common.concurrency import Memo
+from ci.execute.load import Checkout, EngineResolver, load_checkout, load_variants, look_up_plan
+from ci.execute.local import LocalImage, read_local_images
+from ci.execute.pipeline import Pipeline
+from ci.plan.make import BuildRequest, choose_source_date
+from ci.plan.outputs import DEFAULT_OUTPUTS, parse_layout, parse_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import dagger
+
+    from ci.common.arch import Arch
+    from ci.execute.registry import Login
+    from ci.execute.secureboot import Keys
+    from ci.load.variant import Variants
+    from ci.plan.model import Plan
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where CozyStack's profiles are taken from: a folder, else a release's tag, else the default release."""
+
+    folder: dagger.Directory | None
+    release: str | None
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """Extension images on the user's machine."""
+
+    archives: Sequence[dagger.File]
+    layouts: Sequence[dagger.Directory]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of one call. Variants are there from the start; the rest is read when it is first asked for."""
+
+    variants: Variants
+    #: Of the nodes, where a function is not told otherwise.
+    arch: Arch
+    keys: Keys | None
+    _source: Source
+    _epoch: int | None
+    _files: LocalFiles
+    _login: Login | None
+    _checkouts: Memo[None, Checkout] = field(default_factory=Memo[None, Checkout])
+    _local_images: Memo[Arch, tuple[LocalImage, ...]] = field(default_factory=Memo["Arch", tuple[LocalImage, ...]])
+    _logins: Memo[None, None] = field(default_factory=Memo[None, None])
+    _resolvers: dict[Arch, EngineResolver] = field(default_factory=dict["Arch", EngineResolver])
+
+    @classmethod
+    async def load(
+        cls,
+        source: Source,
+        variants: dagger.Directory | None,
+        arch: Arch,
+        epoch: int | None,
+        files: LocalFiles,
+        login: Login | None,
+        keys: Keys | None,
+    ) -> Inputs:
+        """Read the variants and take all else as it is.
+
+        `epoch` is the time of all timestamps, in seconds since 1970. Raises `VariantError` for a variant file that is
+        refused.
+        """
+        return cls(await load_variants(variants), arch, keys, source, epoch, files, login)
+
+    async def checkout(self) -> Checkout:
+        """Return CozyStack's checkout; raises `UpstreamError` where it can't be understood."""
+        return await self._checkouts.get(None, lambda: load_checkout(self._source.folder, self._source.release))
+
+    async def local_images(self, arch: Arch) -> tuple[LocalImage, ...]:
+        """Return the extensions that were given as files, for an architecture."""
+        files = self._files
+        return await self._local_images.get(arch, lambda: read_local_images(files.archives, files.layouts, arch))
+
+    async def log_in(self) -> None:
+        """Give the registry's login, where there is one, to the engine; before anything is asked of that registry."""
+        if self._login is not None:
+            await self._logins.get(None, self._login.log_in)
+
+    def resolver(self, arch: Arch) -> EngineResolver:
+        """Return what looks tags up for nodes of an architecture; each tag is asked for once."""
+        return self._resolvers.setdefault(arch, EngineResolver(arch))
+
+    async def plan(
+        self, variant: str, outputs: Iterable[str] | None = None, layout: str = "boot", arch: Arch | None = None
+    ) -> Plan:
+        """Plan a build of a variant; without `outputs`, of the default ones.
+
+        Raises before anything is fetched for an unknown layout, output or variant.
+        """
+        chosen = parse_layout(layout)
+        wanted = parse_outputs(outputs or DEFAULT_OUTPUTS, chosen)
+        found = self.variants.get(variant)
+        where = arch or self.arch
+        await self.log_in()
+        files = tuple(image.extension for image in await self.local_images(where))
+        checkout = await self.checkout()
+        request = BuildRequest(
+            variant=found,
+            arch=where,
+            upstream=checkout.upstream,
+            origin=checkout.origin,
+            source_date=choose_source_date(self._epoch, checkout.origin, checkout.date),
+            outputs=wanted,
+            layout=chosen,
+            files=files,
+            secure_boot=await self.keys.planned() if self.keys else None,
+        )
+        return await look_up_plan(request, self.resolver(where))
+
+    async def pipeline(self, plan: Plan, attempt: str | None = None) -> Pipeline:
+        """Return the graph of a plan; with an `attempt`, a new text, no imager run is taken from the cache."""
+        trees = {image.extension.digest: image.root for image in await self.local_images(plan.arch)}
+        return Pipeline(plan, trees, self.keys, attempt=attempt)

@@ -115,8 +115,8 @@ SecureBootEnrolment: TypeAlias = Annotated[
 AuthKey: TypeAlias = Annotated[
     dagger.Secret | None,
     Doc(
-        "Tailscale auth key, for example env:TS_AUTHKEY or file:key.txt. It is then in the result; "
-        "default: a placeholder to replace"
+        "Tailscale auth key, or the secret of an OAuth client, for example env:TS_AUTHKEY or file:key.txt. It is then "
+        "in the result; default: a placeholder to replace"
     ),
 ]
 Routes: TypeAlias = Annotated[
@@ -130,17 +130,64 @@ Hostname: TypeAlias = Annotated[
     str | None, Doc("Name of the node in the tailnet, for example cluster-router; default: its host name")
 ]
 TailscaleArguments: TypeAlias = Annotated[
-    str | None, Doc("Further arguments of tailscale up, for example --tailscale-args='--accept-routes'")
+    str | None,
+    Doc(
+        "Further arguments of tailscale up, for example --tailscale-args=--ssh. Settings that have an argument "
+        "here are refused"
+    ),
+]
+LoginServer: TypeAlias = Annotated[
+    str | None, Doc("Headscale's URL, for example https://headscale.example.com; default: Tailscale's own server")
+]
+AcceptRoutes: TypeAlias = Annotated[
+    bool | None, Doc("Take the routes that other nodes of the tailnet advertise; default: it does not")
+]
+AcceptDns: TypeAlias = Annotated[bool | None, Doc("Take the tailnet's DNS settings; default: it does not")]
+AdvertiseTags: TypeAlias = Annotated[
+    list[str] | None, Doc("Tags of the node in the tailnet, for example tag:router; an OAuth client needs one")
+]
+TailscaleClientId: TypeAlias = Annotated[
+    str | None,
+    Doc("Client id of identity federation, in place of an auth key; needs --tailscale-audience and --advertise-tags"),
+]
+TailscaleAudience: TypeAlias = Annotated[
+    str | None, Doc("Audience of the token that the node's cloud issues, for --tailscale-client-id")
 ]
 Installer: TypeAlias = Annotated[
     str | None,
     Doc(
-        "Installer image of this variant, for machine.install.image: the reference that publish prints; default: what "
+        "Installer image of this variant, for the first installation: the reference that publish prints; default: what "
         "the node's configuration names"
+    ),
+]
+InstallDisk: TypeAlias = Annotated[
+    str | None,
+    Doc(
+        "Disk for the first installation, for example /dev/sda; from Talos v1.14 on also an expression, for example "
+        "disk.transport=='nvme'"
     ),
 ]
 JoinCidr: TypeAlias = Annotated[
     str | None, Doc("CozyStack's join network (networking.joinCIDR); default: 100.64.0.0/16")
+]
+NodeSubnets: TypeAlias = Annotated[
+    list[str] | None,
+    Doc(
+        "Networks that hold the nodes' own addresses, for example 192.168.1.0/24, so that no node takes its address in "
+        "the tailnet; default: Talos chooses"
+    ),
+]
+NodeKind: TypeAlias = Annotated[
+    str | None,
+    Doc("controlplane, worker or router: node.yaml then holds all that such a node needs; default: files for each"),
+]
+Talm: TypeAlias = Annotated[bool, Doc("Write talm's form as well: a node's file, and lines of values.yaml")]
+CheckedFiles: TypeAlias = Annotated[
+    list[dagger.File] | None,
+    Doc(
+        "Machine configurations to check against the variant, for example controlplane.yaml,worker.yaml; problems are "
+        "an error, and secrets in the files are not shown"
+    ),
 ]
 VerifySignatures: TypeAlias = Annotated[
     bool, Doc("Check with cosign, before anything is built, that Sidero Labs signed every image that goes in")

@@ -24,7 +24,7 @@ from ci.execute.build import (
     build_passing,
     plan_images,
 )
-from ci.execute.configure import check_services, folder
+from ci.execute.configure import check_services, configure, folder
 from ci.execute.inputs import Inputs, LocalFiles, Source
 from ci.execute.load import tool_images
 from ci.execute.publish import parse_destination, publish
@@ -36,7 +36,8 @@ from ci.execute.signatures import Signers
 from ci.execute.signing import Signer
 from ci.execute.updating import apply_update, find_update
 from ci.node import tailscale
-from ci.node.machine_config import make_machine_config, parse_installer
+from ci.node.installer import parse_installer
+from ci.node.request import NodeSettings, parse_kind, parse_subnets
 from ci.plan import images
 from ci.plan.expectation import expectation_anywhere
 from ci.plan.outputs import REPRODUCED_OUTPUTS
@@ -252,27 +253,45 @@ class CozystackTalos:
         tailscale_args: args.TailscaleArguments = None,
         join_cidr: args.JoinCidr = None,
         installer: args.Installer = None,
+        install_disk: args.InstallDisk = None,
+        node_subnets: args.NodeSubnets = None,
+        for_: args.NodeKind = None,
+        login_server: args.LoginServer = None,
+        accept_routes: args.AcceptRoutes = None,
+        accept_dns: args.AcceptDns = None,
+        advertise_tags: args.AdvertiseTags = None,
+        tailscale_client_id: args.TailscaleClientId = None,
+        tailscale_audience: args.TailscaleAudience = None,
+        talm: args.Talm = False,
     ) -> dagger.Directory:
-        """Write what a variant's nodes have to be told, as Talos patches ready to apply.
+        """Write the configuration that a variant's nodes need, as Talos patches ready to apply.
 
         Layout: node.yaml, a patch for each node; kubernetes.yaml, the cluster's RuntimeClasses, and the same in
-        controlplane.yaml as a patch for a cluster that is yet to be made. A service in the image that waits for
-        something which the patches do not give is an error. An auth key is in node.yaml, and in the engine's cache.
+        controlplane.yaml as a patch for a new cluster. From Talos v1.14 on also install.yaml, and in v1alpha1/ the same
+        for configurations of the older form. A service in the image that waits for something which the patches do not
+        give is an error. An auth key is in node.yaml, and in the engine's cache.
         """
         inputs = await self._inputs()
         chosen = inputs.variants.get(variant)
-        told = tailscale.settings(
-            chosen,
+        asked = tailscale.Asked(
             routes=routes,
             hostname=hostname,
             arguments=tailscale_args,
             join_cidr=join_cidr,
             has_auth_key=tailscale_auth_key is not None,
+            login_server=login_server,
+            accept_routes=accept_routes,
+            accept_dns=accept_dns,
+            tags=advertise_tags,
+            client_id=tailscale_client_id,
+            audience=tailscale_audience,
         )
+        node = NodeSettings(parse_subnets(node_subnets), parse_kind(for_, chosen), install_disk, talm)
+        tailscale.settings(chosen, asked)  # before anything is fetched
         image = parse_installer(installer, chosen.name, inputs.variants.names)
-        plan = await inputs.plan(variant)
+        plan = await inputs.plan(variant, ["installer"])
         await check_services(plan, chosen, await inputs.pipeline(plan))
-        made = make_machine_config(chosen, plan.talos_version, told, image)
+        made = await configure(plan, chosen, asked, node, image, tailscale_auth_key)
         for warning in made.warnings:
             say(f"WARNING: {warning}")
         return await folder(made, tailscale_auth_key)

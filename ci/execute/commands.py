@@ -46,6 +46,7 @@ NEEDED: Final = {
         "steps/compare.py",
     ),
     "ci.steps.inspect": ("__init__.py", "common", "inspect", "report", "steps/__init__.py", "steps/inspect.py"),
+    "ci.steps.key": ("__init__.py", "node", "steps/__init__.py", "steps/key.py"),
     "ci.steps.normalise": ("__init__.py", "common", "inspect", "steps/__init__.py", "steps/normalise"),
     "ci.steps.oci": ("__init__.py", "common", "inspect", "steps/__init__.py", "steps/normalise", "steps/oci"),
     "ci.steps.verify": (
@@ -163,6 +164,11 @@ def pack(source: str, out: str, compression: Compression) -> list[str]:
 def fill(source: str, out: str, placeholder: str, secret: str) -> list[str]:
     """Put the secret in a file into a text, in place of its placeholder."""
     return ["python", "-m", "ci.steps.fill", source, out, "--placeholder", placeholder, "--secret", secret]
+
+
+def describe_key(secret: str) -> list[str]:
+    """Tell what kind of key the secret in a file is."""
+    return ["python", "-m", "ci.steps.key", secret]
 
 
 def make_image(spec: str, out: str, *, base: str | None = None, root: str | None = None) -> list[str]:

@@ -1,31 +1,49 @@
-"""Machine configuration through the engine: what the image's services wait for, and the auth key in its place."""
+"""Machine configuration through the engine: the image's services, the installer's content, the auth key."""
 
 from __future__ import annotations
 
+import json
 import secrets
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import dagger
 from dagger import dag
 
 from ci.common.concurrency import gather_each
-from ci.execute import commands
+from ci.common.errors import AssetsError, said
+from ci.common.progress import say
+from ci.execute import commands, examine
 from ci.execute.tools import base, with_module
 from ci.load.configuration import placeholder
-from ci.node import machine_config, tailscale
+from ci.node import machine_config
+from ci.node.installer import check_installer
+from ci.node.keys import Key
+from ci.node.request import MachineConfigError, NodeSettings, parse_disk
 from ci.node.services import FOLDER, Service, UnmetDependencyError, parse_service, unmet
+from ci.node.tailnet import AUTH_KEY, SERVICE
+from ci.node.tailscale import settings
+from ci.plan.expectation import expectation_anywhere
+from ci.report.tables import Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ci.common.references import Reference
     from ci.execute.pipeline import Pipeline
     from ci.load.variant import Variant
     from ci.node.machine_config import MachineConfig
+    from ci.node.tailscale import Asked
     from ci.plan.model import Plan
     from ci.resolve.model import PlannedExtension
 
 #: Where the container finds the key.
 _KEY_FILE: Final = "/run/secrets/auth-key"
+
+#: What engines answer where an image has no part for the nodes' architecture.
+_OTHER_PLATFORMS: Final = ("no match for platform", "does not match the specified platform", "not found for platform")
+#: The requirements whose evidence says what an installer holds.
+_SHOWN: Final = ("installer.architecture", "installer.version", "extensions.planned")
 
 
 class _Image:
@@ -66,33 +84,108 @@ async def _carried(images: Iterable[_Image], services: Iterable[Service]) -> set
     return {path for path in wanted for image in images if await image.root.exists(path.lstrip("/"))}
 
 
-async def folder(made: MachineConfig, auth_key: dagger.Secret | None) -> dagger.Directory:
-    """Return the files; with an auth key in them, nobody but their owner may read them.
+async def configure(
+    plan: Plan,
+    variant: Variant,
+    asked: Asked,
+    node: NodeSettings,
+    installer: Reference | None,
+    auth_key: dagger.Secret | None,
+) -> MachineConfig:
+    """Check key and installer image as well, and return the files; the auth key is still a placeholder."""
+    version = next((one.version for one in plan.extensions if one.name == SERVICE), None)
+    told = settings(variant, asked, key=await key_of(auth_key), tailscale_version=version)
+    disk = parse_disk(node.disk, plan.talos_version)
+    questions = await check_image(installer, plan)
+    settled = replace(node, disk=disk, warnings=questions)
+    return machine_config.make_machine_config(variant, plan.talos_version, told, installer, settled)
 
-    Raises `MachineConfigError` for a secret that is no key.
+
+async def check_image(reference: Reference | None, plan: Plan) -> tuple[str, ...]:
+    """Check a reference of an installer by its name, and by its content where it can be pulled; say what it holds.
+
+    Returns what stays open, as warnings. Raises `MachineConfigError` for an image that is not what is planned.
+    """
+    if reference is None:
+        return ()
+    questions = check_installer(reference, plan)
+    found = await examine.subject(None, str(reference), None, plan.arch)
+    try:
+        told = await examine.verify(found, expectation_anywhere(plan), Format.JSON)
+    except dagger.QueryError as error:
+        if any(sign in str(error).lower() for sign in _OTHER_PLATFORMS):
+            raise MachineConfigError(f"--installer: {reference} is not for {plan.arch.value}: {said(error)}") from None
+        reason = said(error).strip().splitlines()[0]
+        return (*questions, f"--installer: {reference} was not looked into, since it can't be pulled: {reason}")
+    except AssetsError as error:
+        raise MachineConfigError(_refusal(reference, plan, str(error))) from None
+    say(f"--installer: {reference} is what is planned:\n" + "\n".join(_evidence(json.loads(told))))
+    return ()
+
+
+def _refusal(reference: Reference, plan: Plan, told: str) -> str:
+    try:
+        checks: list[Any] = json.loads(told)["checks"]
+    except ValueError:
+        return f"--installer: {reference} is not an installer that can be read: {told}"
+    failed = [line for check in checks if check["status"] == "fail" for line in check["evidence"]]
+    return "\n".join(
+        [f"--installer: {reference} is not what is planned for variant {plan.variant}, Talos {plan.talos_version}:"]
+        + [f"- {line}" for line in failed]
+    )
+
+
+def _evidence(document: dict[str, Any]) -> list[str]:
+    shown = {check["id"]: check["evidence"] for check in document["checks"]}
+    return [f"  {line}" for number in _SHOWN for line in shown.get(number, ())]
+
+
+async def key_of(auth_key: dagger.Secret | None) -> Key | None:
+    """Return what may be known of an auth key; it is read in a container, and nothing else of it comes out."""
+    if auth_key is None:
+        return None
+    done = _with_key("ci.steps.key", auth_key).with_exec(commands.describe_key(_KEY_FILE), expect=dagger.ReturnType.ANY)
+    if await done.exit_code() != 0:
+        raise MachineConfigError(f"--tailscale-auth-key: {_complaint(await done.stderr())}")
+    return Key(**json.loads(await done.stdout()))
+
+
+async def folder(made: MachineConfig, auth_key: dagger.Secret | None) -> dagger.Directory:
+    """Return the files; one with an auth key in it may be read by its owner only.
+
+    Raises `MachineConfigError` for a secret that is not a key.
     """
     result = dag.directory()
     for name, text in made.files.items():
-        if name == machine_config.NODE and auth_key is not None:
+        if auth_key is not None and placeholder(AUTH_KEY) in text:
             result = result.with_file(name, await _filled(text, auth_key), permissions=0o600)
         else:
             result = result.with_new_file(name, text, permissions=0o644)
     return result
 
 
+def _with_key(module: str, auth_key: dagger.Secret) -> dagger.Container:
+    return (
+        with_module(base(), module)
+        # What a secret holds is no part of an exec's cache key: another key must not give the result of the first one.
+        .with_env_variable("ONCE", secrets.token_hex(16))
+        .with_mounted_secret(_KEY_FILE, auth_key)
+    )
+
+
 async def _filled(text: str, auth_key: dagger.Secret) -> dagger.File:
     done = (
-        with_module(base(), "ci.steps.fill")
-        # What a secret holds is no part of an exec's cache key: another key must not give the file of the first one.
-        .with_env_variable("ONCE", secrets.token_hex(16))
+        _with_key("ci.steps.fill", auth_key)
         .with_new_file("/in/node.yaml", text)
-        .with_mounted_secret(_KEY_FILE, auth_key)
         .with_exec(
-            commands.fill("/in/node.yaml", "/out/node.yaml", placeholder(tailscale.AUTH_KEY), _KEY_FILE),
+            commands.fill("/in/node.yaml", "/out/node.yaml", placeholder(AUTH_KEY), _KEY_FILE),
             expect=dagger.ReturnType.ANY,
         )
     )
     if await done.exit_code() != 0:
-        said = (await done.stderr()).strip().removeprefix("error: ")
-        raise machine_config.MachineConfigError(f"--tailscale-auth-key: {said}")
+        raise MachineConfigError(f"--tailscale-auth-key: {_complaint(await done.stderr())}")
     return done.file("/out/node.yaml")
+
+
+def _complaint(stderr: str) -> str:
+    return stderr.strip().removeprefix("error: ")

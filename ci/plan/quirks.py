@@ -20,6 +20,20 @@ Minor = tuple[int, int]
 #: The newest version whose imager was held against this project.
 NEWEST_PROVEN: Final[Minor] = (1, 13)
 
+#: The newest version whose machine configuration was held against this project (its own patcher and validation).
+NEWEST_CONFIGURATION: Final[Minor] = (1, 14)
+
+#: Kinds of machine configuration documents that this project writes or reads, by the first version that knows them. A
+#: node of an older version refuses a configuration with such a document.
+_DOCUMENTS: Final[dict[str, Minor]] = {
+    "ExtensionServiceConfig": (1, 7),
+    "KernelModuleConfig": (1, 14),
+    "KubeInlineManifestConfig": (1, 14),
+    "KubeNodeConfig": (1, 14),
+    "SysctlConfig": (1, 14),
+    "UnattendedInstallConfig": (1, 14),
+}
+
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.")
 
 #: Beginnings of the paths that an extension may carry (pkg/machinery/extensions, `AllowedPaths`), by the first version
@@ -67,6 +81,25 @@ class Quirks:
     def is_unproven(self) -> bool:
         """Whether it is newer than any version that this release was tried with."""
         return self.talos > NEWEST_PROVEN
+
+    @property
+    def is_unknown_configuration(self) -> bool:
+        """Whether its machine configuration is newer than any that this release was tried with."""
+        return self.talos > NEWEST_CONFIGURATION
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether `talosctl gen config` writes documents where older versions wrote fields of `machine` and `cluster`.
+
+        Next to UnattendedInstallConfig the field `machine.install` is refused, next to KubeNodeConfig the field
+        `machine.kubelet.nodeIP` (`V1Alpha1ConflictValidate`). A configuration that an older talosctl made keeps its
+        fields, and a node of this version takes it: so it depends on the configuration which form a patch must have.
+        """
+        return self.knows_document("UnattendedInstallConfig")
+
+    def knows_document(self, kind: str) -> bool:
+        """Say whether it knows a kind of machine configuration document; of kinds not listed here it is not known."""
+        return self.talos >= _DOCUMENTS.get(kind, self.talos)
 
     @property
     def extension_paths(self) -> tuple[str, ...]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ci.common.arch import Arch
+from ci.common.errors import AssetsError
+from ci.common.references import parse_reference
 from ci.execute import configure, pipeline
+from ci.node.request import MachineConfigError
 from ci.node.services import UnmetDependencyError
+from ci.report.tables import Format
+from tests.unit.engine import engine_error
 from tests.unit.planning import plan_of, request, variant
 from tests.unit.test_services import TAILSCALE, ZFS
 
@@ -92,3 +99,83 @@ async def test_a_path_that_an_extension_carries_is_there(monkeypatch: pytest.Mon
     with pytest.raises(UnmetDependencyError, match="service a waits for /usr/local/share/a"):
         await check(plain, monkeypatch, images)
     await check(plain, monkeypatch, images | {"drbd": {"rootfs/usr/local/share/a": ""}})
+
+
+# The installer's content
+
+
+REFERENCE = parse_reference("registry.example.com/talos/talos:spin-only-stable")
+CHECKS = {
+    "installer.architecture": ("pass", ["talos: linux/arm64"]),
+    "extensions.planned": ("pass", ["initramfs: spin 0.22.0"]),
+    "elf.machine": ("pass", ["812 programs"]),
+}
+
+
+def checked(**changed: tuple[str, list[str]]) -> str:
+    rows = CHECKS | {name.replace("_", ".", 1): row for name, row in changed.items()}
+    return json.dumps(
+        {"checks": [{"id": name, "status": status, "evidence": lines} for name, (status, lines) in rows.items()]}
+    )
+
+
+async def look(answer: str | Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    async def subject(assets: object, image: str, file: object, arch: Arch) -> str:
+        assert (assets, image, file, arch) == (None, str(REFERENCE), None, Arch.ARM64)
+        return image
+
+    async def verify(found: str, expectation: Any, form: Any) -> str:
+        assert (found, expectation.variant, form) == (str(REFERENCE), "spin-only", Format.JSON)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(configure.examine, "subject", subject)
+    monkeypatch.setattr(configure.examine, "verify", verify)
+    return await configure.check_image(REFERENCE, await plan_of(request("spin-only")))
+
+
+async def test_an_installer_that_is_what_is_planned_is_described_and_raises_no_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await look(checked(), monkeypatch) == ()
+    assert capsys.readouterr().err.splitlines() == [
+        f"--installer: {REFERENCE} is what is planned:",
+        "  talos: linux/arm64",
+        "  initramfs: spin 0.22.0",
+    ]
+
+
+async def test_an_installer_that_is_something_else_is_refused_with_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = checked(extensions_planned=("fail", ["initramfs lacks spin", "initramfs holds tailscale, not planned"]))
+    with pytest.raises(MachineConfigError) as raised:
+        await look(AssetsError(answer), monkeypatch)
+    assert str(raised.value).splitlines() == [
+        f"--installer: {REFERENCE} is not what is planned for variant spin-only, Talos v1.13.6:",
+        "- initramfs lacks spin",
+        "- initramfs holds tailscale, not planned",
+    ]
+
+
+async def test_an_image_in_which_nothing_boots_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MachineConfigError, match=f"^--installer: {REFERENCE} is not an installer that can be read: no"):
+        await look(AssetsError("nothing here boots"), monkeypatch)
+
+
+async def test_an_image_that_can_not_be_pulled_is_warned_of_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    question, unread = await look(engine_error("dial tcp: no such host"), monkeypatch)
+    assert question.startswith(f"--installer: {REFERENCE} follows a channel")
+    assert unread == (f"--installer: {REFERENCE} was not looked into, since it can't be pulled: dial tcp: no such host")
+
+
+async def test_an_image_for_another_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        MachineConfigError, match=f"^--installer: {REFERENCE} is not for arm64: .*no match for platform"
+    ):
+        await look(engine_error("no match for platform in manifest: not found"), monkeypatch)
+
+
+async def test_without_a_reference_nothing_is_looked_into() -> None:
+    assert await configure.check_image(None, await plan_of(request("spin-only"))) == ()

@@ -15,9 +15,11 @@ import yaml
 
 from ci.common.errors import VariantError
 from ci.load.variant import parse_variant
-from ci.node.machine_config import MachineConfigError, make_machine_config, parse_installer, provided_paths
+from ci.node.installer import parse_installer
+from ci.node.machine_config import make_machine_config, provided_paths
+from ci.node.request import MachineConfigError, NodeSettings
 from ci.node.services import unmet
-from ci.node.tailscale import Tailscale, TailscaleError, settings
+from ci.node.tailscale import Asked, Tailscale, TailscaleError, settings
 from tests.unit.catalogs import digest
 from tests.unit.planning import builtin, variant
 from tests.unit.test_services import SERVICES
@@ -30,13 +32,13 @@ VARIANTS = ("spin", *NAMES)
 
 def files(name: str, **asked: Any) -> dict[str, str]:
     chosen = builtin(name)
-    return dict(make_machine_config(chosen, "v1.13.6", settings(chosen, **asked)).files)
+    return dict(make_machine_config(chosen, "v1.13.6", settings(chosen, Asked(**asked))).files)
 
 
 def node(text: str, **asked: Any) -> list[Any]:
     """The documents in the patch of a variant that is given by its `configuration`."""
     chosen = variant(text)
-    made = make_machine_config(chosen, "v1.13.6", settings(chosen, **asked))
+    made = make_machine_config(chosen, "v1.13.6", settings(chosen, Asked(**asked)))
     return list(yaml.safe_load_all(made.files["node.yaml"]))
 
 
@@ -56,7 +58,9 @@ def test_a_variants_files_are_these(name: str) -> None:
 
 def test_the_installer_that_a_node_is_to_install_is_named_or_missed() -> None:
     chosen, reference = builtin("spin-only"), f"registry.example.com/talos/talos:spin-only@{digest('a')}"
-    made = make_machine_config(chosen, "v1.13.6", settings(chosen), parse_installer(reference, "spin-only", VARIANTS))
+    made = make_machine_config(
+        chosen, "v1.13.6", settings(chosen, Asked()), parse_installer(reference, "spin-only", VARIANTS)
+    )
     document = next(yaml.safe_load_all(made.files["node.yaml"]))
     machine = document["machine"]
     assert document_errors(document) == []
@@ -173,6 +177,9 @@ def schema_errors(value: Any, kind: Any, place: str = "") -> list[str]:
         return [] if isinstance(value, str) else [f"{place}: {value!r} is no string"]
     if isinstance(kind, list):
         return [] if value in kind else [f"{place}: {value!r} is none of {kind}"]
+    if isinstance(kind, dict) and "mapOf" in kind:
+        found = cast("dict[str, Any]", value)
+        return [error for name in found for error in schema_errors(found[name], kind["mapOf"], f"{place}.{name}")]
     if isinstance(kind, dict):
         if not isinstance(value, list):
             return [f"{place}: {value!r} is no list"]
@@ -189,7 +196,11 @@ def schema_errors(value: Any, kind: Any, place: str = "") -> list[str]:
 
 
 def document_errors(document: dict[str, Any]) -> list[str]:
-    return schema_errors(document, "extensions.ServiceConfigV1Alpha1" if "kind" in document else "v1alpha1.Config")
+    kind = document.get("kind")
+    known = [name for name in SCHEMA if SCHEMA[name]["fields"].get("kind") == [kind]]
+    if kind is not None and not known:
+        return [f"unknown kind {kind}"]
+    return schema_errors(document, known[0] if known else "v1alpha1.Config")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -255,7 +266,7 @@ def test_a_path_that_the_machine_itself_has_counts() -> None:
 )  # fmt: skip
 def test_a_wrong_setting_is_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(TailscaleError) as raised:
-        settings(builtin("spin-tailscale"), **asked)
+        settings(builtin("spin-tailscale"), Asked(**asked))
     assert str(raised.value) == message
 
 
@@ -320,15 +331,16 @@ def test_no_installer_is_none() -> None:
 def test_a_setting_for_a_node_without_tailscale_is_refused() -> None:
     """An auth key in a worker's file would be there for nothing."""
     with pytest.raises(TailscaleError) as raised:
-        settings(builtin("spin-only"), has_auth_key=True, join_cidr="10.0.0.0/16")
+        settings(builtin("spin-only"), Asked(has_auth_key=True, join_cidr="10.0.0.0/16"))
     assert str(raised.value) == (
         "variant 'spin-only' has no service tailscale: leave out --tailscale-auth-key, --join-cidr"
     )
 
 
 def warnings(name: str = "spin-tailscale", **asked: Any) -> list[str]:
-    chosen = builtin(name)
-    return [text.split("\n")[0] for text in make_machine_config(chosen, "v1.13.6", settings(chosen, **asked)).warnings]
+    chosen, node = builtin(name), NodeSettings(subnets=("192.168.1.0/24",))
+    made = make_machine_config(chosen, "v1.13.6", settings(chosen, Asked(**asked)), node=node)
+    return [text.split("\n")[0] for text in made.warnings]
 
 
 KEY = (
@@ -399,4 +411,4 @@ def test_a_wrong_word_in_a_variants_configuration_is_refused(text: str, message:
 
 
 def test_what_the_tests_compare_with_is_what_the_default_is() -> None:
-    assert settings(builtin("spin-tailscale")) == Tailscale(routes=("10.244.0.0/16", "10.96.0.0/16"))
+    assert settings(builtin("spin-tailscale"), Asked()) == Tailscale(routes=("10.244.0.0/16", "10.96.0.0/16"))

@@ -1,0 +1,87 @@
+"""What is asked of machine configuration, apart from services: kind of node, networks, disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ci.common.errors import CozystackTalosError, suggest
+from ci.node.networks import NetworkError, parse_network, split
+from ci.node.tailscale import service_of
+from ci.plan.quirks import quirks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ci.load.variant import Variant
+
+
+class MachineConfigError(CozystackTalosError):
+    """Machine configuration can't be written for what was asked."""
+
+
+class NodeKind(StrEnum):
+    """What a node is in its cluster."""
+
+    CONTROL_PLANE = "controlplane"
+    WORKER = "worker"
+    ROUTER = "router"
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """What a node is to be told that does not follow from its variant."""
+
+    #: Networks that the node's own address may be in; `None` leaves the choice to Talos.
+    subnets: tuple[str, ...] | None = None
+    kind: NodeKind | None = None
+    #: Path of the disk to install on, or an expression that selects it.
+    disk: str | None = None
+    #: Whether talm's form is written as well.
+    talm: bool = False
+    #: What is to be said of the installer.
+    warnings: tuple[str, ...] = ()
+
+
+def parse_kind(text: str | None, variant: Variant) -> NodeKind | None:
+    """Read what a node is. Raises `MachineConfigError` where the variant is not for such a node."""
+    if text is None:
+        return None
+    if text not in list(NodeKind):
+        raise MachineConfigError(f"--for: unknown kind of node {text!r}: {suggest(text, list(NodeKind))}")
+    kind, routes = NodeKind(text), service_of(variant) is not None
+    if kind is NodeKind.ROUTER and not routes:
+        raise MachineConfigError(
+            f"--for router: nodes of variant {variant.name} do not run Tailscale: choose a variant that does"
+        )
+    if kind is NodeKind.WORKER and routes:
+        raise MachineConfigError(
+            f"--for worker: nodes of variant {variant.name} run Tailscale and become routers: give --for router for "
+            "the one that is to be, and a variant without Tailscale for workers"
+        )
+    return kind
+
+
+def parse_subnets(texts: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Read the networks of nodes' own addresses; `!` before one excludes it. Raises `MachineConfigError`."""
+    if texts is None:
+        return None
+    subnets: list[str] = []
+    for text in split(texts):
+        try:
+            subnets.append("!" * text.startswith("!") + parse_network(text.removeprefix("!")))
+        except NetworkError as error:
+            raise MachineConfigError(f"--node-subnets: bad network: {error}") from None
+    if all(subnet.startswith("!") for subnet in subnets):
+        raise MachineConfigError("--node-subnets: no network is given that a node's address may be in")
+    return tuple(dict.fromkeys(subnets))
+
+
+def parse_disk(text: str | None, talos_version: str) -> str | None:
+    """Read the disk to install on. Raises `MachineConfigError` for an expression where only a path is possible."""
+    if text is not None and not text.startswith("/dev/") and not quirks(talos_version).has_documents:
+        raise MachineConfigError(f"--install-disk: Talos {talos_version} takes a path such as /dev/sda, not {text!r}")
+    if text is not None and (not text.strip() or "\n" in text):
+        raise MachineConfigError("--install-disk: give a path such as /dev/sda, or an expression in CEL on one line")
+    return text

@@ -272,7 +272,13 @@ BootedAssets: TypeAlias = Annotated[
     dagger.Directory | None,
     Doc("Folder that the function build exported, to boot that; without it, what is booted is built"),
 ]
-Deadline: TypeAlias = Annotated[int, Doc("Seconds after which a machine that is not up is given up")]
+MachineConfiguration: TypeAlias = Annotated[
+    dagger.File | None,
+    Doc("Machine configuration that the booted machine gets: a node's own, or node.yaml of machine-config"),
+]
+Deadline: TypeAlias = Annotated[
+    int, Doc("Seconds without progress after which a machine is given up; the whole boot may take six times as long")
+]
 KernelArguments: TypeAlias = Annotated[
     str | None, Doc("Further kernel arguments, separated by spaces, for example talos.dashboard.disabled=1")
 ]

@@ -14,7 +14,7 @@ from ci.common.arch import Arch, parse_arch, parse_arches
 from ci.common.errors import BuildError
 from ci.common.progress import say
 from ci.execute import examine
-from ci.execute.boots import boot_lines, boot_network, came_up
+from ci.execute.boots import boot_lines, boot_network, came_up, checked
 from ci.execute.build import (
     boot_variant,
     build_assets,
@@ -374,17 +374,18 @@ class CozystackTalos:
         from_: args.BootFrom = "kernel",
         assets: args.BootedAssets = None,
         kernel_args: args.KernelArguments = None,
+        machine_config: args.MachineConfiguration = None,
         deadline: args.Deadline = DEADLINE,
         kvm: args.Kvm = False,
     ) -> str:
         """Boot a variant in QEMU, show its console, and say how it went; one that does not come up is an error.
 
-        It comes up when Talos enters its maintenance mode, or runs as configured. The verdict has the time to each
-        stage, the extensions that were enabled, and checks with the console's lines as evidence.
+        It comes up when Talos enters its maintenance mode, or with a machine configuration when its services run. The
+        verdict has the time to each stage, the enabled extensions, and checks with the console's lines as evidence.
         """
         options = parse_options(deadline, kernel_args, kvm=kvm)
-        way = parse_way(from_)
-        return came_up(await boot_variant(await self._inputs(), variant, way, options, assets)).text
+        way, given = parse_way(from_), await checked(machine_config)
+        return came_up(await boot_variant(await self._inputs(), variant, way, options, assets, given)).text
 
     @api_function
     async def boot_record(
@@ -393,6 +394,7 @@ class CozystackTalos:
         from_: args.BootFrom = "kernel",
         assets: args.BootedAssets = None,
         kernel_args: args.KernelArguments = None,
+        machine_config: args.MachineConfiguration = None,
         deadline: args.Deadline = DEADLINE,
         kvm: args.Kvm = False,
     ) -> dagger.Directory:
@@ -401,14 +403,15 @@ class CozystackTalos:
         Layout: boot-<from>.log, the console with times; .txt and .json, the verdict; .svg, the stages as a picture.
         """
         options = parse_options(deadline, kernel_args, kvm=kvm)
-        way = parse_way(from_)
-        return (await boot_variant(await self._inputs(), variant, way, options, assets)).record
+        way, given = parse_way(from_), await checked(machine_config)
+        return (await boot_variant(await self._inputs(), variant, way, options, assets, given)).record
 
     @api_function
     async def netboot(
         self,
         variant: args.VariantName,
         kernel_args: args.KernelArguments = None,
+        machine_config: args.MachineConfiguration = None,
         deadline: args.Deadline = DEADLINE,
         kvm: args.Kvm = False,
     ) -> str:
@@ -417,10 +420,11 @@ class CozystackTalos:
         iPXE is started from a small EFI partition, gets an address by DHCP, and asks Matchbox for all else by HTTP.
         """
         options = parse_options(deadline, kernel_args, kvm=kvm)
+        given = await checked(machine_config)
         inputs = await self._inputs()
         image = await build_image(inputs, variant, "matchbox")
         plan, upstream = await inputs.plan(variant, images.NETBOOT), (await inputs.checkout()).upstream
-        return came_up(await boot_network(plan, image, upstream, options)).text
+        return came_up(await boot_network(plan, image, upstream, options, given)).text
 
     @check
     @api_function

@@ -1,7 +1,8 @@
 """The machines that assets are booted in: QEMU's command lines, as plain lists.
 
 A machine has what Talos asks for at least (memory, a network with DHCP, a source of random numbers) and its console on
-the serial port. Its network is QEMU's own and leads nowhere, unless it boots from there.
+the serial port. Its network is QEMU's own and leads nowhere, unless it boots from there. A machine configuration is on
+a drive of its own, and such a machine has the disk of one that is installed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ci.boot.config_drive import LABEL
+from ci.boot.configuration import ARGUMENT, without_configuration
 from ci.boot.model import Way
 from ci.common.arch import Arch
 
@@ -79,6 +82,10 @@ class Media:
     esp: str = ""
     #: An ISO or a disk image.
     image: str = ""
+    #: The drive with the machine configuration.
+    config: str = ""
+    #: The disk of an installed machine, where it boots from something else.
+    system: str = ""
 
 
 def packages(request: BootRequest) -> tuple[str, ...]:
@@ -103,6 +110,7 @@ def qemu(request: BootRequest, media: Media, *, kvm: bool) -> list[str]:
         *("-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"),
         *("-device", "virtio-rng-pci"),
         *_medium(request, machine, media),
+        *_configured(media),
         *_network(request),
     ]
 
@@ -114,7 +122,8 @@ def _processor(machine: Machine, *, kvm: bool) -> list[str]:
 
 def _medium(request: BootRequest, machine: Machine, media: Media) -> list[str]:
     if request.way is Way.KERNEL:
-        arguments = " ".join([request.cmdline, *further_arguments(request)])
+        cmdline = without_configuration(request.cmdline) if request.machine_config else request.cmdline
+        arguments = " ".join([cmdline, *further_arguments(request)])
         return ["-kernel", media.kernel, "-initrd", media.initramfs, "-append", arguments]
     firmware = ["-bios", machine.firmware, *_stub_arguments(request)]
     if request.way in (Way.UKI, Way.NETBOOT):
@@ -128,6 +137,16 @@ def _medium(request: BootRequest, machine: Machine, media: Media) -> list[str]:
     return firmware
 
 
+def _configured(media: Media) -> list[str]:
+    """Return the drives of a machine that gets a machine configuration, after the one that it boots from."""
+    drives: list[str] = []
+    for name, file, *options in (("system", media.system), ("config", media.config, "readonly=on")):
+        if file:
+            value = ",".join([f"file={_escaped(file)}", "format=raw", "if=none", f"id={name}", *options])
+            drives += ["-drive", value, "-device", f"virtio-blk-pci,drive={name}"]
+    return drives
+
+
 def _drive(file: str, *options: str) -> list[str]:
     return ["-drive", ",".join([f"file={_escaped(file)}", "format=raw", "if=none", "id=disk", *options])]
 
@@ -137,7 +156,8 @@ def further_arguments(request: BootRequest) -> tuple[str, ...]:
 
     A console on the serial port first: Talos for amd64 has none among its own since v1.8.
     """
-    return (*MACHINES[request.arch].console, *request.arguments)
+    configuration = (f"{ARGUMENT}={LABEL}",) if request.machine_config else ()
+    return (*MACHINES[request.arch].console, *configuration, *request.arguments)
 
 
 def _stub_arguments(request: BootRequest) -> list[str]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ci.boot import machine
+from ci.boot.config_drive import write_config_drive
+from ci.boot.configuration import complete
 from ci.boot.model import Way
+from ci.boot.system_disk import SIZE, write_system_disk
 from ci.common.errors import BootError
 from ci.inspect.compression import compression_of, expand
 from ci.inspect.context import Context
@@ -17,11 +21,14 @@ from ci.inspect.pe import read_pe
 from ci.inspect.source import is_zeros, open_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from ci.boot.model import BootRequest
 
 _HEAD = 8
 _LOADERS = "EFI/BOOT"
 _BLOCK = 1 << 16
+_CHUNK = 1 << 22
 
 
 class ForeignKernelError(BootError):
@@ -35,9 +42,15 @@ def prepare(request: BootRequest, assets: Path, work: Path) -> machine.Media:
     a file is missing; what is in an ISO or on a disk is the firmware's to find out.
     """
     files = {kind: _there(assets, path) for kind, path in request.files.items()}
+    configuration = _there(assets, request.machine_config).read_text(encoding="utf-8") if request.machine_config else ""
     for kind in ("kernel", "uki"):
         if kind in files:
             _same_architecture(request, files[kind], request.files[kind])
+    media = _media(request, files, work)
+    return _with_configuration(request, media, configuration, work) if configuration else media
+
+
+def _media(request: BootRequest, files: Mapping[str, Path], work: Path) -> machine.Media:
     match request.way:
         case Way.KERNEL:
             return machine.Media(kernel=str(files["kernel"]), initramfs=str(files["initramfs"]))
@@ -49,6 +62,33 @@ def prepare(request: BootRequest, assets: Path, work: Path) -> machine.Media:
             return machine.Media(esp=str(esp))
         case _:
             return machine.Media(image=str(_unpacked(files[request.way.value], work / "image.raw")))
+
+
+def _with_configuration(request: BootRequest, media: machine.Media, text: str, work: Path) -> machine.Media:
+    """Add the drive with a machine configuration, and the disk of a machine that is installed.
+
+    A disk image gets as large as that disk: what it has of room is too little for what Talos makes on it.
+    """
+    config = work / "config.iso"
+    write_config_drive(config, complete(text))
+    if request.way is Way.METAL:
+        image = work / "system.raw"
+        _copy(Path(media.image), image)
+        if image.stat().st_size < SIZE:
+            os.truncate(image, SIZE)
+        return replace(media, image=str(image), config=str(config))
+    system = work / "system.raw"
+    write_system_disk(system)
+    return replace(media, system=str(system), config=str(config))
+
+
+def _copy(file: Path, out: Path) -> None:
+    """Copy a file with its holes; one that was made here is taken as it is."""
+    if file.parent == out.parent:
+        file.rename(out)
+        return
+    with file.open("rb") as source, out.open("wb") as target:
+        _write(iter(lambda: source.read(_CHUNK), b""), target)
 
 
 def _there(assets: Path, path: str) -> Path:
@@ -83,12 +123,17 @@ def _unpacked(file: Path, out: Path) -> Path:
         if kind is None:
             return file
         with out.open("wb") as target:
-            for chunk in expand(source, kind, Context()):
-                for start in range(0, len(chunk), _BLOCK):
-                    block = chunk[start : start + _BLOCK]
-                    if is_zeros(block):
-                        target.seek(len(block), os.SEEK_CUR)
-                    else:
-                        target.write(block)
-            target.truncate(target.tell())
+            _write(expand(source, kind, Context()), target)
     return out
+
+
+def _write(chunks: Iterable[bytes], target: BinaryIO) -> None:
+    """Write what is not empty, and leave holes for the rest."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), _BLOCK):
+            block = chunk[start : start + _BLOCK]
+            if is_zeros(block):
+                target.seek(len(block), os.SEEK_CUR)
+            else:
+                target.write(block)
+    target.truncate(target.tell())

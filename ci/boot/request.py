@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ci.boot.configuration import ARGUMENT, MEMORY, OPTION, PATH
 from ci.boot.model import BootRequest, Way
 from ci.common.errors import BootError, PlanError
 from ci.common.kinds import booted_by
@@ -25,7 +26,7 @@ REPORT = "validation/build-report.json"
 class Options:
     """What a boot can be told beside what it boots."""
 
-    #: Seconds.
+    #: Seconds without progress.
     deadline: int
     #: Further kernel arguments.
     arguments: tuple[str, ...] = ()
@@ -38,6 +39,13 @@ def parse_options(deadline: int, kernel_args: str | None, *, kvm: bool) -> Optio
     if not 1 <= deadline <= 3600:
         raise BootError(f"bad deadline {deadline}: it is in seconds, from 1 to 3600")
     return Options(deadline, tuple((kernel_args or "").split()), kvm)
+
+
+def with_configuration(request: BootRequest) -> BootRequest:
+    """Return the request for a machine that gets a machine configuration; raises `BootError` for two of them."""
+    if other := next((word for word in request.arguments if word.partition("=")[0] == ARGUMENT), None):
+        raise BootError(f"--kernel-args has {other}, and {OPTION} gives a configuration too: leave one of them out")
+    return request.model_copy(update={"machine_config": PATH, "memory": max(request.memory, MEMORY)})
 
 
 def request_of_plan(plan: Plan, way: Way, options: Options, cmdline: str = "") -> BootRequest:

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 import dagger
 from dagger import dag
 
+from ci.boot.configuration import parse_machine_config
 from ci.boot.machine import packages
 from ci.boot.model import BootRequest, Way
-from ci.boot.request import REPORT, Options, netboot_request, request_of_plan, request_of_report
+from ci.boot.request import (
+    REPORT,
+    Options,
+    netboot_request,
+    request_of_plan,
+    request_of_report,
+    with_configuration,
+)
 from ci.common.errors import BootError
 from ci.execute import commands
 from ci.execute.tools import OUT, tools
@@ -55,17 +63,33 @@ def boot_lines(boot: Boot) -> list[str]:
     return [f"FAIL {boot.request.variant} {line}", *(f"     {one}" for one in boot.text.splitlines())]
 
 
-async def boot_plan(plan: Plan, files: Mapping[str, dagger.File], way: Way, options: Options) -> Boot:
+async def checked(file: dagger.File | None) -> dagger.File | None:
+    """Return a machine configuration that a machine can be given; raises `BootError` for what is none."""
+    if file is not None:
+        parse_machine_config(await file.contents())
+    return file
+
+
+async def boot_plan(
+    plan: Plan, files: Mapping[str, dagger.File], way: Way, options: Options, configuration: dagger.File | None = None
+) -> Boot:
     """Boot a plan's outputs, given by path; they are those of the way (`OUTPUTS`)."""
     cmdline = ""
     if way is Way.KERNEL:
         path = next(output.path for output in plan.outputs if output.name == "cmdline")
         cmdline = (await files[path].contents()).strip()
     request = request_of_plan(plan, way, options, cmdline)
-    return await _boot(request, {path: files[path] for path in request.files.values()}, options)
+    return await _boot(request, {path: files[path] for path in request.files.values()}, options, configuration)
 
 
-async def boot_assets(folder: dagger.Directory, way: Way, variant: str, arch: Arch, options: Options) -> Boot:
+async def boot_assets(
+    folder: dagger.Directory,
+    way: Way,
+    variant: str,
+    arch: Arch,
+    options: Options,
+    configuration: dagger.File | None = None,
+) -> Boot:
     """Boot assets that were built before: the folder that `build` exported, or one below it."""
     reports = await folder.glob(f"**/{REPORT}")
     found = [path for path in reports if f"/{arch.value}/{REPORT}" in f"/{path}"] or reports
@@ -75,10 +99,16 @@ async def boot_assets(folder: dagger.Directory, way: Way, variant: str, arch: Ar
     root = found[0].removesuffix(REPORT) or "."
     assets = folder.directory(root)
     request = request_of_report(await assets.file(REPORT).contents(), way, variant, arch, options)
-    return await _boot(request, {path: assets.file(path) for path in request.files.values()}, options)
+    return await _boot(request, {path: assets.file(path) for path in request.files.values()}, options, configuration)
 
 
-async def boot_network(plan: Plan, image: dagger.Container, upstream: Upstream, options: Options) -> Boot:
+async def boot_network(
+    plan: Plan,
+    image: dagger.Container,
+    upstream: Upstream,
+    options: Options,
+    configuration: dagger.File | None = None,
+) -> Boot:
     """Boot what an image of Matchbox serves, with the image's files and Matchbox for the engine's own platform.
 
     Server and machine share a container, whose loopback the machine's network ends at: no service of the engine's is
@@ -89,17 +119,24 @@ async def boot_network(plan: Plan, image: dagger.Container, upstream: Upstream, 
     folder = f"/{matchbox.ROOT}"
     root = server.rootfs().with_directory(folder, image.directory(folder))
     container = (await tools("ci.steps.boot", packages=packages(request))).with_mounted_directory(_ASSETS, root)
-    return await _run(request, container, options)
+    return await _run(request, container, options, configuration)
 
 
-async def _boot(request: BootRequest, files: Mapping[str, dagger.File], options: Options) -> Boot:
+async def _boot(
+    request: BootRequest, files: Mapping[str, dagger.File], options: Options, configuration: dagger.File | None
+) -> Boot:
     container = await tools("ci.steps.boot", packages=packages(request))
     for path, file in files.items():
         container = container.with_mounted_file(f"{_ASSETS}/{path}", file)
-    return await _run(request, container, options)
+    return await _run(request, container, options, configuration)
 
 
-async def _run(request: BootRequest, container: dagger.Container, options: Options) -> Boot:
+async def _run(
+    request: BootRequest, container: dagger.Container, options: Options, configuration: dagger.File | None
+) -> Boot:
+    if configuration is not None:
+        request = with_configuration(request)
+        container = container.with_mounted_file(f"{_ASSETS}/{request.machine_config}", configuration)
     run = (
         container.with_new_file("/in/boot.json", request.model_dump_json())
         # A boot is a trial: whoever asks for one gets one, not what came out of another.

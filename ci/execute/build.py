@@ -92,14 +92,19 @@ async def plan_images(
 
 
 async def boot_variant(
-    inputs: Inputs, variant: str, way: Way, options: Options, assets: dagger.Directory | None = None
+    inputs: Inputs,
+    variant: str,
+    way: Way,
+    options: Options,
+    assets: dagger.Directory | None = None,
+    configuration: dagger.File | None = None,
 ) -> Boot:
-    """Boot a variant, built here or as the assets that were given, and return how it went."""
+    """Boot a variant, built here or as the assets that were given, with a machine configuration if there is one."""
     name = inputs.variants.get(variant).name
     if assets is not None:
-        return await boot_assets(assets, way, name, inputs.arch, options)
+        return await boot_assets(assets, way, name, inputs.arch, options, configuration)
     plan = await inputs.plan(name, OUTPUTS[way])
-    return await boot_plan(plan, await (await inputs.pipeline(plan)).made(), way, options)
+    return await boot_plan(plan, await (await inputs.pipeline(plan)).made(), way, options, configuration)
 
 
 async def _boot_records(inputs: Inputs, variant: str, ways: Iterable[Way]) -> dagger.Directory:

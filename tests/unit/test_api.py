@@ -59,7 +59,15 @@ def test_what_an_argument_is_is_said_without_backquotes() -> None:
     assert {name: doc for name, doc in said.items() if "`" in doc} == {}
 
 
-BOOT = {"variant": ..., "from": "kernel", "assets": None, "kernel_args": None, "deadline": 300, "kvm": False}
+BOOT = {
+    "variant": ...,
+    "from": "kernel",
+    "assets": None,
+    "kernel_args": None,
+    "machine_config": None,
+    "deadline": 300,
+    "kvm": False,
+}
 
 
 def test_the_functions_are_these() -> None:
@@ -135,7 +143,7 @@ def test_the_functions_are_these() -> None:
         "update": {"source": ..., "repository": None, "to": None},
         "boot": BOOT,
         "boot_record": BOOT,
-        "netboot": {"variant": ..., "kernel_args": None, "deadline": 300, "kvm": False},
+        "netboot": {key: BOOT[key] for key in BOOT if key not in ("from", "assets")},
         "boots": {},
         "test": {"source": ..., "boot": False},
         "ci_files": {"source": ...},

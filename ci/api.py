@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import dagger
 from dagger import function
 
+from ci.common.causes import with_hint
 from ci.common.errors import CozystackTalosError, EngineAnswerError, first, said
 
 if TYPE_CHECKING:
@@ -19,13 +20,6 @@ R = TypeVar("R")
 
 #: Lines of a failed command's output that are shown.
 _LAST_LINES = 20
-
-
-#: What registries answer to nobody, and to somebody whom they do not know.
-_NO_ENTRY = ("401 unauthorized", "authentication required", "403 forbidden", "pull access denied")
-_LOGIN_HINT = (
-    "\nThe registry asks for a login, or for another one: give --registry, --registry-username and --registry-password"
-)
 
 
 def api_function(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
@@ -55,6 +49,5 @@ def in_words(error: BaseException) -> BaseException:
         command = " ".join(error.command)
         return EngineAnswerError(f"`{command}` ended with exit code {error.exit_code}:\n" + "\n".join(output))
     if isinstance(error, dagger.QueryError):
-        hint = _LOGIN_HINT if any(sign in str(error).lower() for sign in _NO_ENTRY) else ""
-        return EngineAnswerError(said(error) + hint)
+        return EngineAnswerError(with_hint(said(error)))
     return error

@@ -508,7 +508,10 @@ class CozystackTalos:
         file: dagger.File | None,
         flags: tuple[str, str, str] = examine.FLAGS,
     ) -> examine.Subject:
-        return await examine.subject(assets, image, file, parse_arch(self.arch), flags=flags)
+        arch, login, _ = self._parsed()
+        if login:
+            await login.log_in()
+        return await examine.subject(assets, image, file, arch, flags=flags)
 
 
 # A user's mistake has its message; the SDK would log a traceback beside it.

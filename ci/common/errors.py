@@ -9,6 +9,8 @@ import difflib
 import re
 from typing import TYPE_CHECKING, cast
 
+from ci.common.text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,6 +20,10 @@ _TRACE = re.compile(r"\s*\[traceparent:[^\]]*\]")
 
 class CozystackTalosError(Exception):
     """Something given by the user, or found in a file, is not as it has to be."""
+
+    def __str__(self) -> str:
+        # Errors quote what was given: names, answers, lines of files.
+        return shown(super().__str__())
 
 
 class FileError(CozystackTalosError):
@@ -123,7 +129,7 @@ class PrivilegeError(EngineAnswerError):
 
 def said(error: Exception) -> str:
     """Return what an engine's error says, without the id of a trace that Dagger's has behind it and shows anyway."""
-    return _TRACE.sub("", str(error))
+    return shown(_TRACE.sub("", str(error)))
 
 
 def first(error: BaseException) -> BaseException:

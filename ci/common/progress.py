@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from ci.common.text import shown
+
 
 def say(text: str) -> None:
     """Show a text at once."""
-    print(text.rstrip("\n"), file=sys.stderr, flush=True)  # standard output belongs to the function's result
+    print(shown(text.rstrip("\n")), file=sys.stderr, flush=True)  # standard output belongs to the function's result

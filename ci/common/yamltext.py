@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_args
@@ -21,6 +22,8 @@ _MERGE = "tag:yaml.org,2002:merge"
 # Far above any real file; an alias that contains itself, or a cascade of aliases, ends here.
 _DEEPEST = 30
 _MOST = 100_000
+#: Characters of a file that is read at all: a variant has some thousand, a catalog's descriptions some ten thousand.
+LONGEST = 1 << 20
 
 _EXPECTED = {
     "string_type": "a text is expected",
@@ -68,10 +71,16 @@ def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def parse_yaml(text: str, file: str, error: type[FileError]) -> Document:
-    """Read the only document in `text`; raises `error` for what is no YAML, and for a key that is given twice."""
+    """Read the only document in `text`.
+
+    Raises `error` for what is not YAML, a key that is given twice, and for a file that is larger or nested deeper than
+    any real one.
+    """
     lines: dict[Path, int] = {}
+    check_size(len(text), file, error)
     try:
         loader = yaml.SafeLoader(text)
+        _check_depth(text, file, error)
         node = loader.get_single_node()
         if node is None:
             raise error(file, None, "the file is empty")
@@ -83,8 +92,25 @@ def parse_yaml(text: str, file: str, error: type[FileError]) -> Document:
     except yaml.reader.ReaderError as problem:
         line = text.count("\n", 0, problem.position) + 1
         raise error(file, line, f"not YAML: {problem.reason} (U+{problem.character:04X})") from None
-    except (yaml.YAMLError, ValueError) as problem:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, IndexError) as problem:
+        # The safe loader's own constructors fail in all these ways on values that are not of their tag.
         raise error(file, None, f"not YAML: {problem}") from None
+
+
+def check_size(characters: int, file: str, error: type[FileError]) -> None:
+    """Raise `error` for a file that is longer than any real one; `characters` may be its bytes."""
+    if characters > LONGEST:
+        raise error(file, None, f"{characters} characters are too many for this file (limit {LONGEST})")
+
+
+def _check_depth(text: str, file: str, error: type[FileError]) -> None:
+    """Refuse deep nesting before the loader, which goes down by calling itself."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):  # pyright: ignore[reportUnknownMemberType]
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            line = event.start_mark.line + 1 if event.start_mark else None
+            raise error(file, line, f"nested deeper than {_DEEPEST} (an alias that contains itself?)")
 
 
 @dataclass(frozen=True)
@@ -103,7 +129,12 @@ class _Reader:
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-        return self.loader.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
+        value: Any = self.loader.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
+        if value is not None and not isinstance(value, str | bool | int | float):
+            raise self.error(self.file, line, f"{node.value!r} is read as a {type(value).__name__}: put it in quotes")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.error(self.file, line, f"{node.value!r} is not a number that can be written: put it in quotes")
+        return value
 
     def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         mapping: dict[str, Any] = {}

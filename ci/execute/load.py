@@ -13,6 +13,7 @@ from ci.common import pins
 from ci.common.concurrency import Memo, gather_each, gather_two
 from ci.common.errors import NotFoundInRegistryError, RepositoryError, UpstreamError, VariantError, said
 from ci.common.references import parse_reference
+from ci.common.text import without_credentials
 from ci.execute import commands
 from ci.execute.tools import tools
 from ci.load import variant
@@ -80,7 +81,7 @@ async def load_checkout(
         tag = release or pins.DEFAULT_RELEASE.tag
         ref = dag.git(repository).tag(tag)
         commit = await from_repository(repository, tag, ref.commit())
-        folder, origin = ref.tree(), Origin(where=repository, release=tag, commit=commit)
+        folder, origin = ref.tree(), Origin(where=without_credentials(repository), release=tag, commit=commit)
     else:
         origin = Origin(where="given as --upstream")
 

@@ -5,11 +5,12 @@ Field names are those of github.com/siderolabs/talos/pkg/machinery/extensions.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from ci.common.text import is_plain
 from ci.inspect.errors import CorruptFileError, LimitExceededError
 from ci.inspect.models import LayerFacts
 
@@ -36,12 +37,24 @@ class Compatibility(_Yaml):
     talos: Constraint = Constraint()
 
 
+def _one_line(text: str) -> str:
+    if not is_plain(text):
+        raise ValueError("has control characters, line breaks or bidirectional overrides in it")
+    return text
+
+
+#: Part of a file's name, and of the imager's profile.
+_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$")]
+_Version = Annotated[str, StringConstraints(max_length=128), AfterValidator(_one_line)]
+_Line = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_one_line)]
+
+
 class Metadata(_Yaml):
     """What an extension is."""
 
-    name: str
-    version: str
-    author: str = ""
+    name: _Name
+    version: _Version
+    author: _Line = ""
     description: str = ""
     compatibility: Compatibility = Compatibility()
 
@@ -97,7 +110,7 @@ def _load(name: str, text: bytes) -> Any:
             if count > _MOST_EVENTS:
                 raise LimitExceededError(name, _line(event), f"more than {_MOST_EVENTS} YAML items")
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (_Loader is a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, LookupError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}" if mark else ""
         raise CorruptFileError(name, place, f"no valid YAML: {getattr(error, 'problem', None) or error}") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ci.common.errors import CozystackTalosError
+from ci.common.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,14 +65,13 @@ class Verdict:
         if self.problems:
             return Check(id=name, sentence=sentence, status="fail", evidence=_shorten(self.problems, most))
         if self.skipped is not None:
-            return Check(id=name, sentence=sentence, status="skip", evidence=(self.skipped,))
+            return Check(id=name, sentence=sentence, status="skip", evidence=_shorten([self.skipped], most))
         return Check(id=name, sentence=sentence, status="pass", evidence=_shorten(self.evidence, most))
 
 
 def _shorten(lines: list[str], most: int) -> tuple[str, ...]:
-    if len(lines) <= most:
-        return tuple(lines)
-    return (*lines[:most], f"… and {len(lines) - most} more")
+    seen = tuple(map(escaped, lines[:most]))
+    return seen if len(lines) <= most else (*seen, f"… and {len(lines) - most} more")
 
 
 def skip(reason: str) -> Verdict:

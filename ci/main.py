@@ -24,7 +24,7 @@ from ci.execute.build import (
     build_passing,
     plan_images,
 )
-from ci.execute.configure import check_services, configure, folder
+from ci.execute.configure import check_files, check_services, configure, folder
 from ci.execute.inputs import Inputs, LocalFiles, Source
 from ci.execute.load import tool_images
 from ci.execute.publish import parse_destination, publish
@@ -36,6 +36,7 @@ from ci.execute.signatures import Signers
 from ci.execute.signing import Signer
 from ci.execute.updating import apply_update, find_update
 from ci.node import tailscale
+from ci.node.check import Subject
 from ci.node.installer import parse_installer
 from ci.node.request import NodeSettings, parse_kind, parse_subnets
 from ci.plan import images
@@ -263,13 +264,15 @@ class CozystackTalos:
         tailscale_client_id: args.TailscaleClientId = None,
         tailscale_audience: args.TailscaleAudience = None,
         talm: args.Talm = False,
+        check_: args.CheckedFiles = None,
     ) -> dagger.Directory:
         """Write the configuration that a variant's nodes need, as Talos patches ready to apply.
 
         Layout: node.yaml, a patch for each node; kubernetes.yaml, the cluster's RuntimeClasses, and the same in
         controlplane.yaml as a patch for a new cluster. From Talos v1.14 on also install.yaml, and in v1alpha1/ the same
         for configurations of the older form. A service in the image that waits for something which the patches do not
-        give is an error. An auth key is in node.yaml, and in the engine's cache.
+        give is an error. An auth key is in node.yaml, and in the engine's cache. With --check, check.txt has what was
+        found in configurations that are there already; a problem in one is an error.
         """
         inputs = await self._inputs()
         chosen = inputs.variants.get(variant)
@@ -290,11 +293,16 @@ class CozystackTalos:
         tailscale.settings(chosen, asked)  # before anything is fetched
         image = parse_installer(installer, chosen.name, inputs.variants.names)
         plan = await inputs.plan(variant, ["installer"])
-        await check_services(plan, chosen, await inputs.pipeline(plan))
+        services = await check_services(plan, chosen, await inputs.pipeline(plan))
         made = await configure(plan, chosen, asked, node, image, tailscale_auth_key)
         for warning in made.warnings:
             say(f"WARNING: {warning}")
-        return await folder(made, tailscale_auth_key)
+        result = await folder(made, tailscale_auth_key)
+        if check_:
+            found = await check_files(check_, Subject(chosen, plan, services, tuple(inputs.variants.names)))
+            say(found)
+            result = result.with_new_file("check.txt", found)
+        return result
 
     @api_function
     async def inspect(

@@ -17,6 +17,8 @@ from ci.execute import commands, examine
 from ci.execute.tools import base, with_module
 from ci.load.configuration import placeholder
 from ci.node import machine_config
+from ci.node.check import Level, check, render
+from ci.node.configuration_file import read_configuration
 from ci.node.installer import check_installer
 from ci.node.keys import Key
 from ci.node.request import MachineConfigError, NodeSettings, parse_disk
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from ci.common.references import Reference
     from ci.execute.pipeline import Pipeline
     from ci.load.variant import Variant
+    from ci.node.check import Finding, Subject
+    from ci.node.configuration_file import NodeConfiguration
     from ci.node.machine_config import MachineConfig
     from ci.node.tailscale import Asked
     from ci.plan.model import Plan
@@ -58,8 +62,8 @@ class _Image:
         return [parse_service(f"{self.name}:/{file}", await self.root.file(file).contents()) for file in sorted(files)]
 
 
-async def check_services(plan: Plan, variant: Variant, pipeline: Pipeline) -> None:
-    """Read the service files of all extensions of a plan, and check that the variant's nodes are told what they need.
+async def check_services(plan: Plan, variant: Variant, pipeline: Pipeline) -> tuple[Service, ...]:
+    """Return the services of all extensions of a plan, and check that the variant's nodes get what they wait for.
 
     Raises `UnmetDependencyError` with a line for each dependency that nothing meets.
     """
@@ -76,6 +80,7 @@ async def check_services(plan: Plan, variant: Variant, pipeline: Pipeline) -> No
     configured = [service.name for service in configuration.extension_services]
     if problems := list(unmet(services, there, configured)):
         raise UnmetDependencyError(variant.file, None, "\n".join(["a node would never finish its boot:", *problems]))
+    return tuple(services)
 
 
 async def _carried(images: Iterable[_Image], services: Iterable[Service]) -> set[str]:
@@ -148,6 +153,20 @@ async def key_of(auth_key: dagger.Secret | None) -> Key | None:
     if await done.exit_code() != 0:
         raise MachineConfigError(f"--tailscale-auth-key: {_complaint(await done.stderr())}")
     return Key(**json.loads(await done.stdout()))
+
+
+async def check_files(files: Iterable[dagger.File], subject: Subject) -> str:
+    """Return what was found in users' configurations. Raises `MachineConfigError` with it where there is a problem."""
+    results: list[tuple[NodeConfiguration, list[Finding]]] = []
+    for file in files:
+        found = read_configuration(await file.name(), await file.contents())
+        results.append((found, check(found, subject)))
+    text = render(results, subject)
+    if any(finding.level is Level.PROBLEM for _, findings in results for finding in findings):
+        raise MachineConfigError(
+            f"--check: not what nodes of variant {subject.variant.name} need:\n{text}".rstrip("\n")
+        )
+    return text
 
 
 async def folder(made: MachineConfig, auth_key: dagger.Secret | None) -> dagger.Directory:

@@ -200,6 +200,11 @@ def _key_warnings(values: Mapping[str, str], key: Key | None, flags: Mapping[str
         yield f"The auth key does not begin as Tailscale's do ({keys.AUTH}…): is it the right secret?"
 
 
+def is_inside(subnet: str) -> bool:
+    """Say whether addresses of the tailnet are in a network; one with `!` before it excludes its addresses."""
+    return not subnet.startswith("!") and (overlap(subnet, TAILNET) or overlap(subnet, TAILNET_V6))
+
+
 def address_warning(subnets: Iterable[str] | None) -> str | None:
     """Return what to do where nothing keeps Talos from taking the tailnet's address as the node's own."""
     if subnets is None:
@@ -207,7 +212,7 @@ def address_warning(subnets: Iterable[str] | None) -> str | None:
 Nothing says which of its addresses the node is to use. With Tailscale on it, Talos may take the tailnet's
 (100.x.y.z) as the node's own: pods, etcd and the API server are then reached through the tailnet, or not at
 all. Give the network of the nodes as --node-subnets, for example --node-subnets 192.168.1.0/24."""
-    inside = [one for one in subnets if not one.startswith("!") and (overlap(one, TAILNET) or overlap(one, TAILNET_V6))]
+    inside = [subnet for subnet in subnets if is_inside(subnet)]
     if inside:
         return f"""\
 {", ".join(inside)} overlaps {TAILNET}, from which Tailscale gives its addresses: Talos may take the tailnet's address

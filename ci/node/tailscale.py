@@ -191,6 +191,8 @@ def _routes(service: ExtensionService, routes: Iterable[str] | None) -> tuple[st
 
 
 def _network(flag: str, text: str) -> str:
+    if IN_TEXT.search(text):
+        raise TailscaleError(f"{flag}: there is a key in it: give it as {KEY_FLAG}")
     try:
         return parse_network(text)
     except NetworkError as error:

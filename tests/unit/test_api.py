@@ -129,6 +129,7 @@ def test_the_functions_are_these() -> None:
             "tailscale_client_id": None,
             "tailscale_audience": None,
             "talm": False,
+            "check": None,
         },
         "inspect": {"assets": None, "image": None, "file": None, "format": "text"},
         "verify": {"assets": None, "image": None, "file": None, "variant": None, "format": "text"},

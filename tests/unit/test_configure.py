@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,15 +13,19 @@ from ci.common.arch import Arch
 from ci.common.errors import AssetsError
 from ci.common.references import parse_reference
 from ci.execute import configure, pipeline
+from ci.node.check import Subject
 from ci.node.request import MachineConfigError
 from ci.node.services import UnmetDependencyError
 from ci.report.tables import Format
 from tests.unit.engine import engine_error
-from tests.unit.planning import plan_of, request, variant
+from tests.unit.planning import builtin, plan_of, request, variant
+from tests.unit.test_check import SECRET, WORKER
 from tests.unit.test_services import TAILSCALE, ZFS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import dagger
 
     from ci.load.variant import Variant
     from ci.resolve.model import PlannedExtension
@@ -179,3 +183,42 @@ async def test_an_image_for_another_architecture_is_refused(monkeypatch: pytest.
 
 async def test_without_a_reference_nothing_is_looked_into() -> None:
     assert await configure.check_image(None, await plan_of(request("spin-only"))) == ()
+
+
+# Users' configurations
+
+
+@dataclass
+class Given:
+    """A file that a user gives."""
+
+    text: str
+
+    async def name(self) -> str:
+        return "worker.yaml"
+
+    async def contents(self) -> str:
+        return self.text
+
+
+async def check_of(text: str) -> str:
+    plan = await plan_of(request("spin-only", outputs=("installer",)))
+    subject = Subject(builtin("spin-only"), plan, (), ("spin-only", "spin-tailscale"))
+    return await configure.check_files([cast("dagger.File", Given(text))], subject)
+
+
+async def test_a_users_configuration_that_fits_is_said_to() -> None:
+    assert await check_of(WORKER) == (
+        "worker.yaml (worker):\n  ok       it has what a node of variant spin-only needs\n"
+    )
+
+
+async def test_a_users_configuration_with_a_problem_is_an_error_with_all_findings() -> None:
+    with pytest.raises(MachineConfigError) as raised:
+        await check_of(WORKER.replace("    - name: spl\n", ""))
+    assert str(raised.value).splitlines() == [
+        "--check: not what nodes of variant spin-only need:",
+        "worker.yaml (worker):",
+        "  problem  kernel module spl is not loaded: zfs is built on it",
+    ]
+    assert SECRET not in str(raised.value)

@@ -130,6 +130,13 @@ def test_a_key_in_another_setting_is_refused_and_not_shown(field: str) -> None:
     assert "SECRET" not in message
 
 
+@pytest.mark.parametrize("asked", [{"routes": ["tskey-auth-SECRET"]}, {"join_cidr": "tskey-auth-SECRET"}])
+def test_a_key_where_a_network_is_meant_is_not_shown(asked: dict[str, Any]) -> None:
+    message = refusal(**asked)
+    assert message.endswith(": there is a key in it: give it as --tailscale-auth-key")
+    assert "SECRET" not in message
+
+
 @pytest.mark.parametrize("kind", ["tskey-api-", "tskey-scim-", "tskey-webhook-", "hskey-api-"])
 def test_a_secret_that_no_node_logs_in_with_is_refused(kind: str) -> None:
     message = refusal(kind + "SECRET")

@@ -140,8 +140,44 @@ def first(error: BaseException) -> BaseException:
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str | None:
-    """Return the name that `given` is most likely meant to be, `None` where none is like it."""
-    return next(iter(difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)), None)
+    """Return the name that `given` is most likely meant to be, `None` where none is like it.
+
+    A common beginning counts for more than few differing letters: `qemu-agent` is qemu-guest-agent, not metal-agent.
+    """
+    names = [name for name in allowed if name]
+    if not given or not names:
+        return None
+    likeness = {name: difflib.SequenceMatcher(None, name, given).ratio() for name in names}
+
+    def best(chosen: list[str]) -> str | None:
+        return max(chosen, key=lambda name: likeness[name], default=None)
+
+    plain, first = _letters(given), _words(given)[0]
+    return (
+        best([name for name in names if _letters(name) == plain])
+        or best([name for name in names if _begins(name, given) or _begins(given, name)])
+        or best([name for name in names if _words(name)[0] == first and len(_words(name)) > 1])
+        or best([name for name in names if likeness[name] >= _ALIKE and name[:_BEGINNING] == given[:_BEGINNING]])
+        or best([name for name in names if likeness[name] >= _ALIKE])
+    )
+
+
+#: How alike names must be (0 to 1) to be taken for each other, and letters of a beginning that counts.
+_ALIKE = 0.6
+_BEGINNING = 3
+
+
+def _letters(name: str) -> str:
+    return "".join(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    return re.split(r"[-_./:+ ]+", name.lower())
+
+
+def _begins(name: str, start: str) -> bool:
+    """Say whether a name begins with another, of which there is enough to tell."""
+    return len(start) >= _BEGINNING and name.lower().startswith(start.lower())
 
 
 def suggest(given: str, allowed: Iterable[str], *, most: int = 20) -> str:

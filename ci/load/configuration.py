@@ -18,7 +18,19 @@ EXTENSION = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
+#: How Image Factory, and Sidero's registry, spell the name of an extension of the catalog.
+_OFFICIAL = re.compile(rf"(?:ghcr\.io/)?siderolabs/(?P<name>{EXTENSION})(?P<version>:[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
+
+
+def name_in_catalog(text: str) -> str | None:
+    """Return how a variant names the extension that Image Factory calls `siderolabs/NAME`, `None` for other texts."""
+    found = _OFFICIAL.fullmatch(text)
+    return found["name"] + (found["version"] or "") if found else None
+
+
 def _extension_name(text: str) -> str:
+    if name := name_in_catalog(text):
+        raise ValueError(f"bad extension name {text!r}: write {name}")
     if not re.fullmatch(EXTENSION, text):
         raise ValueError(f"bad extension name {text!r}: a-z, 0-9, and . _ - between them")
     return text

@@ -35,7 +35,7 @@ from ci.common.errors import CozystackTalosError, UnknownVariantError, VariantEr
 from ci.common.paths import TOP
 from ci.common.references import Reference, parse_reference
 from ci.common.values import Value
-from ci.load.configuration import EXTENSION, Configuration, ExtensionName, Text, must_be_quoted
+from ci.load.configuration import EXTENSION, Configuration, ExtensionName, Text, must_be_quoted, name_in_catalog
 from ci.load.meta import Meta
 
 #: The variants that come with this project.
@@ -98,6 +98,8 @@ def _parse_word(text: str) -> dict[str, Any]:
 
 
 def _own(text: str) -> Reference:
+    if name := name_in_catalog(text):
+        raise ValueError(f"{text!r} has no digest: write {name} for the extension of the catalog")
     try:
         reference = parse_reference(text)
     except CozystackTalosError as error:

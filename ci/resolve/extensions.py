@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci.common.arch import Arch
-from ci.common.errors import PlanError, suggest
+from ci.common.errors import PlanError
 from ci.common.references import Reference, parse_reference
 from ci.resolve.model import Dropped, DroppedBy, FileExtension, Source
+from ci.resolve.names import instead_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +81,7 @@ def choose(
         if entry.name not in theirs:
             raise variant.error(
                 ("extensions", "drop", index),
-                f"{entry.name!r} is not in CozyStack's set, so it can't be dropped: {suggest(entry.name, theirs)}",
+                f"{entry.name!r} is not in CozyStack's set, so it can't be dropped: {instead_of(entry.name, theirs)}",
             )
     kept: list[Chosen] = []
     dropped: list[Dropped] = []
@@ -132,7 +133,7 @@ def _added(index: int, entry: AddedExtension, variant: Variant, upstream: Upstre
         raise variant.error(
             place,
             f"unknown extension {entry.name!r}: the catalog of Talos {upstream.talos_version} has no such name; "
-            f"{suggest(entry.name, sorted(known))}",
+            f"{instead_of(entry.name, known)}",
         )
     reference = known[entry.name].reference
     if entry.version is None or entry.version == reference.tag:

@@ -244,6 +244,13 @@ DRBD = "ghcr.io/siderolabs/drbd:9.3.2-v1.13.6"
             "6: unknown extension 'tailscal': the catalog of Talos v1.13.6 has no such name; did you mean tailscale?",
         ),
         (
+            "extensions:\n  add:\n    - nvidia-open-gpu-kernel-modules\n",
+            (
+                "5: unknown extension 'nvidia-open-gpu-kernel-modules': the catalog of Talos v1.13.6 has no such name; "
+                "it is called nvidia-open-gpu-kernel-modules-lts there: write nvidia-open-gpu-kernel-modules-lts"
+            ),
+        ),
+        (
             "extensions:\n  add:\n    - xyz\n",
             (
                 "5: unknown extension 'xyz': the catalog of Talos v1.13.6 has no such name; choose one of drbd, "

@@ -41,6 +41,8 @@ class Expectation(_Value):
     absent: tuple[str, ...] = ()
     #: Arguments that every command line must have.
     kernel_args: tuple[str, ...] = ()
+    #: Arguments that no command line may have: names, or a name with its value.
+    removed_args: tuple[str, ...] = ()
     #: Exactly these files below the assets' root, with the kind that `ci.inspect` finds: `{"boot/vmlinuz": "kernel"}`.
     files: dict[str, str] | None = None
     #: Whether the assets come from the lab's stand-ins.
@@ -60,7 +62,8 @@ def parse_expectation(name: str, text: str | bytes) -> Expectation:
 
 def expectation(plan: Plan) -> Expectation:
     """Return what the assets are checked against."""
-    arguments = (argument for output in plan.outputs for argument in output.extra_kernel_args)
+    arguments = list(dict.fromkeys(argument for output in plan.outputs for argument in output.extra_kernel_args))
+    added = [argument for argument in arguments if not argument.startswith("-")]
     return Expectation(
         arch=plan.arch.value,
         talos=plan.talos_version,
@@ -71,11 +74,20 @@ def expectation(plan: Plan) -> Expectation:
             for entry in plan.extensions
         ),
         absent=plan.absent,
-        # `-name` takes an argument away instead of adding one.
-        kernel_args=tuple(dict.fromkeys(argument for argument in arguments if not argument.startswith("-"))),
+        kernel_args=tuple(added),
+        # `-name` takes an argument away instead of adding one; what is added comes later and stays.
+        removed_args=tuple(
+            argument[1:]
+            for argument in arguments
+            if argument.startswith("-") and argument[1:] not in added and not _adds(added, argument[1:])
+        ),
         files={output.path: _inspected(output) for output in plan.outputs},
         stand_in=plan.stand_in,
     )
+
+
+def _adds(added: list[str], name: str) -> bool:
+    return any(argument.partition("=")[0] == name for argument in added)
 
 
 def _inspected(output: PlannedOutput) -> str:

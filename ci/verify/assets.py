@@ -13,9 +13,11 @@ from ci.common.pins import STAND_IN_LABEL
 from ci.inspect.inspect import inspect_path
 from ci.inspect.limits import MIB
 from ci.inspect.models import (
+    ArchiveFacts,
     CmdlineFacts,
     DiskFacts,
     EfiFacts,
+    ExtensionFacts,
     Facts,
     FolderFacts,
     ImageFacts,
@@ -24,16 +26,17 @@ from ci.inspect.models import (
     IsoFacts,
     KernelFacts,
     LayerFacts,
+    MenuFacts,
     SquashfsFacts,
     UkiFacts,
     UnreadableFacts,
 )
 from ci.plan.expectation import Expectation
 from ci.verify.checksums import file_digests
-from ci.verify.model import VerifyError
+from ci.verify.model import Part, VerifyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from ci.inspect.models import Entry
@@ -52,6 +55,21 @@ _ASSETS = (
     ImageFacts,
     UnreadableFacts,
 )
+
+#: How each part is found.
+_PARTS: Mapping[Part, tuple[type[Facts], ...]] = {
+    Part.KERNEL: (KernelFacts,),
+    Part.INITRAMFS: (InitramfsFacts,),
+    Part.UKI: (UkiFacts,),
+    Part.MENU: (MenuFacts,),
+    Part.LOADER: (EfiFacts,),
+    Part.IMAGE: (ImageFacts,),
+    Part.MEDIUM: (IsoFacts, DiskFacts),
+    Part.DISK: (DiskFacts,),
+}
+
+#: What a disk that starts with GRUB has in a partition of its own.
+_BESIDE_GRUB = {Part.KERNEL, Part.INITRAMFS, Part.CMDLINE, Part.MENU}
 
 _Facts = TypeVar("_Facts", bound=Facts)
 
@@ -100,6 +118,22 @@ class Assets:
             first.setdefault(found.sha256 or found.path, found)
         return list(first.values())
 
+    def has(self, part: Part) -> bool:
+        """Return whether a part is there, as far as everything was read."""
+        if part is Part.CMDLINE:
+            return bool(self.cmdlines())
+        return part is Part.FILE or any(self.of(kind) for kind in _PARTS[part])
+
+    def unread(self, parts: Iterable[Part]) -> list[str]:
+        """Return where such parts may be and nothing was read, each place with the reason."""
+        if not set(parts) & _BESIDE_GRUB:
+            return []
+        return [
+            f"{disk.path}: the partition {partition.name or partition.number} is not read ({partition.reason})"
+            for disk in self.of(DiskFacts)
+            for partition in disk.facts.unread
+        ]
+
     @property
     def kernels(self) -> list[Found[KernelFacts]]:
         """All kernels."""
@@ -131,12 +165,14 @@ class Assets:
         return [*self.of(IsoFacts), *self.of(DiskFacts)]
 
     def cmdlines(self) -> list[tuple[str, str]]:
-        """Returns every kernel command line with its place; a UKI's own comes before those of its further profiles."""
+        """Return every kernel command line with its place; a UKI's own comes before those of its further profiles."""
         lines: list[tuple[str, str]] = []
         for uki in self.ukis:
             own = [] if uki.facts.cmdline is None else [uki.facts.cmdline]
             for number, line in enumerate([*own, *uki.facts.more_cmdlines], start=1):
                 lines.append((f"{uki.path}:.cmdline" + (f" ({number})" if number > 1 else ""), line))
+        for menu in self.of(MenuFacts):
+            lines += [(f"{menu.path} ({entry.title})", entry.cmdline) for entry in menu.facts.entries]
         return lines + [(found.path, found.facts.cmdline) for found in self.of(CmdlineFacts)]
 
     def images_of(self, initramfs: Found[InitramfsFacts]) -> dict[str, SquashfsFacts]:
@@ -161,9 +197,17 @@ class Assets:
             found += [(f"{initramfs.path}:{name}", image.entries) for name, image in self.images_of(initramfs).items()]
         return found + [(image.path, image.facts.entries) for image in self.images]
 
+    def names(self) -> list[tuple[str, tuple[Entry, ...]]]:
+        """Return every list of names that was read, those of media and archives included, the same bytes once."""
+        first: dict[str, tuple[str, tuple[Entry, ...]]] = {}
+        for path, node in self._nodes:
+            if entries := _names(node.facts):
+                first.setdefault(node.sha256 or path, (path, entries))
+        return list(first.values())
+
     @property
     def arch(self) -> str | None:
-        """What most of the assets are for."""
+        """What most of the assets are for; where only boot loaders tell, they do."""
         votes = Counter[str](kernel.facts.machine for kernel in self.kernels)
         votes.update(uki.facts.machine for uki in self.ukis)
         votes.update(image.facts.architecture for image in self.images)
@@ -174,6 +218,7 @@ class Assets:
             for entry in frame.entries
             if entry.path == "init" and entry.machine
         )
+        votes = votes or Counter[str](loader.facts.machine for loader in self.loaders)
         return votes.most_common(1)[0][0] if votes else None
 
     @property
@@ -194,6 +239,16 @@ class Assets:
         if node is None or node.size > _LONGEST_TEXT:
             return None
         return (self.root / path).read_text(encoding="utf-8", errors="replace")
+
+
+def _names(facts: Facts) -> tuple[Entry, ...]:
+    if isinstance(facts, InitramfsFacts):
+        return tuple(entry for frame in facts.frames for entry in frame.entries)
+    if isinstance(facts, DiskFacts):
+        return tuple(entry for partition in facts.partitions for entry in partition.entries)
+    if isinstance(facts, (SquashfsFacts, ImageFacts, IsoFacts, ExtensionFacts, ArchiveFacts)):
+        return facts.entries
+    return ()
 
 
 def _walk(node: Inspection, above: str, originals: Mapping[str, Inspection]) -> Iterator[tuple[str, Inspection]]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING
 
-from ci.common.filenames import BASE_IMAGE, MODULES_IMAGE
+from ci.common.filenames import BASE_IMAGE
 from ci.inspect.initramfs import EXTENSIONS_YAML
-from ci.inspect.models import DiskFacts, InitramfsFacts
+from ci.inspect.models import ArchiveFacts, Entry, ExtensionFacts, InitramfsFacts
 from ci.verify.compatibility import ConstraintError, satisfies
 from ci.verify.model import Verdict, skip
 from ci.verify.paths import foreign_programs, mode_problems, path_problems
@@ -18,12 +18,13 @@ from ci.verify.paths import foreign_programs, mode_problems, path_problems
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ci.inspect.models import Entry
     from ci.plan.expectation import Expectation
     from ci.verify.assets import Assets, Found
 
-_NO_INITRAMFS = "there is no initramfs"
-_MODULES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
+_NO_EXTENSIONS = "there are no extensions"
+_FIRMWARE = re.compile(r"(?:usr/)?lib/firmware(?:/|$)")
+#: Of a folder that an archive implies.
+_UNKNOWN_MODE = -1
 #: The kernel's own lists of modules, which extensions bring along: the imager makes new ones over all of them.
 _INDEX = re.compile(r"(?:usr/)?lib/modules/[^/]+/modules\.[^/]+")
 #: What Talos's initramfs holds beside its images; microcode is for the kernel's early loader.
@@ -35,17 +36,14 @@ _EXPECTED = re.compile(
 def _each_initramfs(
     judge: Callable[[Assets, Found[InitramfsFacts], Verdict], None],
 ) -> Callable[[Assets, Expectation], Verdict]:
-    """Makes a check of what is to be said of one initramfs; without any it is skipped."""
+    """Make a check of what is to be said of one initramfs; what leaves no evidence had nothing to look at."""
 
     @wraps(judge)
     def check(assets: Assets, _: Expectation) -> Verdict:
-        found = assets.distinct(InitramfsFacts)
-        if not found:
-            return skip(_NO_INITRAMFS)
         verdict = Verdict()
-        for initramfs in found:
+        for initramfs in assets.distinct(InitramfsFacts):
             judge(assets, initramfs, verdict)
-        return verdict
+        return verdict if verdict.evidence or verdict.problems else skip(_NO_EXTENSIONS)
 
     return check
 
@@ -55,10 +53,15 @@ def _entries(initramfs: Found[InitramfsFacts]) -> list[Entry]:
 
 
 @_each_initramfs
-def base(_: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -> None:
+def base(assets: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -> None:
     """`initramfs.base`."""
-    names = {entry.path for entry in _entries(initramfs)}
+    names = {entry.path: entry for entry in _entries(initramfs)}
     verdict.problems += [f"{initramfs.path} lacks /{name}" for name in ("init", BASE_IMAGE) if name not in names]
+    init, images = names.get("init"), assets.images_of(initramfs)
+    if init is not None and (init.type != "file" or init.machine is None):
+        verdict.problems.append(f"{initramfs.path}: /init is a {init.type}, no program")
+    if BASE_IMAGE in names and BASE_IMAGE not in images:
+        verdict.problems.append(f"{initramfs.path}: /{BASE_IMAGE} is a {names[BASE_IMAGE].type}, no squashfs image")
     frames = ", ".join(f"{frame.compression} {frame.size} bytes" for frame in initramfs.facts.frames)
     verdict.evidence.append(f"{initramfs.path}: {frames}")
 
@@ -66,11 +69,12 @@ def base(_: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -> None:
 @_each_initramfs
 def duplicates(_: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -> None:
     """`initramfs.duplicates`."""
-    counts = Counter(entry.path for entry in _entries(initramfs) if entry.type != "directory")
+    counts = Counter(entry.path for entry in _entries(initramfs))
+    folders = Counter(entry.path for entry in _entries(initramfs) if entry.type == "directory")
     verdict.problems += [
         f"{initramfs.path} has /{path} {count} times: the last one hides the others"
         for path, count in sorted(counts.items())
-        if count > 1
+        if count > 1 and folders[path] < count
     ]
     verdict.evidence.append(f"{initramfs.path}: {len(counts)} names")
 
@@ -81,6 +85,9 @@ def strays(_: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -> Non
     for entry in _entries(initramfs):
         if not _EXPECTED.fullmatch(entry.path):
             verdict.problems.append(f"{initramfs.path} holds /{entry.path}, which Talos does not look for")
+        elif entry.type not in ("file", "directory", "symlink"):
+            verdict.problems.append(f"{initramfs.path}: /{entry.path} is a {entry.type}, which Talos does not look for")
+    verdict.evidence.append(f"{initramfs.path}: {len(_entries(initramfs))} names")
 
 
 @_each_initramfs
@@ -101,22 +108,17 @@ def listed(assets: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -
         for image, count in sorted(Counter(layers).items())
         if count > 1
     ]
-    verdict.evidence.append(f"{initramfs.path}: {len(layers)} images listed")
+    if layers or images:
+        verdict.evidence.append(f"{initramfs.path}: {len(layers)} images listed")
 
 
 def planned(assets: Assets, expectation: Expectation) -> Verdict:
     """`extensions.planned`."""
-    found = assets.distinct(InitramfsFacts)
     if expectation.extensions is None:
         return skip("no plan says which extensions there should be")
-    if not found:
-        # A build that is to have one misses its file; anything else would pass for any variant without one.
-        if expectation.files is not None or _may_be_hidden(assets):
-            return skip(_NO_INITRAMFS)
-        return Verdict(problems=[f"{_NO_INITRAMFS}: nothing here tells which extensions the assets have"])
     verdict = Verdict()
     wanted = {extension.name: extension.version for extension in expectation.extensions}
-    for initramfs in found:
+    for initramfs in assets.distinct(InitramfsFacts):
         actual = {extension.layer.name: extension.layer.version for extension in assets.extensions(initramfs)}
         verdict.problems += [f"{initramfs.path} lacks {name}" for name in wanted if name not in actual]
         verdict.problems += [f"{initramfs.path} holds {name}, not planned" for name in actual if name not in wanted]
@@ -129,18 +131,14 @@ def planned(assets: Assets, expectation: Expectation) -> Verdict:
     return verdict
 
 
-def _may_be_hidden(assets: Assets) -> bool:
-    """Whether there is a disk that starts with GRUB: kernel and initramfs lie in XFS, which is not read."""
-    return any(partition.name == "BOOT" for disk in assets.of(DiskFacts) for partition in disk.facts.partitions)
-
-
 def absent(assets: Assets, expectation: Expectation) -> Verdict:
     """`extensions.absent`."""
     if not expectation.absent:
         return skip("nothing is said to be absent")
-    verdict = Verdict(evidence=[f"no trace of {', '.join(expectation.absent)}"])
+    trees = assets.names()
+    verdict = Verdict(evidence=[f"no trace of {', '.join(expectation.absent)} in {path}" for path, _ in trees])
     words = [word.lower() for word in expectation.absent]
-    for path, entries in assets.trees():
+    for path, entries in trees:
         verdict.problems += [
             f"{path}: /{entry.path}"
             for entry in entries
@@ -162,7 +160,8 @@ def unique(assets: Assets, initramfs: Found[InitramfsFacts], verdict: Verdict) -
     verdict.problems += [
         f"{initramfs.path} has {name} {count} times" for name, count in sorted(counts.items()) if count > 1
     ]
-    verdict.evidence.append(f"{initramfs.path}: {len(counts)} extensions")
+    if counts:
+        verdict.evidence.append(f"{initramfs.path}: {len(counts)} extensions")
 
 
 def compatible(assets: Assets, expectation: Expectation) -> Verdict:
@@ -173,7 +172,7 @@ def compatible(assets: Assets, expectation: Expectation) -> Verdict:
         for extension in assets.extensions(initramfs)
     ]
     if expectation.talos is None or not layers:
-        return skip("the Talos version is not known" if layers else "there are no extensions")
+        return skip("the Talos version is not known" if layers else _NO_EXTENSIONS)
     return compatibility(layers, expectation.talos)
 
 
@@ -220,17 +219,21 @@ def paths(assets: Assets, expectation: Expectation) -> Verdict:
     return Verdict(
         problems=[f"{tree.place}: {line}" for tree in trees for line in path_problems(tree.entries, expectation.talos)],
         evidence=[f"{tree.place}: {len(tree.entries)} names" for tree in trees],
-        skipped=None if trees else "there are no extensions",
+        skipped=None if trees else _NO_EXTENSIONS,
     )
 
 
 def modes(assets: Assets, _: Expectation) -> Verdict:
     """`extensions.modes`."""
-    trees = _trees(assets)
+    trees = [(tree.place, tree.entries) for tree in _trees(assets)]
+    # The imager moves the extensions' firmware out of their images.
+    for initramfs in assets.distinct(InitramfsFacts):
+        firmware = tuple(entry for entry in _entries(initramfs) if _FIRMWARE.match(entry.path))
+        trees += [(f"{initramfs.path} (firmware)", firmware)] if firmware else []
     return Verdict(
-        problems=[f"{tree.place}: {line}" for tree in trees for line in mode_problems(tree.entries)],
-        evidence=[f"{tree.place}: {len(tree.entries)} names" for tree in trees],
-        skipped=None if trees else "there are no extensions",
+        problems=[f"{place}: {line}" for place, entries in trees for line in mode_problems(entries)],
+        evidence=[f"{place}: {len(entries)} names" for place, entries in trees],
+        skipped=None if trees else _NO_EXTENSIONS,
     )
 
 
@@ -247,17 +250,45 @@ def overlap(assets: Assets, _: Expectation) -> Verdict:
 
 
 def overlaps(trees: Iterable[tuple[str, Iterable[Entry]]]) -> list[str]:
-    """Returns the files that two extensions carry with different content: one of them would be hidden."""
+    """Return what two extensions carry differently at one path: one of them would be hidden."""
     first: dict[str, tuple[str, Entry]] = {}
     problems: list[str] = []
-    for name, entries in trees:
-        for entry in entries:
-            if entry.type == "directory" or _INDEX.fullmatch(entry.path):
+    for name, given in trees:
+        for path, entry in _with_folders(given).items():
+            if _INDEX.fullmatch(path):
                 continue
-            owner, known = first.setdefault(entry.path, (name, entry))
-            if owner != name and (known.sha256, known.target) != (entry.sha256, entry.target):
-                problems.append(f"/{entry.path} is in {owner} and, with other content, in {name}")
+            owner, known = first.setdefault(path, (name, entry))
+            if owner != name and (what := _difference(known, entry)):
+                problems.append(f"/{path} is in {owner} and, {what}, in {name}")
     return problems
+
+
+def _with_folders(given: Iterable[Entry]) -> dict[str, Entry]:
+    """Return a tree by path: hard links as the files that they are, folders also where no entry names them."""
+    entries = {entry.path: entry for entry in given}
+    for path, entry in list(entries.items()):
+        linked = entries.get(entry.target or "") if entry.type == "hardlink" else None
+        if linked is not None:
+            entries[path] = linked.model_copy(update={"path": path})
+        for end in range(1, len(parts := path.split("/"))):
+            folder = "/".join(parts[:end])
+            entries.setdefault(folder, Entry(path=folder, type="directory", mode=_UNKNOWN_MODE))
+    return entries
+
+
+def _difference(one: Entry, other: Entry) -> str | None:
+    """Return in which way two entries at one path differ, in words."""
+    if one.type != other.type:
+        return f"as a {other.type} instead of a {one.type}"
+    if (one.sha256, one.target) != (other.sha256, other.target):
+        return "with other content"
+    if _UNKNOWN_MODE in (one.mode, other.mode):
+        return None
+    if one.mode != other.mode and one.type != "symlink":
+        return f"with the mode {other.mode:04o} instead of {one.mode:04o}"
+    if (one.uid, one.gid) != (other.uid, other.gid):
+        return f"with the owner {other.uid}:{other.gid} instead of {one.uid}:{one.gid}"
+    return None
 
 
 def elf_machine(assets: Assets, expectation: Expectation) -> Verdict:
@@ -265,63 +296,14 @@ def elf_machine(assets: Assets, expectation: Expectation) -> Verdict:
     arch = expectation.arch
     if arch is None:
         return skip("the architecture is not known")
-    trees = assets.trees()
+    trees = assets.trees() + [
+        (archive.path, archive.facts.entries)
+        for kind in (ArchiveFacts, ExtensionFacts)
+        for archive in assets.distinct(kind)
+    ]
     count = sum(entry.machine is not None for _, entries in trees for entry in entries)
     return Verdict(
         problems=[f"{place}: {line}" for place, entries in trees for line in foreign_programs(entries, arch)],
         evidence=[f"{count} ELF files for {arch}"],
         skipped=None if count else "there are no ELF files",
     )
-
-
-def _module_release(entry: Entry) -> str | None:
-    found = _MODULES.match(entry.path)
-    return found[1] if found and entry.type == "file" else None
-
-
-def modules_kernel(assets: Assets, _: Expectation) -> Verdict:
-    """`modules.kernel`."""
-    releases = {kernel.facts.version for kernel in assets.kernels if kernel.facts.version}
-    if not releases:
-        return skip("the kernel's release is not known")
-    wanted = " or ".join(sorted(releases))
-    verdict = Verdict()
-    counts: Counter[str] = Counter()
-    for place, entries in assets.trees():
-        for entry in entries:
-            release = _module_release(entry)
-            if release is None:
-                continue
-            counts[place] += 1
-            if release not in releases:
-                verdict.problems.append(f"{place}: /{entry.path} is for {release}, the kernel is {wanted}")
-            elif entry.vermagic is not None and entry.vermagic.split(" ")[0] not in releases:
-                built = entry.vermagic.split(" ")[0]
-                verdict.problems.append(f"{place}: /{entry.path} was built for {built}, the kernel is {wanted}")
-    verdict.evidence += [f"{place}: {count} files for {wanted}" for place, count in counts.items()]
-    return verdict if counts else skip("there are no modules")
-
-
-def modules_index(assets: Assets, _: Expectation) -> Verdict:
-    """`modules.index`."""
-    verdict = Verdict()
-    for initramfs in assets.distinct(InitramfsFacts):
-        with_modules = [
-            extension.layer.name
-            for extension in assets.extensions(initramfs)
-            if extension.squashfs and any(entry.path.endswith(_ENDINGS) for entry in extension.squashfs.entries)
-        ]
-        if not with_modules:
-            continue
-        index = assets.images_of(initramfs).get(MODULES_IMAGE)
-        names = {entry.path.rpartition("/")[2] for entry in index.entries} if index else set[str]()
-        if "modules.dep" not in names:
-            verdict.problems.append(
-                f"{initramfs.path}: {', '.join(with_modules)} carry modules, but no {MODULES_IMAGE} with a modules.dep "
-                "lists them: modprobe would not find them"
-            )
-        verdict.evidence.append(f"{initramfs.path}: modules of {', '.join(with_modules)}")
-    return verdict if verdict.evidence else skip("no extension carries modules")
-
-
-_ENDINGS = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")

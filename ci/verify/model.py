@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -52,18 +53,43 @@ class Result(_Value):
         return tuple(check for check in self.checks if check.status == "fail")
 
 
+class Part(StrEnum):
+    """What a check looks at inside assets: the nouns of the requirements' sentences."""
+
+    #: Any file at all, and what is written about the files.
+    FILE = "file"
+    KERNEL = "kernel"
+    #: The initramfs, with the extensions in it.
+    INITRAMFS = "initramfs"
+    CMDLINE = "kernel command line"
+    MENU = "menu of GRUB"
+    UKI = "unified kernel image"
+    #: Boot loaders and other programs for firmware.
+    LOADER = "boot loader"
+    IMAGE = "installer image"
+    #: ISO and disk images.
+    MEDIUM = "ISO or disk image"
+    DISK = "disk image"
+
+
 @dataclass
 class Verdict:
-    """What a check's function finds: any problem is a failure, and without any the evidence is shown."""
+    """What a check's function finds: any problem is a failure, and without any the evidence is shown.
+
+    What the check should have looked at and could not is `unseen`: then it does not pass, whatever the rest is like.
+    """
 
     problems: list[str] = field(default_factory=list[str])
     evidence: list[str] = field(default_factory=list[str])
     skipped: str | None = None
+    unseen: list[str] = field(default_factory=list[str])
 
     def check(self, name: str, sentence: str, most: int = 20) -> Check:
-        """Returns this as a check; of very many lines the first ones and their number."""
+        """Return this as a check; of very many lines the first ones and their number."""
         if self.problems:
             return Check(id=name, sentence=sentence, status="fail", evidence=_shorten(self.problems, most))
+        if self.unseen:
+            return Check(id=name, sentence=sentence, status="skip", evidence=_shorten(self.unseen, most))
         if self.skipped is not None:
             return Check(id=name, sentence=sentence, status="skip", evidence=_shorten([self.skipped], most))
         return Check(id=name, sentence=sentence, status="pass", evidence=_shorten(self.evidence, most))
@@ -75,8 +101,12 @@ def _shorten(lines: list[str], most: int) -> tuple[str, ...]:
 
 
 def skip(reason: str) -> Verdict:
-    """Returns the verdict on something that can't be asked of these assets."""
+    """Return the verdict on something that these assets can't be asked."""
     return Verdict(skipped=reason)
+
+
+def _nothing(_: Any) -> str | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -86,3 +116,9 @@ class Requirement:
     id: str
     sentence: str
     run: Callable[..., Verdict]
+    #: What it looks at; where none of it is there, it is not run.
+    parts: tuple[Part, ...] = ()
+    #: What an expectation says that only these parts can show, in words; `None` where it says nothing of them.
+    promise: Callable[[Any], str | None] = _nothing
+    #: Whether what shows a promise has to be there, and not only has to be read where it is.
+    is_needed: bool = True

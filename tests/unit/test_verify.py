@@ -384,22 +384,70 @@ def anywhere(**changed: Any) -> Expectation:
 def test_of_a_variant_there_has_to_be_an_initramfs(tmp_path: Path, name: str, kind: str) -> None:
     write(tmp_path, {name: files_of(good())[name]})
     failed = {check.id: check.evidence for check in verify(tmp_path, anywhere()).failures}
+    arguments = ("there is no kernel command line: nothing here tells that there are the arguments init_on_alloc=1",)
     assert failed == {
-        "extensions.planned": ("there is no initramfs: nothing here tells which extensions the assets have",)
-    }
+        "extensions.planned": ("there is no initramfs: nothing here tells which extensions the assets have",),
+        "extensions.absent": ("there is no initramfs: nothing here tells that tailscale is absent",),
+    } | ({"cmdline.arguments": arguments} if kind == "kernel" else {})
     # A build is checked for the outputs that it was asked for.
     built = verify(tmp_path, anywhere(files={name: kind}))
-    assert "extensions.planned" in {check.id for check in built.checks if check.status == "skip"}
+    skipped = {check.id: check.evidence for check in built.checks if check.status == "skip"}
+    assert skipped["extensions.planned"] == skipped["extensions.absent"] == ("there is no initramfs",)
+    assert not {"extensions.planned", "extensions.absent"} & {check.id for check in built.failures}
 
 
-def test_an_initramfs_that_a_disk_hides_is_not_missed(tmp_path: Path) -> None:
-    """GRUB's disks have it in XFS."""
+def grub_disk(boot: bytes) -> bytes:
+    """A disk that starts with GRUB, whose kernel and initramfs are in a partition of its own."""
     esp = sample_media.fat([File("EFI/boot/BOOTAA64.efi", samples.boot_loader())], 12)
-    partitions = [(sample_media.ESP, "EFI", esp), (sample_media.LINUX, "BOOT", bytes(1 << 20))]
-    disk = sample_media.gpt([*partitions, (sample_media.LINUX, "META", bytes(1 << 20))])
-    write(tmp_path, {"metal-arm64.raw": disk})
-    result = verify(tmp_path, anywhere())
-    assert "extensions.planned" in {check.id for check in result.checks if check.status == "skip"}
+    partitions = [(sample_media.ESP, "EFI", esp), (sample_media.LINUX, "BOOT", boot)]
+    return sample_media.gpt([*partitions, (sample_media.LINUX, "META", bytes(1 << 20))])
+
+
+def test_what_a_partition_hides_that_is_not_read_is_not_taken_for_right(tmp_path: Path) -> None:
+    """Among others, a router's image is not verified as a worker's."""
+    write(tmp_path, {"metal-arm64.raw": grub_disk(b"an unknown file system".ljust(1 << 20, b"\1"))})
+    checks = {check.id: check for check in verify(tmp_path, anywhere()).checks}
+    for name in ("extensions.planned", "extensions.absent", "cmdline.arguments", "menu.version"):
+        assert checks[name].status == "fail", name
+        assert "metal-arm64.raw: the partition BOOT is not read (" in checks[name].evidence[0]
+    for name in ("kernel.machine", "initramfs.base", "extensions.modes", "media.bootable"):
+        assert checks[name].status == "skip", name
+        assert "metal-arm64.raw: the partition BOOT is not read (" in checks[name].evidence[0]
+    # Without a plan nothing is promised, and what is not known is not a mismatch.
+    alone = verify(tmp_path)
+    assert alone.failures == ()
+    assert {check.id for check in alone.checks if check.status == "pass"} == {
+        *("files.readable", "boot-loader.machine", "disk.partitions", "report.stand-in"),
+    }
+
+
+def test_what_was_read_beside_a_partition_that_was_not_is_not_all(tmp_path: Path) -> None:
+    disk = grub_disk(b"an unknown file system".ljust(1 << 20, b"\1"))
+    write(tmp_path, {**files_of(good()), "board/metal-arm64.raw": disk})
+    checks = {check.id: check for check in verify(tmp_path, anywhere()).checks}
+    assert {name: checks[name].status for name in ("kernel.same", "initramfs.same", "extensions.unique")} == {
+        "kernel.same": "skip", "initramfs.same": "skip", "extensions.unique": "skip",
+    }  # fmt: skip
+    assert checks["extensions.absent"].status == "fail"
+    assert (
+        checks["extensions.absent"].evidence[0].startswith("not every initramfs was looked at: board/metal-arm64.raw")
+    )
+
+
+@pytest.mark.parametrize("name", list(files_of(good())))
+def test_a_file_of_an_unknown_architecture_is_not_measured_by_none(tmp_path: Path, name: str) -> None:
+    write(tmp_path, {name: files_of(good())[name]})
+    assert not any("None is wanted" in line for check in verify(tmp_path).checks for line in check.evidence)
+
+
+@pytest.mark.parametrize("machine", ["riscv64", "386"])
+def test_a_machine_that_talos_is_not_made_for_is_wrong_without_a_plan_too(tmp_path: Path, machine: str) -> None:
+    loader = bytearray(samples.boot_loader())
+    at = loader.index(b"PE\0\0") + 4
+    loader[at : at + 2] = {"riscv64": 0x5064, "386": 0x14C}[machine].to_bytes(2, "little")
+    write(tmp_path, {"boot/vmlinuz": files_of(good())["cmdline/cmdline-metal-arm64"], "a.efi": bytes(loader)})
+    failed = {check.id: check.evidence for check in verify(tmp_path).failures}
+    assert failed == {"boot-loader.machine": (f"a.efi is for {machine}, Talos is made for arm64 and amd64",)}
 
 
 def test_expectation_goes_through_json_and_names_unknown_keys() -> None:

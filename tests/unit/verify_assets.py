@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 RELEASE = "6.18.38-talos"
 
+#: Checks that have nothing to look at in these assets: no disk starts with GRUB.
+NOT_HERE = {"menu.version"}
+
 
 @dataclass
 class Extension:

@@ -76,6 +76,41 @@ def two_extensions_with_one_file(spec: Spec) -> Spec:
     return replace(spec, extensions=[spin(), replace(drbd(), files=[*drbd().files, clash])])
 
 
+def second_extension_with(*more: File) -> Callable[[Spec], Spec]:
+    def change(spec: Spec) -> Spec:
+        return replace(spec, extensions=[spin(), replace(drbd(), files=[*drbd().files, *more])])
+
+    return change
+
+
+SHIM = "usr/local/bin/containerd-shim-spin-v2"
+
+
+def firmware_that_everyone_can_write(spec: Spec) -> Spec:
+    return replace(spec, more_entries=[File("usr/lib/firmware/open.bin", b"x", 0o666)])
+
+
+def file_where_a_folder_is(spec: Spec) -> Spec:
+    return replace(spec, more_entries=[File("usr/lib/firmware/qed.bin/")])
+
+
+def init_that_is_a_folder(spec: Spec) -> Spec:
+    rootfs = samples.squashfs([File("usr/bin/machined", samples.elf(spec.arch), 0o755)])
+    base = samples.zstd(samples.cpio([File("init/"), File("rootfs.sqsh", rootfs)]))
+    return replace(spec, initramfs=base + samples.zstd(samples.cpio(appended_of(spec))))
+
+
+def root_file_system_that_is_a_folder(spec: Spec) -> Spec:
+    base = samples.zstd(samples.cpio([File("init", samples.elf(spec.arch), 0o755), File("rootfs.sqsh/")]))
+    return replace(spec, initramfs=base + samples.zstd(samples.cpio(appended_of(spec))))
+
+
+def device_among_the_firmware(spec: Spec) -> Spec:
+    device = bytearray(samples.cpio([File("usr/lib/firmware/null", b"")]))
+    device[14:22] = b"00002180"  # a character device's mode
+    return replace(spec, initramfs=initramfs_of(spec) + samples.zstd(bytes(device)))
+
+
 def module_folder_of_another_kernel(spec: Spec) -> Spec:
     return replace(spec, extensions=[spin(), replace(drbd(), files=modules("6.12.52-talos"))])
 
@@ -160,6 +195,13 @@ def uki_without_os_release(spec: Spec) -> Spec:
     sections = [(".cmdline", samples.CMDLINE.encode()), (".uname", RELEASE.encode())]
     sections += [(".linux", spec.kernel), (".initrd", spec.initramfs)]
     return replace(spec, uki=samples.pe("arm64", sections), installer=b"")
+
+
+def uki_that_names_no_version(spec: Spec) -> Spec:
+    spec = finished(spec)
+    uki = samples.uki(spec.kernel, spec.initramfs).replace(b"VERSION_ID=v1.13.6\n", b"VARIANT_ID=v1.13.6\n")
+    assert b"VARIANT_ID" in uki
+    return replace(spec, uki=uki, installer=b"")
 
 
 def uki_with_something_else_as_initramfs(spec: Spec) -> Spec:
@@ -261,6 +303,36 @@ BUILT_WRONG: list[tuple[Callable[[Spec], Spec], str, str]] = [
     ),
     (with_file(File("usr/local/open", b"x", 0o666)), "extensions.modes", "/usr/local/open has the mode 0666"),
     (two_extensions_with_one_file, "extensions.overlap", "is in spin and, with other content, in drbd"),
+    (
+        second_extension_with(File(f"{SHIM}/", mode=0o755)),
+        "extensions.overlap",
+        "as a directory instead of a file, in drbd",
+    ),
+    (
+        second_extension_with(File(f"{SHIM}/below", b"x")),
+        "extensions.overlap",
+        f"/{SHIM} is in spin and, as a directory instead of a file, in drbd",
+    ),
+    (
+        second_extension_with(File("usr/local/bin", target="../bin")),
+        "extensions.overlap",
+        "/usr/local/bin is in spin and, as a symlink instead of a directory, in drbd",
+    ),
+    (
+        second_extension_with(File("usr/local/bin/", mode=0o700)),
+        "extensions.overlap",
+        "/usr/local/bin is in spin and, with the mode 0700 instead of 0755, in drbd",
+    ),
+    (
+        second_extension_with(File(SHIM, spin().files[0].data, 0o700)),
+        "extensions.overlap",
+        f"/{SHIM} is in spin and, with the mode 0700 instead of 0755, in drbd",
+    ),
+    (firmware_that_everyone_can_write, "extensions.modes", "(firmware): /usr/lib/firmware/open.bin has the mode 0666"),
+    (file_where_a_folder_is, "initramfs.duplicates", "has /usr/lib/firmware/qed.bin 2 times"),
+    (init_that_is_a_folder, "initramfs.base", "/init is a directory, no program"),
+    (root_file_system_that_is_a_folder, "initramfs.base", "/rootfs.sqsh is a directory, no squashfs image"),
+    (device_among_the_firmware, "initramfs.nothing-else", "/usr/lib/firmware/null is a character"),
     (module_folder_of_another_kernel, "modules.kernel", "drbd.ko is for 6.12.52-talos, the kernel is 6.18.38-talos"),
     (module_built_for_another_kernel, "modules.kernel", "drbd.ko was built for 6.12.52-talos"),
     (compressed_module_built_for_another_kernel, "modules.kernel", "more.ko.zst was built for 6.12.52-talos"),
@@ -277,6 +349,7 @@ BUILT_WRONG: list[tuple[Callable[[Spec], Spec], str, str]] = [
     (uki_with_another_initramfs, "initramfs.same", "uki/metal-arm64-uki.efi:.initrd"),
     (uki_of_amd64, "uki.machine", "uki/metal-arm64-uki.efi is for amd64, arm64 is wanted"),
     (uki_of_another_talos, "uki.version", "uki/metal-arm64-uki.efi is Talos v1.13.5, v1.13.6 is wanted"),
+    (uki_that_names_no_version, "uki.version", "uki/metal-arm64-uki.efi names no version"),
     (uki_that_names_another_kernel, "uki.release", "names the kernel 6.12.52-talos, inside is 6.18.38-talos"),
     (uki_without_os_release, "uki.sections", "uki/metal-arm64-uki.efi lacks .osrel"),
     (uki_with_something_else_as_initramfs, "uki.sections", "metal-arm64-uki.efi:.initrd is a data, no initramfs"),

@@ -31,6 +31,9 @@ _ELF_MACHINES = {
 }
 
 _VERMAGIC = re.compile(rb"\0vermagic=([\x20-\x7e]{1,256})\0")
+_DEPENDS = re.compile(rb"\0depends=([\x21-\x7e]{0,4096})\0")
+#: Bytes of the longest of these.
+_LONGEST = 4096 + 16
 _MODULE = re.compile(r"\.ko(\.(zst|xz|gz))?$")
 
 #: A compressed kernel module larger than this is not expanded; the largest of a real kernel is about 10 MB.
@@ -54,6 +57,8 @@ class Content:
     head: bytes
     machine: str | None
     vermagic: str | None
+    #: Names of the modules that a kernel module needs; `None` where it does not say.
+    depends: tuple[str, ...] | None = None
 
 
 class ContentReader:
@@ -65,6 +70,7 @@ class ContentReader:
         self._head = b""
         self._tail = b""
         self._vermagic: str | None = None
+        self._depends: tuple[str, ...] | None = None
         self._is_module = _MODULE.search(path) is not None
         self._packed: bytearray | None = None
 
@@ -74,10 +80,10 @@ class ContentReader:
         if len(self._head) < 64:
             self._head = (self._head + chunk[:64])[:64]
         self._size += len(chunk)
-        if self._is_module and self._vermagic is None:
-            self._look_for_vermagic(chunk)
+        if self._is_module and (self._vermagic is None or self._depends is None):
+            self._look_for_module_info(chunk)
 
-    def _look_for_vermagic(self, chunk: bytes) -> None:
+    def _look_for_module_info(self, chunk: bytes) -> None:
         if self._size == len(chunk) and compression_of(self._head):
             self._packed = bytearray()
         if self._packed is not None:
@@ -85,10 +91,15 @@ class ContentReader:
                 self._packed += chunk
             return
         data = self._tail + chunk
-        if found := _VERMAGIC.search(data):
+        self._take_module_info(data)
+        # A text may lie across the border of two pieces.
+        self._tail = data[-_LONGEST:]
+
+    def _take_module_info(self, data: bytes) -> None:
+        if self._vermagic is None and (found := _VERMAGIC.search(data)):
             self._vermagic = found[1].decode("ascii")
-        # vermagic may lie across the border of two pieces.
-        self._tail = data[-300:]
+        if self._depends is None and (found := _DEPENDS.search(data)):
+            self._depends = tuple(name for name in found[1].decode("ascii").split(",") if name)
 
     @property
     def sha256(self) -> str:
@@ -100,7 +111,7 @@ class ContentReader:
         machine = elf_machine(self._head)
         if self._packed is not None:
             machine = self._unpack_module() or machine
-        return Content(self._size, self.sha256, self._head, machine, self._vermagic)
+        return Content(self._size, self.sha256, self._head, machine, self._vermagic, self._depends)
 
     def _unpack_module(self) -> str | None:
         kind = compression_of(self._head)
@@ -110,8 +121,7 @@ class ContentReader:
             data = expand_module(kind, bytes(self._packed))
         except BLOCK_ERRORS:
             return None  # Not a module then, whatever its name is.
-        if found := _VERMAGIC.search(data):
-            self._vermagic = found[1].decode("ascii")
+        self._take_module_info(data)
         return elf_machine(data[:64])
 
 

@@ -14,6 +14,7 @@ from ci.inspect.manifest import parse_manifest
 from ci.inspect.models import Entry, EntryType, ExtensionFacts
 from ci.inspect.source import ByteStream, open_file
 from ci.inspect.tar import stream_members
+from ci.inspect.texts import is_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,7 @@ class _Collector:
         self.entries: list[Entry] = []
         self.strays: list[str] = []
         self.manifest: bytes | None = None
+        self.texts: dict[str, str] = {}
         self.has_rootfs = False
 
     def add(self, entry: Entry) -> None:
@@ -103,7 +105,12 @@ class _Collector:
             compatibility=manifest.metadata.compatibility.talos.version,
             entries=tuple(self.entries),
             strays=tuple(self.strays),
+            texts=self.texts,
         )
+
+    def wants(self, path: str, size: int, context: Context) -> bool:
+        """Say whether the text of a file is kept."""
+        return is_kept(path.removeprefix(f"{_ROOTFS}/")) and context.take_document(size)
 
 
 def read_extension_folder(root: Path, name: str, context: Context) -> ExtensionFacts:
@@ -116,8 +123,16 @@ def read_extension_folder(root: Path, name: str, context: Context) -> ExtensionF
                     if source.size > context.limits.text:
                         raise LimitExceededError(source.name, "", f"a manifest of {source.size} bytes")
                     collector.manifest = source.read_at(0, source.size, "the manifest")
+                if collector.wants(entry.path, source.size, context):
+                    text = source.read_at(0, source.size, "a text").decode("utf-8", "replace")
+                    collector.texts[entry.path.removeprefix(f"{_ROOTFS}/")] = text
                 content = read_content(entry.path, source.chunks())
-            found = {"sha256": content.sha256, "machine": content.machine, "vermagic": content.vermagic}
+            found = {
+                "sha256": content.sha256,
+                "machine": content.machine,
+                "vermagic": content.vermagic,
+                "depends": content.depends,
+            }
             collector.add(entry.model_copy(update=found))
         else:
             collector.add(entry)
@@ -132,10 +147,13 @@ def read_extension_tar(stream: ByteStream, context: Context) -> ExtensionFacts:
         pieces: list[bytes] = []
         if member.path == _MANIFEST and member.size > context.limits.text:
             raise LimitExceededError(stream.name, _MANIFEST, f"a manifest of {member.size} bytes")
+        is_text = member.type == "file" and collector.wants(member.path, member.size, context)
         for chunk in content:
             reader.update(chunk)
-            if member.path == _MANIFEST:
+            if is_text or member.path == _MANIFEST:
                 pieces.append(chunk)
+        if is_text:
+            collector.texts[member.path.removeprefix(f"{_ROOTFS}/")] = b"".join(pieces).decode("utf-8", "replace")
         if member.path == _MANIFEST and member.type == "file":
             collector.manifest = b"".join(pieces)
         collector.add(entry_of(member, reader))

@@ -269,6 +269,7 @@ def entry_of(member: Member, reader: ContentReader) -> Entry:
         sha256=found.sha256 if found else None,
         machine=found.machine if found else None,
         vermagic=found.vermagic if found else None,
+        depends=found.depends if found else None,
     )
 
 

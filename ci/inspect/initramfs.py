@@ -98,6 +98,7 @@ class _Reader:
             sha256=found.sha256 if found else None,
             machine=found.machine if found else None,
             vermagic=found.vermagic if found else None,
+            depends=found.depends if found else None,
         )
 
     def _file(self, header: CpioHeader, content: Iterator[bytes]) -> None:

@@ -36,6 +36,8 @@ class Entry(Facts):
     machine: str | None = None
     #: A kernel module's `vermagic`: the kernel release that it was built for.
     vermagic: str | None = None
+    #: Modules that a kernel module needs, by name; `None` for anything else.
+    depends: tuple[str, ...] | None = None
 
 
 class FrameFacts(Facts):
@@ -80,6 +82,8 @@ class SquashfsFacts(Facts):
     entries: tuple[Entry, ...]
     #: SPDX documents by path, where Talos looks for them; too long for a listing, so no part of the JSON.
     documents: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+    #: Texts that say what the image brings, by path (`ci.inspect.texts`); no part of the JSON either.
+    texts: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
 
 
 class KernelFacts(Facts):
@@ -179,6 +183,8 @@ class ExtensionFacts(Facts):
     entries: tuple[Entry, ...]
     #: Names beside `manifest.yaml` and `rootfs/`.
     strays: tuple[str, ...]
+    #: Texts that say what the extension brings, by path below `rootfs/` (`ci.inspect.texts`); no part of the JSON.
+    texts: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
 
 
 class IsoFacts(Facts):

@@ -18,6 +18,7 @@ from ci.inspect.content import read_content
 from ci.inspect.errors import CorruptFileError, LimitExceededError, UnsupportedFileError
 from ci.inspect.limits import MIB
 from ci.inspect.models import Entry, EntryType, SquashfsFacts
+from ci.inspect.texts import is_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -294,10 +295,13 @@ def inspect_squashfs(source: Source, context: Context) -> SquashfsFacts:
     image = Squashfs(source, context)
     entries: list[Entry] = []
     documents: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for path, inode in image.walk():
         content = read_content(path, image.chunks(path, inode)) if inode.type == "file" else None
         if inode.type == "file" and _SPDX.fullmatch(path) and context.take_document(inode.size):
             documents[path] = b"".join(image.chunks(path, inode)).decode("utf-8", "replace")
+        if inode.type == "file" and is_kept(path) and context.take_document(inode.size):
+            texts[path] = b"".join(image.chunks(path, inode)).decode("utf-8", "replace")
         entries.append(
             Entry(
                 path=path,
@@ -311,6 +315,7 @@ def inspect_squashfs(source: Source, context: Context) -> SquashfsFacts:
                 sha256=content.sha256 if content else None,
                 machine=content.machine if content else None,
                 vermagic=content.vermagic if content else None,
+                depends=content.depends if content else None,
             )
         )
     return SquashfsFacts(
@@ -319,4 +324,5 @@ def inspect_squashfs(source: Source, context: Context) -> SquashfsFacts:
         created=image.created,
         entries=tuple(entries),
         documents=documents,
+        texts=texts,
     )

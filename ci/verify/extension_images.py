@@ -3,85 +3,118 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ci.inspect.errors import InspectError
 from ci.inspect.inspect import inspect_path
 from ci.inspect.models import ExtensionFacts
 from ci.verify.checks_extensions import compatibility, overlaps
-from ci.verify.model import Result, Verdict
+from ci.verify.model import Requirement, Result, Verdict
 from ci.verify.paths import foreign_programs, mode_problems, path_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+    from ci.inspect.models import Entry
 
 _MANIFEST_VERSION = "v1alpha1"
 
 
-def check_extensions(paths: Sequence[Path], talos: str, arch: str) -> Result:
-    """Checks the extension images of one plan, each an unpacked file tree or a tar of it.
+@dataclass
+class Images:
+    """The extension images of one plan, as far as they can be read."""
 
-    All of a plan belong in one call: two of the same name, and two that carry the same file, are seen only so.
-    """
-    unreadable = Verdict()
-    found: list[tuple[str, ExtensionFacts]] = []
-    for path in paths:
+    talos: str
+    arch: str
+    #: What each is called, and what it is.
+    found: list[tuple[str, ExtensionFacts]] = field(default_factory=list[tuple[str, ExtensionFacts]])
+    reading: Verdict = field(default_factory=Verdict)
+
+    def add(self, path: Path) -> None:
+        """Read an image's file tree, a folder or a tar."""
         try:
             facts = inspect_path(path).facts
         except InspectError as error:
-            unreadable.problems.append(str(error))
-            continue
+            self.reading.problems.append(str(error))
+            return
         if isinstance(facts, ExtensionFacts):
-            found.append((path.name, facts))
-            unreadable.evidence.append(f"{path.name}: {facts.name} {facts.version}")
+            self.found.append((path.name, facts))
+            self.reading.evidence.append(f"{path.name}: {facts.name} {facts.version}")
         else:
-            unreadable.problems.append(f"{path}: no system extension: /manifest.yaml and /rootfs are not both there")
-    manifests = Verdict(
+            self.reading.problems.append(f"{path}: no system extension: /manifest.yaml and /rootfs are not both there")
+
+    def each(self, judge: Callable[[tuple[Entry, ...]], Iterable[str]]) -> Verdict:
+        """Return what is wrong with the names of any."""
+        return Verdict([f"{label}: {line}" for label, facts in self.found for line in judge(facts.entries)])
+
+
+def _readable(images: Images) -> Verdict:
+    return images.reading
+
+
+def _manifest(images: Images) -> Verdict:
+    return Verdict(
         problems=[
             f"{label}: manifest version {facts.manifest_version!r}, Talos knows {_MANIFEST_VERSION!r}"
-            for label, facts in found
+            for label, facts in images.found
             if facts.manifest_version != _MANIFEST_VERSION
         ]
         + [
             f"{label}: /{stray} lies beside manifest.yaml and rootfs, which Talos refuses"
-            for label, facts in found
+            for label, facts in images.found
             for stray in facts.strays
         ]
     )
-    names = Counter(facts.name for _, facts in found)
-    checks = (
-        ("extension.readable", "Every extension has a valid manifest and a root file system.", unreadable),
-        ("extension.manifest", "Every manifest is of the version that Talos knows, with nothing beside it.", manifests),
-        (
-            "extension.compatible",
-            "Every extension is compatible with the Talos version.",
-            compatibility([(label, facts.compatibility) for label, facts in found], talos),
-        ),
-        (
-            "extension.paths",
-            "Extensions carry files only where Talos allows them.",
-            Verdict([f"{label}: {line}" for label, facts in found for line in path_problems(facts.entries, talos)]),
-        ),
-        (
-            "extension.modes",
-            "Nothing in an extension is writable by everyone.",
-            Verdict([f"{label}: {line}" for label, facts in found for line in mode_problems(facts.entries)]),
-        ),
-        (
-            "extension.machine",
-            "Every ELF file is for the wanted architecture, firmware apart.",
-            Verdict([f"{label}: {line}" for label, facts in found for line in foreign_programs(facts.entries, arch)]),
-        ),
-        (
-            "extension.unique",
-            "No two extensions have the same name.",
-            Verdict([f"{name} is there {count} times" for name, count in sorted(names.items()) if count > 1]),
-        ),
-        (
-            "extension.overlap",
-            "No two extensions carry different files at the same path.",
-            Verdict(overlaps([(facts.name, facts.entries) for _, facts in found])),
-        ),
+
+
+def _compatible(images: Images) -> Verdict:
+    return compatibility([(label, facts.compatibility) for label, facts in images.found], images.talos)
+
+
+def _paths(images: Images) -> Verdict:
+    return images.each(lambda entries: path_problems(entries, images.talos))
+
+
+def _modes(images: Images) -> Verdict:
+    return images.each(mode_problems)
+
+
+def _machine(images: Images) -> Verdict:
+    return images.each(lambda entries: foreign_programs(entries, images.arch))
+
+
+def _unique(images: Images) -> Verdict:
+    names = Counter(facts.name for _, facts in images.found)
+    return Verdict([f"{name} is there {count} times" for name, count in sorted(names.items()) if count > 1])
+
+
+def _overlap(images: Images) -> Verdict:
+    return Verdict(overlaps([(facts.name, facts.entries) for _, facts in images.found]))
+
+
+REQUIREMENTS: tuple[Requirement, ...] = tuple(
+    Requirement(*row)
+    for row in (
+        ("extension.readable", "Every extension has a valid manifest and a root file system.", _readable),
+        ("extension.manifest", "Every manifest is of the version that Talos knows, with nothing beside it.", _manifest),
+        ("extension.compatible", "Every extension is compatible with the Talos version.", _compatible),
+        ("extension.paths", "Extensions carry files only where Talos allows them.", _paths),
+        ("extension.modes", "Nothing in an extension is writable by everyone.", _modes),
+        ("extension.machine", "Every ELF file is for the wanted architecture, firmware apart.", _machine),
+        ("extension.unique", "No two extensions have the same name.", _unique),
+        ("extension.overlap", "No two extensions carry different files at the same path.", _overlap),
     )
-    return Result(checks=tuple(verdict.check(name, sentence) for name, sentence, verdict in checks))
+)
+
+
+def check_extensions(paths: Sequence[Path], talos: str, arch: str) -> Result:
+    """Check the extension images of one plan, each an unpacked file tree or a tar of it.
+
+    All of a plan belong in one call: two of the same name, and two that carry the same file, are seen only so.
+    """
+    images = Images(talos, arch)
+    for path in paths:
+        images.add(path)
+    return Result(checks=tuple(one.run(images).check(one.id, one.sentence) for one in REQUIREMENTS))

@@ -105,11 +105,12 @@ def describe_commit(checkout: str) -> list[str]:
     return ["python", "-m", "ci.steps.commit", checkout]
 
 
-def check_extensions(paths: Sequence[str], talos_version: str, arch: Arch) -> list[str]:
+def check_extensions(paths: Sequence[str], talos_version: str, arch: Arch, kernel: str | None = None) -> list[str]:
     """Check all extensions of a plan together: two of the same name are only seen so."""
     return [
         *("python", "-m", "ci.steps.verify", "extensions"),
         *("--talos", talos_version, "--arch", arch.value),
+        *(("--kernel", kernel) if kernel else ()),
         *paths,
     ]
 

@@ -23,6 +23,7 @@ from ci.execute.tools import base, known_by_id, tools
 from ci.plan import profile
 from ci.plan.expectation import expectation
 from ci.plan.outputs import Compression, Layout
+from ci.plan.quirks import install_folder
 from ci.resolve.model import Source
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ STAND_IN_TEXT: Final = (
 INSTALLERS: Final = "installers"
 #: Where assets are sealed.
 _TREE: Final = "/sealed"
+#: Where the checks of extensions find the imager's kernel.
+_KERNEL: Final = "/in/vmlinuz"
 _REPORT: Final = "validation/build-report.txt"
 
 
@@ -165,8 +168,9 @@ class Pipeline:
         check = (
             (await tools("ci.steps.verify"))
             .with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
+            .with_mounted_file(_KERNEL, self._imager.file(f"/{install_folder(self._plan.arch)}vmlinuz"))
             .with_exec(
-                commands.check_extensions(paths, self._plan.talos_version, self._plan.arch),
+                commands.check_extensions(paths, self._plan.talos_version, self._plan.arch, _KERNEL),
                 expect=dagger.ReturnType.ANY,
             )
         )

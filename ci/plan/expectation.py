@@ -39,6 +39,10 @@ class Expectation(_Value):
     extensions: tuple[ExpectedExtension, ...] | None = None
     #: No extension, file or link below the initramfs may have one of these words in its name: `tailscale`.
     absent: tuple[str, ...] = ()
+    #: Kernel modules that must be in the initramfs, or built into the kernel.
+    kernel_modules: tuple[str, ...] = ()
+    #: Handlers that containerd's configuration must define.
+    runtime_handlers: tuple[str, ...] = ()
     #: Arguments that every command line must have.
     kernel_args: tuple[str, ...] = ()
     #: Arguments that no command line may have: names, or a name with its value.
@@ -74,6 +78,8 @@ def expectation(plan: Plan) -> Expectation:
             for entry in plan.extensions
         ),
         absent=plan.absent,
+        kernel_modules=plan.kernel_modules,
+        runtime_handlers=plan.runtime_handlers,
         kernel_args=tuple(added),
         # `-name` takes an argument away instead of adding one; what is added comes later and stays.
         removed_args=tuple(

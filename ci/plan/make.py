@@ -91,6 +91,8 @@ def make_plan(
         extensions=tuple(_pin(entry, found) for entry in chosen.kept),
         dropped=chosen.dropped,
         absent=spec.absent,
+        kernel_modules=tuple(module.name for module in spec.configuration.kernel_modules),
+        runtime_handlers=tuple(dict.fromkeys(need.handler for need in spec.configuration.runtime_classes)),
         overlay=_overlay(request),
         secure_boot=request.secure_boot,
         layout=request.layout,

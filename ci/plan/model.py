@@ -7,7 +7,7 @@ import json
 from typing import Any, Self, cast
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ci.common.arch import Arch
 from ci.common.errors import PlanError
@@ -20,6 +20,11 @@ from ci.resolve.model import Dropped, PlannedExtension
 
 #: Bumped when a field changes its meaning.
 FORMAT = 1
+
+
+def _is_empty(value: tuple[str, ...]) -> bool:
+    """Say whether a field is left out of documents: those from before it was there have the same id."""
+    return not value
 
 
 class Origin(Value):
@@ -118,6 +123,10 @@ class Plan(Value):
     dropped: tuple[Dropped, ...]
     #: Words that no name in the initramfs may have in it.
     absent: tuple[str, ...]
+    #: Kernel modules that the machine configuration loads: they have to be in the image, or in the kernel.
+    kernel_modules: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    #: Handlers that the variant's runtime classes name: containerd has to know them.
+    runtime_handlers: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
     overlay: PlannedOverlay | None = None
     secure_boot: SecureBoot | None = None
     layout: Layout

@@ -107,6 +107,21 @@ class Quirks:
         return tuple(sorted(path for since, paths in _EXTENSION_PATHS if self.talos >= since for path in paths))
 
     @property
+    def cri_plugin(self) -> str:
+        """Name under which containerd reads its runtimes: containerd 2, since Talos v1.8, has another one."""
+        return CRI_PLUGINS[1 if self.talos >= _CONTAINERD_2 else 0]
+
+    @property
+    def boot_partition(self) -> int:
+        """Bytes of the partition BOOT, which has kernel and initramfs next to GRUB (`PartitionSizes`)."""
+        return (2000 if self.talos >= _LARGE_BOOT else 1000) * _MIB
+
+    @property
+    def efi_partition(self) -> int:
+        """Bytes of the EFI system partition next to systemd-boot: it takes the place of three (`UKIEFISize`)."""
+        return 100 * _MIB + 1 * _MIB + self.boot_partition
+
+    @property
     def disk_image_needs_privileges(self) -> bool:
         """Whether the imager partitions disk images through a loop device and mounts them: before v1.13."""
         return self.talos < UNPRIVILEGED_DISK_IMAGES
@@ -121,6 +136,13 @@ class Quirks:
         """
         return not self.disk_image_needs_privileges
 
+
+#: Names of the plugin that has containerd's runtimes: containerd 1's, containerd 2's.
+CRI_PLUGINS: Final = ("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime")
+
+_MIB: Final = 1024 * 1024
+_CONTAINERD_2: Final[Minor] = (1, 8)
+_LARGE_BOOT: Final[Minor] = (1, 11)
 
 #: First version whose imager makes disk images without privileges.
 UNPRIVILEGED_DISK_IMAGES: Final[Minor] = (1, 13)

@@ -2,7 +2,7 @@
 
     check       --assets DIR [--expect FILE] [--format text|json|yaml] [--output FILE]
     seal        --assets DIR --expect FILE --plan FILE         writes SBOM, checksums and report into DIR
-    extensions  --talos VERSION --arch ARCH PATH… [--format text|json|yaml] [--output FILE]
+    extensions  --talos VERSION --arch ARCH [--kernel FILE] PATH… [--format text|json|yaml] [--output FILE]
 
 Ends with 0 if all checks pass, 1 if one fails (everything is written before), 2 if there is nothing to check.
 """
@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     extensions = commands.add_parser("extensions", help="check extension images before they are packed")
     extensions.add_argument("--talos", required=True, help="version of Talos, such as v1.13.6")
     extensions.add_argument("--arch", choices=("arm64", "amd64"), required=True)
+    extensions.add_argument("--kernel", type=Path, help="the kernel that the imager puts into the assets")
     extensions.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="file tree of an image: folder or tar")
     for command in (check, sealing, extensions):
         command.add_argument("--format", choices=("text", "json", "yaml"), default="text")
@@ -65,7 +66,7 @@ def _plan(path: Path) -> Plan:
 def _run(arguments: argparse.Namespace) -> Result:
     if arguments.command == "extensions":
         parse_version(arguments.talos)
-        return check_extensions(arguments.paths, arguments.talos, arguments.arch)
+        return check_extensions(arguments.paths, arguments.talos, arguments.arch, arguments.kernel)
     expectation = _expectation(arguments.expect)
     if arguments.command == "seal":
         return seal(arguments.assets, expectation or Expectation(), _plan(arguments.plan))

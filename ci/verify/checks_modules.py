@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from ci.common.filenames import BASE_IMAGE, MODULES_IMAGE
@@ -11,16 +11,41 @@ from ci.inspect.models import InitramfsFacts
 from ci.verify.model import Verdict, skip
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from ci.inspect.models import Entry
     from ci.plan.expectation import Expectation
-    from ci.verify.assets import Assets
+    from ci.verify.assets import Assets, Found
 
-_MODULES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
+_FOLDER = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
+_MODULE = re.compile(r"(?:.*/)?([^/]+)\.ko(?:\.(?:xz|zst|gz))?$")
 
 
-def _module_release(entry: Entry) -> str | None:
-    found = _MODULES.match(entry.path)
-    return found[1] if found and entry.type == "file" else None
+def module_name(path: str) -> str | None:
+    """Return the name of the kernel module in a file, as the kernel has it; `None` where it is no module's file."""
+    found = _MODULE.match(path)
+    return _spelled(found[1]) if found else None
+
+
+def _spelled(name: str) -> str:
+    # modprobe and the kernel take - and _ for the same, but for ranges in patterns.
+    return re.sub(r"\[[^]]*\]|-", lambda found: "_" if found[0] == "-" else found[0], name)
+
+
+def release_problems(entries: Iterable[Entry], releases: set[str]) -> Iterator[str]:
+    """Yield what is for another kernel than those of these releases, each with both releases."""
+    wanted = " or ".join(sorted(releases))
+    for entry in entries:
+        if entry.type != "file":
+            continue
+        folder = _FOLDER.match(entry.path)
+        built = entry.vermagic.split(" ")[0] if entry.vermagic is not None else None
+        if folder and folder[1] not in releases:
+            yield f"/{entry.path} is for {folder[1]}, the kernel is {wanted}"
+        elif built is not None and built not in releases:
+            yield f"/{entry.path} was built for {built}, the kernel is {wanted}"
+        elif folder and built is None and module_name(entry.path):
+            yield f"/{entry.path} does not say which kernel it was built for: it is no module"
 
 
 def modules_kernel(assets: Assets, _: Expectation) -> Verdict:
@@ -28,50 +53,136 @@ def modules_kernel(assets: Assets, _: Expectation) -> Verdict:
     releases = {kernel.facts.version for kernel in assets.kernels if kernel.facts.version} or _of_talos(assets)
     if not releases:
         return skip("the kernel's release is not known")
-    wanted = " or ".join(sorted(releases))
     verdict = Verdict()
-    counts: Counter[str] = Counter()
     for place, entries in assets.trees():
-        for entry in entries:
-            release = _module_release(entry)
-            if release is None:
-                continue
-            counts[place] += 1
-            if release not in releases:
-                verdict.problems.append(f"{place}: /{entry.path} is for {release}, the kernel is {wanted}")
-            elif entry.vermagic is not None and entry.vermagic.split(" ")[0] not in releases:
-                built = entry.vermagic.split(" ")[0]
-                verdict.problems.append(f"{place}: /{entry.path} was built for {built}, the kernel is {wanted}")
-    verdict.evidence += [f"{place}: {count} files for {wanted}" for place, count in counts.items()]
-    return verdict if counts else skip("there are no modules")
+        verdict.problems += [f"{place}: {line}" for line in release_problems(entries, releases)]
+        if count := sum(entry.type == "file" and _FOLDER.match(entry.path) is not None for entry in entries):
+            verdict.evidence.append(f"{place}: {count} files for {' or '.join(sorted(releases))}")
+    return verdict if verdict.evidence or verdict.problems else skip("there are no modules")
 
 
 def _of_talos(assets: Assets) -> set[str]:
     """Return the releases that Talos's own modules are for."""
     bases = [assets.images_of(initramfs).get(BASE_IMAGE) for initramfs in assets.distinct(InitramfsFacts)]
-    return {release for base in bases if base for entry in base.entries if (release := _module_release(entry))}
+    found = (_FOLDER.match(entry.path) for base in bases if base for entry in base.entries if entry.type == "file")
+    return {match[1] for match in found if match}
 
 
 def modules_index(assets: Assets, _: Expectation) -> Verdict:
     """`modules.index`."""
     verdict = Verdict()
     for initramfs in assets.distinct(InitramfsFacts):
-        with_modules = [
-            extension.layer.name
+        found = [
+            (entry, extension.layer.name)
             for extension in assets.extensions(initramfs)
-            if extension.squashfs and any(entry.path.endswith(_ENDINGS) for entry in extension.squashfs.entries)
+            for entry in (extension.squashfs.entries if extension.squashfs else ())
+            if entry.type == "file" and _FOLDER.match(entry.path) and module_name(entry.path)
         ]
-        if not with_modules:
+        # Those of another kernel are in another list, if in any: `modules.kernel` has them.
+        carried = {entry.path: owner for entry, owner in found if not any(release_problems([entry], _of_talos(assets)))}
+        if not found:
             continue
+        owners = ", ".join(dict.fromkeys(owner for _, owner in found))
         index = assets.images_of(initramfs).get(MODULES_IMAGE)
-        names = {entry.path.rpartition("/")[2] for entry in index.entries} if index else set[str]()
-        if "modules.dep" not in names:
+        listed = _listed(index.texts) if index else {}
+        if not any(entry.path.endswith("/modules.dep") for entry in (index.entries if index else ())):
             verdict.problems.append(
-                f"{initramfs.path}: {', '.join(with_modules)} carry modules, but no {MODULES_IMAGE} with a modules.dep "
+                f"{initramfs.path}: {owners} carry modules, but no {MODULES_IMAGE} with a modules.dep "
                 "lists them: modprobe would not find them"
             )
-        verdict.evidence.append(f"{initramfs.path}: modules of {', '.join(with_modules)}")
+        elif index is not None and not listed:
+            verdict.unseen.append(f"{initramfs.path}: the modules.dep of {MODULES_IMAGE} is too long to be read")
+        else:
+            verdict.problems += [
+                f"{initramfs.path}: /{path} of {owner} is not in the modules.dep of {MODULES_IMAGE}: modprobe would "
+                "not find it"
+                for path, owner in carried.items()
+                if path.removeprefix("usr/") not in listed
+            ]
+        verdict.evidence.append(f"{initramfs.path}: modules of {owners}")
     return verdict if verdict.evidence else skip("no extension carries modules")
 
 
-_ENDINGS = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
+def _listed(texts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the modules that the lists of an image have, by path from `lib` on, with those that each needs."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path, text in texts.items():
+        folder, _, name = path.removeprefix("usr/").rpartition("/")
+        if name == "modules.dep":
+            for line in text.splitlines():
+                module, separator, needs = line.partition(":")
+                if separator:
+                    found[f"{folder}/{module.strip()}"] = tuple(f"{folder}/{need}" for need in needs.split())
+    return found
+
+
+class _Modules:
+    """What modprobe finds in an initramfs: modules of Talos and of extensions, and what is built into the kernel."""
+
+    def __init__(self, assets: Assets, initramfs: Found[InitramfsFacts]) -> None:
+        images = assets.images_of(initramfs)
+        #: Where each module is, by name.
+        self.places: dict[str, str] = {}
+        self.entries: list[tuple[str, Entry]] = []
+        self._names: set[str] = set()
+        self._aliases: list[str] = []
+        for image, squashfs in images.items():
+            place = f"{initramfs.path}:{image}"
+            for entry in squashfs.entries:
+                if entry.type == "file" and _FOLDER.match(entry.path) and (name := module_name(entry.path)):
+                    self.places.setdefault(name, place)
+                    self.entries.append((place, entry))
+            for path, text in squashfs.texts.items():
+                self._read(path.rpartition("/")[2], text)
+
+    def _read(self, name: str, text: str) -> None:
+        if name == "modules.builtin":
+            self._names |= {found for line in text.split() if (found := module_name(line))}
+        elif name in ("modules.alias", "modules.builtin.alias"):
+            words = [line.split() for line in text.splitlines()]
+            self._aliases += [_spelled(line[1]) for line in words if len(line) == 3 and line[0] == "alias"]
+
+    def has(self, name: str) -> bool:
+        """Say whether modprobe knows a module by name, or by an alias."""
+        spelled = _spelled(name)
+        return (
+            spelled in self.places
+            or spelled in self._names
+            or any(fnmatch.fnmatchcase(spelled, alias) for alias in self._aliases if alias[:1] != "*")
+        )
+
+
+def modules_planned(assets: Assets, expectation: Expectation) -> Verdict:
+    """`modules.planned`."""
+    if not expectation.kernel_modules:
+        return skip("no plan says which modules the machine configuration loads")
+    verdict = Verdict()
+    for initramfs in assets.distinct(InitramfsFacts):
+        modules = _Modules(assets, initramfs)
+        verdict.problems += [
+            f"{initramfs.path}: the module {name}, which the machine configuration loads, is in no extension, not in "
+            "Talos's root file system and not built into the kernel: the boot would not end"
+            for name in expectation.kernel_modules
+            if not modules.has(name)
+        ]
+        verdict.evidence += [
+            f"{modules.places.get(_spelled(name), 'built into the kernel')}: {name}"
+            for name in expectation.kernel_modules
+        ]
+    return verdict
+
+
+def modules_dependencies(assets: Assets, _: Expectation) -> Verdict:
+    """`modules.dependencies`."""
+    verdict = Verdict()
+    for initramfs in assets.distinct(InitramfsFacts):
+        modules = _Modules(assets, initramfs)
+        for place, entry in modules.entries:
+            verdict.problems += [
+                f"{place}: /{entry.path} needs the module {need}, which is nowhere in the image: it could not be loaded"
+                for need in entry.depends or ()
+                if not modules.has(need)
+            ]
+        if modules.entries:
+            verdict.evidence.append(f"{initramfs.path}: {len(modules.entries)} modules")
+    return verdict if verdict.evidence else skip("there are no modules")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ci.inspect.errors import InspectError
 from ci.inspect.inspect import inspect_path
-from ci.inspect.models import ExtensionFacts
+from ci.inspect.models import ExtensionFacts, KernelFacts
 from ci.verify.checks_extensions import compatibility, overlaps
-from ci.verify.model import Requirement, Result, Verdict
+from ci.verify.checks_modules import release_problems
+from ci.verify.model import Requirement, Result, Verdict, VerifyError, skip
 from ci.verify.paths import foreign_programs, mode_problems, path_problems
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Images:
 
     talos: str
     arch: str
+    #: Release of the kernel that they will meet; `None` where it is not known.
+    kernel: str | None = None
     #: What each is called, and what it is.
     found: list[tuple[str, ExtensionFacts]] = field(default_factory=list[tuple[str, ExtensionFacts]])
     reading: Verdict = field(default_factory=Verdict)
@@ -85,6 +88,13 @@ def _machine(images: Images) -> Verdict:
     return images.each(lambda entries: foreign_programs(entries, images.arch))
 
 
+def _kernel(images: Images) -> Verdict:
+    if images.kernel is None:
+        return skip("the kernel's release is not known")
+    releases = {images.kernel}
+    return images.each(lambda entries: release_problems(entries, releases))
+
+
 def _unique(images: Images) -> Verdict:
     names = Counter(facts.name for _, facts in images.found)
     return Verdict([f"{name} is there {count} times" for name, count in sorted(names.items()) if count > 1])
@@ -103,18 +113,29 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
         ("extension.paths", "Extensions carry files only where Talos allows them.", _paths),
         ("extension.modes", "Nothing in an extension is writable by everyone.", _modes),
         ("extension.machine", "Every ELF file is for the wanted architecture, firmware apart.", _machine),
+        ("extension.kernel", "Every kernel module is for the kernel that the imager has.", _kernel),
         ("extension.unique", "No two extensions have the same name.", _unique),
         ("extension.overlap", "No two extensions carry different files at the same path.", _overlap),
     )
 )
 
 
-def check_extensions(paths: Sequence[Path], talos: str, arch: str) -> Result:
+def check_extensions(paths: Sequence[Path], talos: str, arch: str, kernel: Path | None = None) -> Result:
     """Check the extension images of one plan, each an unpacked file tree or a tar of it.
 
     All of a plan belong in one call: two of the same name, and two that carry the same file, are seen only so.
+    `kernel` is the one that the imager puts into the assets.
     """
-    images = Images(talos, arch)
+    images = Images(talos, arch, _release(kernel) if kernel else None)
     for path in paths:
         images.add(path)
-    return Result(checks=tuple(one.run(images).check(one.id, one.sentence) for one in REQUIREMENTS))
+    # Who asks without a kernel does not ask for what is to be held against it.
+    asked = [one for one in REQUIREMENTS if kernel or one.run is not _kernel]
+    return Result(checks=tuple(one.run(images).check(one.id, one.sentence) for one in asked))
+
+
+def _release(kernel: Path) -> str | None:
+    facts = inspect_path(kernel).facts
+    if not isinstance(facts, KernelFacts):
+        raise VerifyError(f"{kernel}: no kernel, but a {facts.kind}: modules can't be held against it")
+    return facts.version

@@ -10,6 +10,7 @@ from ci.verify import checks_files as files
 from ci.verify import checks_installer as installer
 from ci.verify import checks_media as media
 from ci.verify import checks_modules as modules
+from ci.verify import checks_runtimes as runtimes
 from ci.verify.assets import Assets, check_boots, expected_of, read_assets
 from ci.verify.model import Check, Part, Requirement, Result, Verdict
 
@@ -31,6 +32,15 @@ def _extensions(expectation: Expectation) -> str | None:
 
 def _absent(expectation: Expectation) -> str | None:
     return f"that {', '.join(expectation.absent)} is absent" if expectation.absent else None
+
+
+def _modules(expectation: Expectation) -> str | None:
+    return f"that there are the modules {', '.join(expectation.kernel_modules)}" if expectation.kernel_modules else None
+
+
+def _runtimes(expectation: Expectation) -> str | None:
+    named = expectation.runtime_handlers
+    return f"that there are the container runtimes {', '.join(named)}" if named else None
 
 
 def _arguments(expectation: Expectation) -> str | None:
@@ -122,6 +132,32 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
             "modules.index",
             "The modules of extensions are in an index of their own.",
             modules.modules_index,
+            _INITRAMFS,
+        ),
+        (
+            "modules.planned",
+            "Every module that the machine configuration loads is in the image, or in the kernel.",
+            modules.modules_planned,
+            _INITRAMFS,
+            _modules,
+        ),
+        (
+            "modules.dependencies",
+            "Every module that a module needs is in the image, or in the kernel.",
+            modules.modules_dependencies,
+            _INITRAMFS,
+        ),
+        (
+            "runtimes.defined",
+            "Every container runtime is defined where containerd reads it.",
+            runtimes.runtimes_defined,
+            _INITRAMFS,
+            _runtimes,
+        ),
+        (
+            "runtimes.shims",
+            "Every container runtime's shim is in the image.",
+            runtimes.runtimes_shims,
             _INITRAMFS,
         ),
         ("uki.machine", "Every unified kernel image is for the wanted architecture.", boot.uki_machine, _UKI),

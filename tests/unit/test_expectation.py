@@ -22,6 +22,8 @@ async def test_a_workers_files_are_expected_to_be_these() -> None:
             ExpectedExtension(name="spin", version="v0.22.0"),
         ),
         absent=("tailscale",),
+        kernel_modules=("zfs", "spl", "drbd", "openvswitch"),
+        runtime_handlers=("spin",),
         kernel_args=(),
         files={
             "boot/vmlinuz": "kernel",
@@ -54,3 +56,4 @@ async def test_the_version_of_ones_own_image_is_not_taken_from_its_tag() -> None
 async def test_an_argument_that_is_taken_away_is_not_expected() -> None:
     plan = await plan_of(request(variant("extraKernelArgs: [a=1, -pti]\n"), outputs=("uki", "iso")))
     assert expectation(plan).kernel_args == ("a=1",)
+    assert expectation(plan).removed_args == ("pti",)

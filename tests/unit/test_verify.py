@@ -555,6 +555,26 @@ def test_folder_that_is_no_extension_and_files_beside_are_refused(tmp_path: Path
     assert "/README lies beside" in found["extension.manifest"][0]
 
 
+def test_a_module_for_another_kernel_is_named_with_both_releases_before_anything_is_packed(tmp_path: Path) -> None:
+    (tmp_path / "vmlinuz").write_bytes(samples.kernel("6.18.38-talos"))
+    other = "usr/lib/modules/6.12.52-talos/extras/zfs.ko"
+    built = "usr/lib/modules/6.18.38-talos/extras/zfs.ko.zst"
+    paths = [
+        extension(tmp_path, "zfs", [File(other, samples.module(release="6.12.52-talos"))]),
+        extension(tmp_path, "spl", [File(built, samples.zstd(samples.module(release="6.12.52-talos")))]),
+    ]
+    checks = check_extensions(paths, "v1.13.6", "arm64", tmp_path / "vmlinuz").checks
+    assert {check.id: check.evidence for check in checks if check.status != "pass"} == {
+        "extension.kernel": (
+            f"zfs: /{other} is for 6.12.52-talos, the kernel is 6.18.38-talos",
+            f"spl: /{built} was built for 6.12.52-talos, the kernel is 6.18.38-talos",
+        )
+    }
+    (tmp_path / "vmlinuz").write_bytes(b"x")
+    with pytest.raises(VerifyError, match="vmlinuz: no kernel, but a text: modules can't be held against it"):
+        check_extensions(paths, "v1.13.6", "arm64", tmp_path / "vmlinuz")
+
+
 def test_files_that_two_extensions_carry_alike_do_not_clash(tmp_path: Path) -> None:
     shared = [File("usr/local/lib/libc.so", samples.elf())]
     assert extension_failures([extension(tmp_path, "a", shared), extension(tmp_path, "b", shared)]) == {}

@@ -23,7 +23,12 @@ from tests.unit.verify_assets import (
     spin,
     tailscale,
 )
-from tests.unit.verify_mutations import BROKEN_LATER, BUILT_WRONG
+from tests.unit.verify_mutations import (
+    BROKEN_LATER,
+    BUILT_WRONG,
+    compressed_module_that_needs_another,
+    module_of_a_name_that_is_not_planned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +91,23 @@ def test_tailscale_as_extension_of_spin_only_is_neither_planned_nor_absent(tmp_p
     found = failures(tmp_path, planned)
     assert set(found) == {"extensions.planned", "extensions.absent"}
     assert "boot/initramfs.xz: extensions.yaml lists tailscale" in found["extensions.absent"]
+
+
+@pytest.mark.parametrize(
+    ("change", "evidence"),
+    [
+        (module_of_a_name_that_is_not_planned, "the module drbd, which the machine configuration loads, is in no"),
+        (compressed_module_that_needs_another, "needs the module lru_cache, which is nowhere in the image"),
+    ],
+)
+def test_a_module_that_is_missing_is_said_to_be_missing(
+    tmp_path: Path, change: Callable[[Spec], Spec], evidence: str
+) -> None:
+    """The list of modules, which these samples have ready, is not true then either."""
+    build(tmp_path, change(good()), expectation_of(good()))
+    found = failures(tmp_path, good())
+    assert set(found) - {"modules.index"} <= {"modules.planned", "modules.dependencies"}
+    assert any(evidence in line for lines in found.values() for line in lines), found
 
 
 @pytest.mark.parametrize(
@@ -186,6 +208,13 @@ def test_a_disk_without_meta_partition_is_refused(tmp_path: Path) -> None:
 
 def test_every_requirement_is_shown_to_fail() -> None:
     shown = {check for _, check, _ in BUILT_WRONG} | {check for _, check, _ in BROKEN_LATER}
-    shown |= {"files.readable", "layout.complete", "media.bootable", "disk.partitions", "menu.version"}
+    shown |= {
+        "files.readable",
+        "layout.complete",
+        "media.bootable",
+        "disk.partitions",
+        "menu.version",
+        "modules.planned",
+    }
     assert {requirement.id for requirement in REQUIREMENTS} == shown
     assert len(BUILT_WRONG) + len(BROKEN_LATER) >= 25

@@ -23,6 +23,12 @@ RELEASE = "6.18.38-talos"
 #: Checks that have nothing to look at in these assets: no disk starts with GRUB.
 NOT_HERE = {"menu.version"}
 
+#: As the published extension has it.
+RUNTIME = """\
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.spin]
+  runtime_type = "io.containerd.spin.v2"
+"""
+
 
 @dataclass
 class Extension:
@@ -59,7 +65,7 @@ def modules(release: str = RELEASE, machine: str = "arm64", vermagic: str | None
 def spin(machine: str = "arm64") -> Extension:
     files = [
         File("usr/local/bin/containerd-shim-spin-v2", samples.elf(machine, b"spin" * 2000), 0o755),
-        File("etc/cri/conf.d/10-spin.part", b'runtime_type = "io.containerd.spin.v2"\n'),
+        File("etc/cri/conf.d/10-spin.part", RUNTIME.encode()),
     ]
     return Extension("spin", "v0.21.0", files)
 
@@ -93,6 +99,8 @@ def initramfs_of(spec: Spec, files: list[File] | None = None) -> bytes:
         [
             File("usr/bin/machined", samples.elf(spec.arch), 0o755),
             File(f"usr/lib/modules/{RELEASE}/kernel/net.ko", samples.module(spec.arch)),
+            File(f"usr/lib/modules/{RELEASE}/modules.builtin", b"kernel/drivers/block/loop-dev.ko\n"),
+            File(f"usr/lib/modules/{RELEASE}/modules.alias", b"alias net-pf-[0-9]* net\nalias * net\n"),
         ]
     )
     base = [File("init", samples.elf(spec.arch), 0o755), File("rootfs.sqsh", rootfs)]
@@ -163,6 +171,8 @@ def expectation_of(spec: Spec) -> Expectation:
         variant=spec.variant,
         extensions=tuple(ExpectedExtension(name=e.name, version=e.version) for e in spec.extensions),
         absent=() if any(e.name == "tailscale" for e in spec.extensions) else ("tailscale",),
+        kernel_modules=("drbd", "net", "loop_dev", "net-pf-7"),
+        runtime_handlers=("spin", "runc"),
         kernel_args=("init_on_alloc=1",),
         files=kinds,
         stand_in=False,

@@ -12,6 +12,7 @@ from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import (
     RELEASE,
+    RUNTIME,
     Extension,
     Spec,
     appended_of,
@@ -109,6 +110,45 @@ def device_among_the_firmware(spec: Spec) -> Spec:
     device = bytearray(samples.cpio([File("usr/lib/firmware/null", b"")]))
     device[14:22] = b"00002180"  # a character device's mode
     return replace(spec, initramfs=initramfs_of(spec) + samples.zstd(bytes(device)))
+
+
+def module_of_a_name_that_is_not_planned(spec: Spec) -> Spec:
+    files = [File(f"usr/lib/modules/{RELEASE}/extras/drbd_transport.ko", samples.module())]
+    return replace(spec, extensions=[spin(), replace(drbd(), files=files)])
+
+
+def module_that_needs_another(spec: Spec) -> Spec:
+    files = [File(f"usr/lib/modules/{RELEASE}/extras/drbd.ko", samples.module(depends="net,libcrc32c,loop-dev"))]
+    return replace(spec, extensions=[spin(), replace(drbd(), files=files)])
+
+
+def compressed_module_that_needs_another(spec: Spec) -> Spec:
+    packed = samples.xz(samples.module(depends="lru_cache"))
+    files = [File(f"usr/lib/modules/{RELEASE}/extras/drbd.ko.xz", packed)]
+    return replace(spec, extensions=[spin(), replace(drbd(), files=files)])
+
+
+def module_that_is_none(spec: Spec) -> Spec:
+    files = [File(f"usr/lib/modules/{RELEASE}/extras/drbd.ko", b"text")]
+    return replace(spec, extensions=[spin(), replace(drbd(), files=files)])
+
+
+def module_that_no_list_has(spec: Spec) -> Spec:
+    files = [*drbd().files, File(f"usr/lib/modules/{RELEASE}/extras/more.ko", samples.module())]
+    return replace(spec, extensions=[spin(), replace(drbd(), files=files)])
+
+
+def runtime(text: str, *more: File) -> Callable[[Spec], Spec]:
+    def change(spec: Spec) -> Spec:
+        shim, part = spin().files
+        files = [shim, replace(part, data=text.encode()), *more]
+        return replace(spec, extensions=[replace(spin(), files=files), drbd()])
+
+    return change
+
+
+def shim_that_is_missing(spec: Spec) -> Spec:
+    return replace(spec, extensions=[replace(spin(), files=spin().files[1:]), drbd()])
 
 
 def module_folder_of_another_kernel(spec: Spec) -> Spec:
@@ -336,6 +376,32 @@ BUILT_WRONG: list[tuple[Callable[[Spec], Spec], str, str]] = [
     (module_folder_of_another_kernel, "modules.kernel", "drbd.ko is for 6.12.52-talos, the kernel is 6.18.38-talos"),
     (module_built_for_another_kernel, "modules.kernel", "drbd.ko was built for 6.12.52-talos"),
     (compressed_module_built_for_another_kernel, "modules.kernel", "more.ko.zst was built for 6.12.52-talos"),
+    (module_that_is_none, "modules.kernel", "drbd.ko does not say which kernel it was built for"),
+    (module_that_no_list_has, "modules.index", "extras/more.ko of drbd is not in the modules.dep"),
+    (
+        module_that_needs_another,
+        "modules.dependencies",
+        "extras/drbd.ko needs the module libcrc32c, which is nowhere in the image",
+    ),
+    (runtime("runtimes = {"), "runtimes.defined", "/etc/cri/conf.d/10-spin.part is no TOML"),
+    (
+        runtime(RUNTIME.replace("runtimes.spin", "runtimes.spun")),
+        "runtimes.defined",
+        "no extension defines the runtime spin",
+    ),
+    (
+        runtime(RUNTIME.replace("io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri")),
+        "runtimes.defined",
+        "defines spin below 'io.containerd.grpc.v1.cri', this Talos's containerd reads 'io.containerd.cri.v1.runtime'",
+    ),
+    (runtime(RUNTIME.replace("spin.v2", "spin.v3")), "runtimes.shims", "spin starts containerd-shim-spin-v3, which is"),
+    (
+        runtime(f'{RUNTIME}  options = {{ BinaryName = "/usr/local/bin/crun" }}\n'),
+        "runtimes.shims",
+        "spin starts /usr/local/bin/crun, which is nowhere in the image",
+    ),
+    (runtime(RUNTIME.replace("runtime_type", "type")), "runtimes.shims", "spin has no runtime_type"),
+    (shim_that_is_missing, "runtimes.shims", "spin starts containerd-shim-spin-v2, which is nowhere in the image"),
     (modules_without_an_index, "modules.index", "drbd carry modules, but no modules.dep.sqsh"),
     (tailscale_slipped_into_an_extension, "extensions.absent", "0.sqsh: /usr/local/bin/tailscaled"),
     (image_that_is_not_listed, "extensions.listed", "7.sqsh is there, but extensions.yaml does not list it"),

@@ -28,7 +28,7 @@ BASE_MODULES: Final = (
     "drivers/net/ethernet/intel/ice/*", "drivers/net/ethernet/qlogic/qed*/*",
     "drivers/nvme/host/*", "drivers/ata/ahci.ko", "drivers/scsi/sd_mod.ko", "drivers/scsi/virtio_scsi.ko",
     "drivers/md/dm-mod.ko", "net/bridge/*", "net/8021q/*", "net/netfilter/*",
-    "lib/lru_cache.ko", "crypto/crc32c_generic.ko",
+    "net/openvswitch/*", "lib/lru_cache.ko", "crypto/crc32c_generic.ko",
 )  # fmt: skip
 
 EXTENSION_MODULES: Final = {
@@ -64,7 +64,8 @@ def _kernel(architecture: str) -> Recipe:
         bench.say("modules")
         modules = unpacked / "usr/lib/modules" / release
         tree = _Modules(modules / "kernel")
-        wanted = [EXTENSION_MODULES[name] for name in ("drbd", "zfs", "spl")]
+        # What a module needs has to be in the image too, graphics drivers' not excepted.
+        wanted = [path for path in EXTENSION_MODULES.values() if path in tree.paths]
         base = tree.closure(tree.matching(BASE_MODULES)) | (tree.closure(wanted) - set(wanted))
         base -= set(EXTENSION_MODULES.values())
         tree.decompress(base, bench.out / "base")

@@ -26,10 +26,10 @@ def elf(machine: str = "arm64", payload: bytes = b"") -> bytes:
     return ident + struct.pack("<HHIQQQIHHHHHH", 2, ELF_MACHINES[machine], 1, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0) + payload
 
 
-def module(machine: str = "arm64", release: str = "6.18.38-talos") -> bytes:
-    return elf(
-        machine, b"\0license=GPL\0vermagic=" + release.encode() + b" SMP preempt mod_unload aarch64\0name=drbd\0"
-    )
+def module(machine: str = "arm64", release: str = "6.18.38-talos", depends: str | None = None) -> bytes:
+    needs = b"" if depends is None else b"depends=" + depends.encode() + b"\0"
+    vermagic = b"vermagic=" + release.encode() + b" SMP preempt mod_unload aarch64\0"
+    return elf(machine, b"\0license=GPL\0" + needs + vermagic + b"name=drbd\0")
 
 
 def zstd(data: bytes) -> bytes:

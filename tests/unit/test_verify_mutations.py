@@ -14,8 +14,10 @@ from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import (
     NOT_HERE,
+    RUNTIME,
     Spec,
     build,
+    configured,
     drbd,
     expectation_of,
     finished,
@@ -28,6 +30,7 @@ from tests.unit.verify_mutations import (
     BUILT_WRONG,
     compressed_module_that_needs_another,
     module_of_a_name_that_is_not_planned,
+    runtime,
 )
 
 if TYPE_CHECKING:
@@ -93,21 +96,40 @@ def test_tailscale_as_extension_of_spin_only_is_neither_planned_nor_absent(tmp_p
     assert "boot/initramfs.xz: extensions.yaml lists tailscale" in found["extensions.absent"]
 
 
+def test_what_a_variants_configuration_names_is_there(tmp_path: Path) -> None:
+    expected = build(tmp_path, good(), configured(good()))
+    checks = {check.id: check for check in verify(tmp_path, expected).checks}
+    assert (checks["modules.planned"].status, checks["runtimes.defined"].status) == ("pass", "pass")
+    assert checks["modules.planned"].evidence[:2] == (
+        "boot/initramfs.xz:1.sqsh: drbd",
+        "boot/initramfs.xz:rootfs.sqsh: net",
+    )
+
+
 @pytest.mark.parametrize(
-    ("change", "evidence"),
+    ("change", "check", "evidence"),
     [
-        (module_of_a_name_that_is_not_planned, "the module drbd, which the machine configuration loads, is in no"),
-        (compressed_module_that_needs_another, "needs the module lru_cache, which is nowhere in the image"),
+        (
+            module_of_a_name_that_is_not_planned,
+            "modules.planned",
+            "the module drbd, which the machine configuration loads, is in no extension",
+        ),
+        (compressed_module_that_needs_another, "modules.dependencies", "needs the module lru_cache, which is nowhere"),
+        (
+            runtime(RUNTIME.replace("runtimes.spin", "runtimes.spun")),
+            "runtimes.defined",
+            "no extension defines the runtime spin, which a runtime class names: known are runc, spun",
+        ),
     ],
 )
-def test_a_module_that_is_missing_is_said_to_be_missing(
-    tmp_path: Path, change: Callable[[Spec], Spec], evidence: str
+def test_what_a_variants_configuration_names_is_missed(
+    tmp_path: Path, change: Callable[[Spec], Spec], check: str, evidence: str
 ) -> None:
-    """The list of modules, which these samples have ready, is not true then either."""
-    build(tmp_path, change(good()), expectation_of(good()))
-    found = failures(tmp_path, good())
-    assert set(found) - {"modules.index"} <= {"modules.planned", "modules.dependencies"}
-    assert any(evidence in line for lines in found.values() for line in lines), found
+    expected = build(tmp_path, change(good()), configured(good()))
+    found = {check.id: check.evidence for check in verify(tmp_path, expected).failures}
+    # The list of modules, which these samples have ready, is not true then either.
+    assert set(found) - {"modules.index"} == {check}
+    assert any(evidence in line for line in found[check]), found
 
 
 @pytest.mark.parametrize(

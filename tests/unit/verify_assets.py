@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 RELEASE = "6.18.38-talos"
 
-#: Checks that have nothing to look at in these assets: no disk starts with GRUB.
-NOT_HERE = {"menu.version"}
+#: Checks that have nothing to look at in these assets: no disk starts with GRUB, no modules are named.
+NOT_HERE = {"menu.version", "modules.planned"}
 
 #: As the published extension has it.
 RUNTIME = """\
@@ -171,12 +171,16 @@ def expectation_of(spec: Spec) -> Expectation:
         variant=spec.variant,
         extensions=tuple(ExpectedExtension(name=e.name, version=e.version) for e in spec.extensions),
         absent=() if any(e.name == "tailscale" for e in spec.extensions) else ("tailscale",),
-        kernel_modules=("drbd", "net", "loop_dev", "net-pf-7"),
-        runtime_handlers=("spin", "runc"),
         kernel_args=("init_on_alloc=1",),
         files=kinds,
         stand_in=False,
     )
+
+
+def configured(spec: Spec) -> Expectation:
+    """The expectation of a variant whose machine configuration loads modules and names a container runtime."""
+    modules = ("drbd", "net", "loop_dev", "net-pf-7")
+    return expectation_of(spec).model_copy(update={"kernel_modules": modules, "runtime_handlers": ("spin", "runc")})
 
 
 def write(root: Path, files: dict[str, bytes]) -> None:

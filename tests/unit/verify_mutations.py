@@ -385,11 +385,6 @@ BUILT_WRONG: list[tuple[Callable[[Spec], Spec], str, str]] = [
     ),
     (runtime("runtimes = {"), "runtimes.defined", "/etc/cri/conf.d/10-spin.part is no TOML"),
     (
-        runtime(RUNTIME.replace("runtimes.spin", "runtimes.spun")),
-        "runtimes.defined",
-        "no extension defines the runtime spin",
-    ),
-    (
         runtime(RUNTIME.replace("io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri")),
         "runtimes.defined",
         "defines spin below 'io.containerd.grpc.v1.cri', this Talos's containerd reads 'io.containerd.cri.v1.runtime'",

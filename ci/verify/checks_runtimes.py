@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from ci.inspect.models import InitramfsFacts
-from ci.plan.quirks import CRI_PLUGINS, quirks
+from ci.plan.quirks import CRI_PLUGINS
+from ci.verify.compatibility import quirks_of
 from ci.verify.model import Verdict, skip
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _configuration(assets: Assets, initramfs: Found[InitramfsFacts]) -> _Configu
 
 def runtimes_defined(assets: Assets, expectation: Expectation) -> Verdict:
     """`runtimes.defined`."""
-    plugin = quirks(expectation.talos).cri_plugin
+    plugin = quirks_of(expectation.talos).cri_plugin
     verdict = Verdict()
     for initramfs in assets.distinct(InitramfsFacts):
         made = _configuration(assets, initramfs)

@@ -17,10 +17,13 @@ import operator
 import re
 from typing import TYPE_CHECKING
 
-from ci.common.errors import CozystackTalosError
+from ci.common.errors import CozystackTalosError, OutputError
+from ci.plan.quirks import quirks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ci.plan.quirks import Quirks
 
 Version = tuple[int, int, int]
 #: A pre-release's parts, numbers before words; a version without one comes after all that have one.
@@ -69,6 +72,14 @@ def parse_version(text: str) -> Version:
     if found is None:
         raise ConstraintError(f"{text!r} is no version: write it like v1.13.6")
     return int(found[1]), int(found[2]), int(found[3])
+
+
+def quirks_of(talos: str | None) -> Quirks:
+    """Return how the Talos version of assets behaves; of what is no version, as the newest one does."""
+    try:
+        return quirks(talos)
+    except OutputError:
+        return quirks(None)
 
 
 def satisfies(constraint: str, version: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from ci.plan.quirks import quirks
+from ci.verify.compatibility import quirks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,7 +32,7 @@ PORTABLE_MACHINES = ("0x00f7",)
 
 def path_problems(entries: Iterable[Entry], talos: str | None) -> Iterator[str]:
     """Yields what an extension's root file system holds that Talos does not allow there."""
-    allowed = quirks(talos).extension_paths
+    allowed = quirks_of(talos).extension_paths
     for entry in entries:
         if entry.type not in ("file", "directory", "symlink", "hardlink"):
             yield f"/{entry.path} is a {entry.type}: only files, directories and links are allowed"

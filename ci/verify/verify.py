@@ -11,6 +11,7 @@ from ci.verify import checks_installer as installer
 from ci.verify import checks_media as media
 from ci.verify import checks_modules as modules
 from ci.verify import checks_runtimes as runtimes
+from ci.verify import checks_sizes as sizes
 from ci.verify.assets import Assets, check_boots, expected_of, read_assets
 from ci.verify.model import Check, Part, Requirement, Result, Verdict
 
@@ -79,6 +80,12 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
             "initramfs.same",
             "Every output that embeds an initramfs embeds the same one.",
             boot.initramfs_same,
+            _INITRAMFS,
+        ),
+        (
+            "initramfs.size",
+            "Two of the initramfs fit into the partition BOOT, with their kernels, as upgrades need.",
+            sizes.initramfs_size,
             _INITRAMFS,
         ),
         (
@@ -170,6 +177,12 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
         ("uki.version", "Every unified kernel image names the Talos version.", boot.uki_version, _UKI),
         ("uki.release", "Every unified kernel image names the release of its kernel.", boot.uki_release, _UKI),
         (
+            "uki.size",
+            "Two of the unified kernel image fit into the EFI system partition, as upgrades need.",
+            sizes.uki_size,
+            _UKI,
+        ),
+        (
             "menu.version",
             "Every menu of GRUB on a disk names the Talos version.",
             boot.menu_version,
@@ -183,6 +196,12 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
             boot.cmdline_arguments,
             (Part.CMDLINE,),
             _arguments,
+        ),
+        (
+            "cmdline.length",
+            "Every command line is short enough for the kernel, with what boot loaders add.",
+            sizes.cmdline_length,
+            (Part.CMDLINE,),
         ),
         (
             "boot-loader.machine",

@@ -9,11 +9,13 @@ import pytest
 
 from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM
 from ci.plan.expectation import Expectation
+from ci.plan.quirks import Quirks, quirks
 from ci.verify.verify import REQUIREMENTS, verify
 from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
 from tests.unit.verify_assets import (
     NOT_HERE,
+    RELEASE,
     RUNTIME,
     Spec,
     build,
@@ -29,6 +31,7 @@ from tests.unit.verify_mutations import (
     BROKEN_LATER,
     BUILT_WRONG,
     compressed_module_that_needs_another,
+    line_of,
     module_of_a_name_that_is_not_planned,
     runtime,
 )
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ci.plan.expectation import Architecture
+
+
+TAKES = "the kernel takes 2047 and passes over the rest"
 
 
 def failures(root: Path, spec: Spec) -> dict[str, tuple[str, ...]]:
@@ -228,6 +234,72 @@ def test_a_disk_without_meta_partition_is_refused(tmp_path: Path) -> None:
     assert found["disk.partitions"] == ("metal/metal-arm64.raw.zst has no META partition, only EFI",)
 
 
+@pytest.mark.parametrize(
+    ("files", "too_long"),
+    [
+        ({"uki.efi": 2047}, []),
+        ({"uki.efi": 2048}, [f"uki.efi:.cmdline has 2048 bytes, {TAKES}"]),
+        # For a file of its own, iPXE adds ` initrd=initramfs.xz`.
+        ({"cmdline": 2027}, []),
+        (
+            {"cmdline": 2028},
+            [f"cmdline has 2048 bytes with the 20 that the boot loader adds, {TAKES}"],
+        ),
+    ],
+)
+def test_a_command_line_fits_the_kernels_buffer(tmp_path: Path, files: dict[str, int], too_long: list[str]) -> None:
+    full = finished(good())
+    for name, length in files.items():
+        line = line_of(length)
+        uki = samples.uki(full.kernel, full.initramfs, cmdline=line)
+        (tmp_path / name).write_bytes(uki if name.endswith(".efi") else line.encode())
+    found = {check.id: list(check.evidence) for check in verify(tmp_path).failures}
+    assert found == ({"cmdline.length": too_long} if too_long else {})
+
+
+@pytest.mark.parametrize(
+    ("quirk", "check", "evidence"),
+    [
+        ("efi_partition", "uki.size", "the EFI system partition of Talos v1.13.6 has 1 MiB"),
+        ("boot_partition", "initramfs.size", "MiB with the kernel: the partition BOOT of Talos v1.13.6"),
+    ],
+)
+def test_what_does_not_fit_a_nodes_partitions_is_reported_at_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quirk: str, check: str, evidence: str
+) -> None:
+    spec = good()
+    spec = finished(replace(spec, kernel=samples.kernel(RELEASE, payload=bytes(1 << 19))))
+    build(tmp_path, spec)
+    assert verify(tmp_path, expectation_of(spec)).failures == ()
+    monkeypatch.setattr(Quirks, quirk, 1 << 20)
+    found = failures(tmp_path, spec)
+    assert list(found) == [check]
+    assert any(evidence in line for line in found[check]), found[check]
+
+
+@pytest.mark.parametrize("version", ["foo", "1.13", "", "v1.13.6-dirty", "v99.0.0"])
+def test_assets_that_name_an_odd_version_are_checked_all_the_same(tmp_path: Path, version: str) -> None:
+    spec = finished(good())
+    uki = samples.uki(spec.kernel, spec.initramfs, talos=version)
+    (tmp_path / "uki.efi").write_bytes(uki)
+    assert "elf.machine" in {check.id for check in verify(tmp_path).checks if check.status == "pass"}
+
+
+@pytest.mark.parametrize(
+    ("talos", "boot", "efi"),
+    [("v1.10.9", 1000, 1101), ("v1.11.0", 2000, 2101), ("v1.13.6", 2000, 2101), (None, 2000, 2101)],
+)
+def test_partitions_are_as_large_as_the_talos_version_makes_them(talos: str | None, boot: int, efi: int) -> None:
+    assert (quirks(talos).boot_partition, quirks(talos).efi_partition) == (boot << 20, efi << 20)
+
+
+@pytest.mark.parametrize(
+    ("talos", "plugin"), [("v1.7.6", "io.containerd.grpc.v1.cri"), ("v1.8.0", "io.containerd.cri.v1.runtime")]
+)
+def test_containerd_2_came_with_talos_1_8(talos: str, plugin: str) -> None:
+    assert quirks(talos).cri_plugin == plugin
+
+
 def test_every_requirement_is_shown_to_fail() -> None:
     shown = {check for _, check, _ in BUILT_WRONG} | {check for _, check, _ in BROKEN_LATER}
     shown |= {
@@ -237,6 +309,8 @@ def test_every_requirement_is_shown_to_fail() -> None:
         "disk.partitions",
         "menu.version",
         "modules.planned",
+        "uki.size",
+        "initramfs.size",
     }
     assert {requirement.id for requirement in REQUIREMENTS} == shown
     assert len(BUILT_WRONG) + len(BROKEN_LATER) >= 25

@@ -255,6 +255,15 @@ def uki_without_a_planned_argument(spec: Spec) -> Spec:
     return replace(spec, uki=samples.uki(spec.kernel, spec.initramfs, cmdline=line), installer=b"")
 
 
+def line_of(length: int) -> str:
+    return samples.CMDLINE + " " + "x" * (length - len(samples.CMDLINE) - 1)
+
+
+def uki_with_a_command_line_of_2048_bytes(spec: Spec) -> Spec:
+    spec = finished(spec)
+    return replace(spec, uki=samples.uki(spec.kernel, spec.initramfs, cmdline=line_of(2048)), installer=b"")
+
+
 def uki_without_a_platform(spec: Spec) -> Spec:
     spec = finished(spec)
     line = "init_on_alloc=1 console=tty0"
@@ -416,6 +425,11 @@ BUILT_WRONG: list[tuple[Callable[[Spec], Spec], str, str]] = [
     (uki_with_something_else_as_initramfs, "uki.sections", "metal-arm64-uki.efi:.initrd is a data, no initramfs"),
     (uki_without_a_planned_argument, "cmdline.arguments", "uki/metal-arm64-uki.efi:.cmdline lacks init_on_alloc=1"),
     (uki_without_a_platform, "cmdline.arguments", "has no talos.platform="),
+    (
+        uki_with_a_command_line_of_2048_bytes,
+        "cmdline.length",
+        "uki/metal-arm64-uki.efi:.cmdline has 2048 bytes, the kernel takes 2047 and passes over the rest",
+    ),
     (boot_loader_of_amd64, "boot-loader.machine", "systemd-boot.efi is for amd64, arm64 is wanted"),
     (installer_labelled_amd64, "installer.architecture", "is for linux/amd64, linux/arm64 is wanted"),
     (installer_of_another_talos, "installer.version", "=v1.13.5, v1.13.6 is wanted"),

@@ -218,7 +218,7 @@ def checks(seen: Seen) -> tuple[Check, ...]:
 
 
 def outcome(seen: Seen) -> Outcome:
-    """Return what is to be said first: of several things that went wrong the one that explains the others."""
+    """Return the outcome: of several failures the one that explains the others."""
     if seen.ending.end is End.NO_QEMU:
         return Outcome.QEMU_MISSING
     if seen.ending.end is End.FOREIGN_KERNEL:

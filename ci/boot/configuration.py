@@ -1,7 +1,7 @@
 """The machine configuration that a boot is given: the user's own, or a patch that is completed here.
 
-Talos takes a configuration only whole. What `machine-config` writes is a patch, so a boot puts it on top of a worker's
-configuration that is good for nothing else: its tokens are public, and its cluster does not exist. Maps are merged,
+Talos takes only a whole configuration. What `machine-config` writes is a patch, so a boot puts it on top of a worker's
+configuration that serves nothing else: its tokens are public, and its cluster does not exist. Maps are merged,
 lists are joined and documents of other kinds are added, as Talos's own patcher does
 (pkg/machinery/config/configpatcher).
 """
@@ -14,11 +14,11 @@ import yaml
 
 from ci.common.errors import BootError
 
-#: The option with which users give it.
+#: The option that takes it.
 OPTION: Final = "--machine-config"
 #: Where it is below the assets' folder.
 PATH: Final = "machine-config.yaml"
-#: Bytes; Talos's own limit for a configuration is no lower.
+#: Bytes.
 MOST: Final = 4 << 20
 #: MiB of a machine that gets a configuration: it starts cri, and the services of extensions.
 MEMORY: Final = 3072
@@ -27,7 +27,7 @@ ARGUMENT: Final = "talos.config"
 
 Document: TypeAlias = dict[str, Any]
 
-#: A certificate whose key nobody has: a worker needs one to trust, and trusts nobody in a boot.
+#: A worker needs a CA certificate. The key of this one was not kept, so nothing can be signed with it.
 _CERTIFICATE: Final = (
     "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJoakNDQVRpZ0F3SUJBZ0lVRkZQVldDNTQweTBKMk51dGF6cW9XdTN4SFlN"
     "d0JRWURLMlZ3TUI4eEhUQWIKQmdOVkJBb01GR052ZW5semRHRmpheTEwWVd4dmN5QmliMjkwTUNBWERUSTJNVEV5T0RJeE1UZ3dN"

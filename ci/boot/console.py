@@ -1,4 +1,4 @@
-"""A serial log as lines with times, and the signs on a console that tell how a boot goes.
+"""A serial log as lines with times, and the signs on a console that show how a boot goes.
 
 Sources of the signs: Linux (init/initramfs.c, init/main.c, init/do_mounts.c, kernel/module/, drivers/base/
 firmware_loader/), EDK II (MdeModulePkg BdsDxe), Talos v1.11 and v1.13 (internal/app/init,
@@ -52,7 +52,7 @@ _INSIDE = re.compile(r"(?<=[^ ])(?=\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? )")
 _OWN_TIME = re.compile(r"^ *(\d+\.\d{3})  (.*)$")
 #: Where a terminal goes on writing somewhere else: the end of a line, as a reader sees it.
 _MOVE = re.compile(r"\x1b\[\d*(?:;\d*)?H")
-#: What else terminals are told: CSI and OSC sequences, single escapes, and other control characters.
+#: Other terminal control: CSI and OSC sequences, single escapes, and control characters.
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_=>78]|[\x00-\x08\x0b-\x1f\x7f]"
 )
@@ -116,14 +116,14 @@ STAGES: dict[Stage, re.Pattern[str]] = {
     Stage.READY: re.compile(r"^\[talos\] .*(entering maintenance service|machine is running and ready)"),
 }
 
-#: How everything begins that init says before it enters the root; it says nothing twice.
+#: The prefix of init's messages before it enters the root. No message comes twice.
 INITRAMFS = "[talos] [initramfs] "
 #: Where a machine without a machine configuration ends. `cri` is not started there, and what waits for it goes on
 #: waiting; a service of an extension that does not need it runs.
 MAINTENANCE = re.compile(r"^\[talos\] .*entering maintenance service")
 ENABLED = re.compile(r"^\[talos\] \[initramfs\] enabling system extension (?P<name>\S+) (?P<version>\S+)$")
 VERSION = re.compile(r"^\[talos\] \[initramfs\] booting Talos (?P<version>v\S+)$")
-#: The imager's own layer: the index of the modules that extensions bring. It is no extension that anybody plans.
+#: The imager's own layer: the index of the modules that extensions bring. It is not an extension, and no plan has it.
 MODULES_LAYER = "modules.dep"
 
 NOTHING_TO_BOOT = re.compile(
@@ -131,7 +131,7 @@ NOTHING_TO_BOOT = re.compile(
     r"|^UEFI Interactive Shell"
 )
 INITRAMFS_CORRUPT = re.compile(r"^Initramfs unpacking failed: ")
-#: How init names what it prints: with its logger, and before that with Go's own time.
+#: The prefix of init's messages: that of its logger, and before the logger is set up Go's time.
 _INIT = r"^(?:\[talos\] \[initramfs\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)? )"
 #: The kernel's word for an initramfs without /init, Talos's for all that goes wrong before the root is entered.
 ROOT_MISSING = re.compile(
@@ -147,7 +147,7 @@ PANIC = re.compile(
     r"|^\[talos\] (?!task |service\[).*?(?:recovered from: |fatal sequencer error in |STAND-IN init failed: )"
     rf"|{_INIT}recovered from: |^\[talos\] .*microarchitecture level \d+ or higher is required"
 )
-#: What the machine configuration came from, and what Talos says where it can't be had.
+#: Talos has loaded its machine configuration, or can't load it.
 CONFIGURED = re.compile(r"^\[talos\] machine config loaded successfully")
 CONFIG_REFUSED = re.compile(r'^\[talos\] controller failed \{.*"config\.AcquireController"')
 FIRMWARE_MISSING = re.compile(r"Direct firmware load for \S+ failed with error|firmware: failed to load \S+")

@@ -2,7 +2,7 @@
 
 A machine has what Talos asks for at least (memory, a network with DHCP, a source of random numbers) and its console on
 the serial port. Its network is QEMU's own and leads nowhere, unless it boots from there. A machine configuration is on
-a drive of its own, and such a machine has the disk of one that is installed.
+a separate drive, and such a machine has the disk of an installed one.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ MACHINES: Final = {
     ),
 }
 
-#: What iPXE looks for first, beside the program itself.
+#: What iPXE looks for first, in its program's folder.
 AUTOEXEC: Final = "autoexec.ipxe"
 #: Where a machine finds the network's own services, and this container's.
 HOST: Final = "10.0.2.2"
@@ -116,7 +116,7 @@ def qemu(request: BootRequest, media: Media, *, kvm: bool) -> list[str]:
 
 
 def _processor(machine: Machine, *, kvm: bool) -> list[str]:
-    # The second one is taken where the kernel has KVM, and does not let us have it.
+    # QEMU takes the second one where it may not use the host's KVM.
     return ["-accel", "kvm", "-accel", "tcg", "-cpu", "max"] if kvm else ["-accel", "tcg", "-cpu", machine.cpu]
 
 
@@ -132,7 +132,7 @@ def _medium(request: BootRequest, machine: Machine, media: Media) -> list[str]:
         scsi = ["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=disk,bootindex=0"]
         return [*firmware, *_drive(media.image, "readonly=on", "media=cdrom"), *scsi]
     if request.way is Way.METAL:
-        # Talos writes to the disk that it boots from: to a file of its own, which QEMU forgets.
+        # Talos writes to the disk that it boots from. QEMU keeps what it writes in a temporary file.
         return [*firmware, *_drive(media.image, "snapshot=on"), *_DISK]
     return firmware
 
@@ -152,7 +152,7 @@ def _drive(file: str, *options: str) -> list[str]:
 
 
 def further_arguments(request: BootRequest) -> tuple[str, ...]:
-    """Return the kernel arguments beside those of the assets.
+    """Return the kernel arguments that are added to those of the assets.
 
     A console on the serial port first: Talos for amd64 has none among its own since v1.8.
     """
@@ -167,7 +167,7 @@ def _stub_arguments(request: BootRequest) -> list[str]:
 
 
 def _network(request: BootRequest) -> list[str]:
-    # The only way out is to this container, and only where the machine boots from there.
+    # The machine reaches this container only where it boots from there, and nothing else.
     net = "user,id=net" if request.way is Way.NETBOOT else "user,id=net,restrict=on"
     return ["-netdev", net, "-device", "virtio-net-pci,netdev=net,romfile="]
 

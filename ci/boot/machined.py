@@ -1,4 +1,4 @@
-"""What machined says of its sequences and of volumes: what it is doing, and what failed.
+"""The sequences and volumes that machined reports: what it is doing, and what failed.
 
 A sequence has phases, a phase has tasks that run in parallel. A task that fails ends its phase and its sequence, and
 machined restarts the machine or stays as it is. Sources: Talos v1.11 to v1.14, internal/app/machined/pkg
@@ -18,7 +18,7 @@ _TASK = re.compile(r"^\[talos\] task (?P<name>\S+) \((?P<at>\d+/\d+)\): (?P<mess
 _PHASE = re.compile(r"^\[talos\] phase (?P<name>\S+) \((?P<at>\d+/\d+)\): (?P<message>.*)$")
 _SEQUENCE = re.compile(r"^\[talos\] (?P<name>\S+) sequence: (?P<message>.*)$")
 _ERROR = re.compile(r"^\[talos\] error running phase \d+ in (?P<sequence>\S+) sequence: (?P<message>.*)$")
-#: Tasks on the user's own disks and files wait after a failure, so that the configuration can be mended.
+#: Tasks on the user's own disks and files wait after a failure, so that the configuration can be corrected.
 _PAUSED = re.compile(r"^(?P<task>\S+) failed, rebooting in \d+ minutes")
 _COUNT = re.compile(r"(?P<count>\d+) errors? occurred:\s*$")
 _REASON = re.compile(r"^\s*\* (?P<reason>.+)$")
@@ -36,7 +36,7 @@ class Failure:
 
     where: str
     text: str = ""
-    #: How many reasons are to come on lines of their own.
+    #: The number of reasons that follow, each on its own line.
     expected: int = 0
     reasons: list[str] = field(default_factory=list[str])
 
@@ -55,14 +55,14 @@ class Sequences:
 
     sequence: str = ""
     phase: str = ""
-    #: The tasks that run, and what each said last.
+    #: The tasks that run, with the last message of each.
     tasks: dict[str, str] = field(default_factory=dict[str, str])
     failures: list[Failure] = field(default_factory=list[Failure])
-    #: Whether a sequence has failed, after which machined goes on with nothing.
+    #: Whether a sequence has failed: machined starts nothing after it.
     ended: bool = False
 
     def feed(self, message: str) -> tuple[str, ...] | None:
-        """Take a message of the console; returns what there is new in it, for whoever looks for progress."""
+        """Take a message of the console; return a key for its news, which is progress where it was not seen before."""
         if match := _TASK.match(message):
             return self._task(match["name"], match["at"], match["message"])
         if match := _PHASE.match(message):
@@ -89,7 +89,7 @@ class Sequences:
         else:
             self.tasks[title] = message
             if message != "starting":
-                return None  # What a task says while it waits, it says again and again.
+                return None  # A task that waits repeats itself.
         return ("task", self.sequence, title, word)
 
     def _phase(self, name: str, at: str, message: str) -> tuple[str, ...]:
@@ -114,13 +114,13 @@ class Sequences:
         return ("sequence", name, word)
 
     def _error(self, sequence: str, message: str) -> None:
-        """Take the error of a whole sequence, which repeats its tasks'."""
+        """Take the error of a whole sequence, which repeats the errors of its tasks."""
         self.ended = True
         self.sequence = sequence
-        told = [
+        known = [
             one for one in self.failures if one.where.startswith(f"{sequence} sequence") and (one.text or one.reasons)
         ]
-        if not told:
+        if not known:
             self.failures = [one for one in self.failures if not one.where.startswith(f"{sequence} sequence")]
             self._fail("", re.sub(r"^(?:task \d+/\d+: failed, )", "", message))
 
@@ -132,7 +132,7 @@ class Sequences:
         self.failures.append(failure)
 
     def _reason(self, message: str) -> None:
-        """Take a reason: they follow a failure on lines of their own, others may come between."""
+        """Take a reason. Reasons follow a failure, each on its own line; other lines can come between them."""
         for failure in reversed(self.failures):
             if len(failure.reasons) >= min(failure.expected, _MOST):
                 continue
@@ -159,7 +159,7 @@ class Volumes:
     errors: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     def feed(self, message: str) -> tuple[str, ...] | None:
-        """Take a message of the console; returns what there is new in it, for whoever looks for progress."""
+        """Take a message of the console; return a key for its news, which is progress where it was not seen before."""
         match = _VOLUME.match(message)
         if not match:
             return None

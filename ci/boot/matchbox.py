@@ -1,4 +1,4 @@
-"""The Matchbox image, run beside the machine that boots from it: one container serves and boots, on any engine."""
+"""The Matchbox image, run next to the machine that boots from it: one container serves and boots, on any engine."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def _same_architecture(request: BootRequest, file: Path, name: str) -> None:
         with open_file(file) as source:
             found = read_pe(source, Context()).machine
     except InspectError as error:
-        raise ForeignKernelError(f"{name} is nothing that firmware could start: {error}") from None
+        raise ForeignKernelError(f"{name} is not a program that firmware can start: {error}") from None
     if found != request.arch.value:
         raise ForeignKernelError(f"{name} is for {found}, the machine is {request.arch}")
 

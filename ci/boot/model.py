@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Seconds without progress after which a boot is given up.
 DEADLINE = 300
-#: A boot that goes on and on is given up after so many times its deadline.
+#: The whole boot may take this many times the deadline.
 LIMIT = 6
 
 
@@ -140,17 +140,17 @@ def stages_of(way: Way) -> tuple[Stage, ...]:
 class End(StrEnum):
     """Why a boot's log ends."""
 
-    #: It was decided, and QEMU was ended.
+    #: The outcome was known, and QEMU was ended.
     DECIDED = "decided"
-    #: Nothing new came for as long as the deadline says.
+    #: There was no progress until the deadline.
     DEADLINE = "deadline"
-    #: The whole took too long.
+    #: The whole boot took too long.
     LIMIT = "limit"
-    #: QEMU ended by itself.
+    #: QEMU ended.
     EXITED = "exited"
-    #: QEMU was not started, since there is none.
+    #: QEMU is not installed.
     NO_QEMU = "no-qemu"
-    #: QEMU was not started, since the kernel can't run in it.
+    #: The kernel can't run in QEMU, which was not started.
     FOREIGN_KERNEL = "foreign-kernel"
     #: The log was read from a file that ends.
     FILE = "file"
@@ -167,12 +167,12 @@ class Ending:
     machine: str = ""
     #: QEMU's exit code, negative for a signal.
     code: int | None = None
-    #: What QEMU, or whoever refused to start it, said.
+    #: What QEMU printed, or why it was not started.
     said: tuple[str, ...] = ()
 
 
 class Outcome(StrEnum):
-    """How a boot went, in a word."""
+    """How a boot went, as one word."""
 
     BOOTED = "booted"
     QEMU_MISSING = "qemu-missing"
@@ -216,7 +216,7 @@ OUTCOME_SENTENCES: dict[Outcome, str] = {
     Outcome.STOPPED: "the machine stopped or restarted before it was up",
     Outcome.HANG: "the machine was not up at the deadline",
 }
-#: What is said of a hang where nobody waited: a console that was read from a file ends, or QEMU's limit came first.
+#: The sentences for a hang that no deadline ended: a file ends, or the whole boot reaches its limit.
 UNFINISHED = "the console ends before the machine is up: it had not finished yet"
 TOO_LONG = "the machine was not up within the limit, and went on until then"
 
@@ -253,7 +253,7 @@ class BootVerdict(Value):
     stages: tuple[StageTime, ...]
     extensions: tuple[EnabledExtension, ...]
     checks: tuple[Check, ...]
-    #: What else is to be said of the outcome in its place, where the boot was not waited for until the deadline.
+    #: Replaces the outcome's own sentence, for a hang that no deadline ended.
     sentence: str = ""
     #: The last lines of the console, of a boot that failed.
     tail: tuple[str, ...] = ()

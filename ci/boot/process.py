@@ -1,4 +1,4 @@
-"""Programs that do not outlive whoever started them."""
+"""Programs that end with the code that started them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def ended(*tasks: asyncio.Task[None]) -> None:
 
 @asynccontextmanager
 async def started(command: list[str]) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """Start a program in a session of its own, and end it with all that it started."""
+    """Start a program in a new session, and end it with all that it started."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,

@@ -35,7 +35,7 @@ TAIL = 40
 _MOST = 50
 #: Seconds for which cri and all services of extensions run before a configured machine counts as up.
 SERVICES_STEADY = 10.0
-#: The same where no extension's service was named yet: they are started before cri, and a console can lose lines.
+#: The same where the console names no service of an extension: they start before cri, but a console can lose lines.
 NO_SERVICES_STEADY = 60.0
 
 
@@ -55,7 +55,7 @@ class Reader:
         self._configured = False
         self._fatal = False
         self._seconds = 0.0
-        #: What there was of progress, each once, and when the last of it came.
+        #: All progress so far, and when the last of it came.
         self._news: set[tuple[str, ...]] = set()
         self.progress = 0.0
         self._tail: deque[str] = deque(maxlen=TAIL)
@@ -73,7 +73,7 @@ class Reader:
         return max(self._reached, key=list(Stage).index, default=None)
 
     def feed(self, line: Line) -> Stage | None:
-        """Take the next line; returns the stage that it reaches, if it does."""
+        """Take the next line; return the stage that it reaches, if it reaches one."""
         if line.text.strip():
             self._tail.append(line.text)
         reached: Stage | None = None
@@ -112,7 +112,7 @@ class Reader:
             self.progress = seconds
 
     def wait(self, seconds: float) -> Stage | None:
-        """Take note of the time; returns the stage that is reached when nothing more happens, if one is."""
+        """Take note of the time; return the stage that is reached because nothing failed for a while."""
         self._seconds = max(self._seconds, seconds)
         up = self._services.up_since(self._seconds)
         steady = SERVICES_STEADY if self._services.has_extensions else NO_SERVICES_STEADY

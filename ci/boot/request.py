@@ -24,7 +24,7 @@ REPORT = "validation/build-report.json"
 
 @dataclass(frozen=True)
 class Options:
-    """What a boot can be told beside what it boots."""
+    """Options of a boot."""
 
     #: Seconds without progress.
     deadline: int
@@ -35,7 +35,7 @@ class Options:
 
 
 def parse_options(deadline: int, kernel_args: str | None, *, kvm: bool) -> Options:
-    """Read the options of a boot; raises `BootError` for a deadline that is none."""
+    """Read the options of a boot; raises `BootError` for a deadline that is out of range."""
     if not 1 <= deadline <= 3600:
         raise BootError(f"bad deadline {deadline}: it is in seconds, from 1 to 3600")
     return Options(deadline, tuple((kernel_args or "").split()), kvm)
@@ -99,7 +99,7 @@ def request_of_report(report: str, way: Way, variant: str, arch: Arch, options: 
         plan = Plan.parse(json.dumps(document["plan"]))
         lines: dict[str, str] = dict(document["cmdlines"])
     except (ValueError, KeyError, TypeError, PlanError) as error:
-        raise BootError(f"{REPORT}: no build report of this project: {error}") from None
+        raise BootError(f"{REPORT}: not a build report of this project: {error}") from None
     if plan.variant != variant:
         raise BootError(f"the assets are of the variant {plan.variant}, not of {variant}")
     if plan.arch is not arch:

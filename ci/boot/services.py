@@ -1,8 +1,8 @@
-"""The services of a machine as machined reports them: what each waits for, and which of them crash.
+"""The services that machined reports: what each waits for, and which of them crash.
 
 Talos starts the services of extensions some seconds after machined itself, with and without a machine configuration.
-They wait for services of the base first (containerd, mostly cri) and for the network; only what remains after that is
-something that the node has to be given. Sources: Talos v1.11 to v1.14, internal/app/machined/pkg/system
+They wait for services of the base first (containerd, mostly cri) and for the network. Only what remains after that is
+missing on the node. Sources: Talos v1.11 to v1.14, internal/app/machined/pkg/system
 (service_runner.go, service_events.go, runner/restart), pkg/conditions.
 """
 
@@ -18,7 +18,7 @@ EXTENSION: Final = "ext-"
 CRI: Final = "cri"
 #: Seconds after which a service that crashed before, and runs again, counts as recovered.
 STEADY: Final = 30.0
-#: Crashes after which nothing better is expected.
+#: Crashes after which a service is not expected to recover.
 MANY: Final = 3
 
 _LINE = re.compile(r"^\[talos\] (?:.*?: )?service\[(?P<name>[^]]+)\]\((?P<state>[A-Z]\w*)\): (?P<message>.*)$")
@@ -38,7 +38,7 @@ _UP = ("Running", "Finished", "Skipped")
 #: Characters that are kept of what a service says.
 _MOST_SAID = 300
 _HEALTHY, _UNHEALTHY = "Health check successful", "Health check failed"
-#: A node without a network can't pull the images of these; that says nothing about what is booted.
+#: A node without a network can't pull the images of these services, which is not a fault of the booted assets.
 _PULLED = ("kubelet", "etcd")
 
 
@@ -55,7 +55,7 @@ def parse_words(error: str) -> tuple[str, tuple[str, ...]]:
     match = _LAST_LOG.search(error)
     if not match:
         return error.strip(), ()
-    # Go's %q: what is not undone here stays escaped, so that it can do nothing to a terminal.
+    # Go's %q. Other escapes stay, so that no control character reaches a terminal.
     text = match["words"].replace(r"\t", " ").replace(r"\"", '"')
     lines = tuple(line.strip() for line in re.split(r"(?<!\\)\\n", text) if line.strip())
     return error[: match.start()].strip(), tuple(line.replace("\\\\", "\\") for line in lines)
@@ -91,7 +91,7 @@ class Service:
         return self.state == "Finished" or (self.state == "Running" and (self.healthy or self.is_extension))
 
     def update(self, state: str, message: str, seconds: float, *, whole: bool) -> None:
-        """Take what machined says next of it."""
+        """Take the next message about it."""
         crash = _CRASH.match(message) or _EXITED.match(message)
         if crash:
             self.crashes += 1
@@ -109,13 +109,13 @@ class Service:
         self.conditions = parse_conditions(message, whole=whole) if state == "Waiting" else ()
 
     def is_crashing(self, now: float) -> bool:
-        """Whether it has crashed, and has neither succeeded nor run for long since then."""
+        """Return whether it has crashed, and has neither succeeded nor run for long since then."""
         if not self.crashes or self.state == "Finished":
             return False
         return self.running is None or now - self.running < max(STEADY, 3 * self.longest)
 
     def has_failed(self) -> bool:
-        """Whether it has ended with an error, and is not restarted."""
+        """Return whether it has ended with an error, and is not restarted."""
         return self.state == "Failed" and not (self.name in _PULLED and "pull" in self.message)
 
     def trouble(self) -> list[str]:
@@ -138,7 +138,7 @@ class Services:
     cri: bool = False
 
     def feed(self, message: str, seconds: float, *, whole: bool = True) -> tuple[str, ...] | None:
-        """Take a message of the console; returns what there is new in it, for whoever looks for progress."""
+        """Take a message of the console; return a key for its news, which is progress where it was not seen before."""
         match = _LINE.match(message)
         if not match:
             return None
@@ -147,7 +147,7 @@ class Services:
         service.update(state, match["message"], seconds, whole=whole)
         self.cri = self.cri or (name == CRI and state == "Running")
         if service.crashes and not service.is_up:
-            return None  # What crashes goes through the same states again and again.
+            return None  # A service that crashes goes through the same states again.
         return ("service", name, state, *service.conditions, *(["healthy"] if service.healthy else []))
 
     @property
@@ -171,7 +171,7 @@ class Services:
             elif text != "network":
                 others.append(text)
         if (held or "network" in service.conditions) and not self.cri:
-            return []  # Services and the network come in their turn.
+            return []  # Services of the base and the network come later in the boot.
         causes = (self._missing(name, asked | {service.name}) for name in held)
         return [*others, *(cause for cause in causes if cause)]
 
@@ -196,7 +196,7 @@ class Services:
         return [one for one in self.by_name.values() if one.is_crashing(now) or one.has_failed()]
 
     def unsettled(self, now: float) -> bool:
-        """Whether a service that crashed a few times may yet recover."""
+        """Return whether a service that crashed a few times can still recover."""
         return any(one.crashes < MANY for one in self.troubled(now) if not one.has_failed())
 
     def up_since(self, now: float) -> float | None:
@@ -208,7 +208,7 @@ class Services:
         return max([one.running for one in (cri, *wanted) if one.running is not None], default=None)
 
     def pending(self, now: float) -> list[str]:
-        """Return what each service that is not up says; of those that crash there is more to say elsewhere."""
+        """Return the last message of each service that is not up, without those that crash or have failed."""
         troubled = self.troubled(now)
         return [
             f"{one.name}: {one.message[:_MOST_SAID]}"

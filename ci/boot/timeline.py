@@ -47,7 +47,8 @@ class Bar:
 def bars(verdict: BootVerdict) -> list[Bar]:
     """Return a bar for each stage that was reached, and one for how a failed boot ended.
 
-    Stages that are reached out of order (the initramfs is unpacked beside other work) begin where they were left.
+    Stages that are reached out of order (the initramfs is unpacked in parallel with other work) begin where they were
+    left.
     """
     found: list[Bar] = []
     last = 0.0

@@ -64,7 +64,7 @@ def boot_lines(boot: Boot) -> list[str]:
 
 
 async def checked(file: dagger.File | None) -> dagger.File | None:
-    """Return a machine configuration that a machine can be given; raises `BootError` for what is none."""
+    """Return the file of a machine configuration; raises `BootError` where it is not valid."""
     if file is not None:
         parse_machine_config(await file.contents())
     return file

@@ -115,7 +115,7 @@ async def test_assets_of_another_kind_are_refused(variant: str, arch: Arch, mess
     "text", ["", "[]", "{}", '{"plan": null, "cmdlines": {}}', '{"plan": {"a": 1}, "cmdlines": {}}']
 )
 def test_a_report_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(BootError, match=r"^validation/build-report\.json: no build report of this project"):
+    with pytest.raises(BootError, match=r"^validation/build-report\.json: not a build report of this project"):
         request_of_report(text, Way.UKI, "spin-only", Arch.ARM64, OPTIONS)
 
 

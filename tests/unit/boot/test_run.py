@@ -228,7 +228,7 @@ async def test_a_machine_without_qemu_is_told_what_to_install(
     ("content", "words"),
     [
         (pe(0x8664), "boot/vmlinuz is for amd64, the machine is arm64"),
-        (b"no kernel at all" * 64, "boot/vmlinuz is nothing that firmware could start"),
+        (b"no kernel at all" * 64, "boot/vmlinuz is not a program that firmware can start"),
     ],
 )
 async def test_a_kernel_that_the_machine_cannot_run_is_not_tried(

@@ -16,9 +16,10 @@ from ci.common.errors import BootError
 
 #: The option that takes it.
 OPTION: Final = "--machine-config"
+_DEEPEST: Final = 100
 #: Where it is below the assets' folder.
 PATH: Final = "machine-config.yaml"
-#: Bytes.
+#: Characters.
 MOST: Final = 4 << 20
 #: MiB of a machine that gets a configuration: it starts cri, and the services of extensions.
 MEMORY: Final = 3072
@@ -66,12 +67,14 @@ _WORKER: Final[Document] = {
 
 def parse_machine_config(text: str, name: str = OPTION) -> list[Document]:
     """Read the documents of a machine configuration or of a patch; raises `BootError` for anything else."""
-    if len(text.encode()) > MOST:
+    if len(text) > MOST:
         raise BootError(f"{name}: more than {MOST >> 20} MiB: give one node's machine configuration")
     try:
+        _check_depth(text, name)
         documents: list[Any] = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
-        raise BootError(f"{name}: no YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        # The safe loader's constructors fail in all these ways on values that do not fit their tag.
+        raise BootError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     if not documents:
         raise BootError(f"{name}: the file is empty: {_GIVE}")
     for document in documents:
@@ -80,6 +83,15 @@ def parse_machine_config(text: str, name: str = OPTION) -> list[Document]:
     found: list[Document] = documents
     _check_nodes(found, name)
     return found
+
+
+def _check_depth(text: str, name: str) -> None:
+    """Refuse deep nesting before the loader, which calls itself for each level."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):  # pyright: ignore[reportUnknownMemberType]
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise BootError(f"{name}: nested deeper than {_DEEPEST}")
 
 
 def _check_nodes(found: list[Document], name: str) -> None:
@@ -99,12 +111,12 @@ _GIVE: Final = "give a node's machine configuration, or node.yaml as machine-con
 
 
 def complete(text: str, name: str = OPTION) -> str:
-    """Return a configuration that Talos takes: one that names the machine's type as it is, a patch on a worker's."""
+    """Return a configuration that Talos takes: a whole one, with type and cluster, as it is, a patch on a worker's."""
     documents = parse_machine_config(text, name)
     nodes = [document for document in documents if "kind" not in document]
     node: Document = nodes[0] if nodes else {}
     machine: Document = node.get("machine") or {}
-    if machine.get("type"):
+    if machine.get("type") and node.get("cluster"):
         return text
     others = [document for document in documents if "kind" in document]
     return yaml.safe_dump_all([_merged(_WORKER, node), *others], sort_keys=False)

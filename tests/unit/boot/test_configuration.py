@@ -23,7 +23,7 @@ from ci.inspect.iso import inspect_iso
 from ci.inspect.source import open_file
 from ci.load.variant import parse_variant
 from ci.node.machine_config import NODE, make_machine_config
-from ci.node.tailscale import settings
+from ci.node.tailscale import Asked, settings
 from tests.unit.boot.requests import request
 from tests.unit.boot.test_run import pe
 
@@ -44,7 +44,7 @@ name: tailscale
 environment:
   - TS_ROUTES=10.244.0.0/16,fd00:10::/56
 """
-WHOLE = "version: v1alpha1\nmachine: {type: worker, token: mine}  # mine\ncluster: {}\n"
+WHOLE = "version: v1alpha1\nmachine: {type: worker, token: mine}  # mine\ncluster: {clusterName: mine}\n"
 
 
 def documents(text: str) -> list[dict[str, Any]]:
@@ -69,12 +69,14 @@ def test_documents_without_a_nodes_own_are_a_patch_too() -> None:
 
 def test_a_whole_configuration_is_taken_as_it_is() -> None:
     assert complete(WHOLE) == WHOLE
+    node, *_ = documents(complete("machine: {type: worker, token: mine}\n"))
+    assert (node["machine"]["token"], node["cluster"]["clusterName"]) == ("mine", "boot")
 
 
 @pytest.mark.parametrize("name", ["spin-only", "spin-tailscale"])
 def test_what_machine_config_writes_is_a_patch_for_a_boot(name: str) -> None:
     variant = parse_variant(f"variants/{name}.yaml", (TOP / f"variants/{name}.yaml").read_text())
-    text = make_machine_config(variant, "v1.13.6", settings(variant, has_auth_key=False)).files[NODE]
+    text = make_machine_config(variant, "v1.13.6", settings(variant, Asked())).files[NODE]
     written, made = documents(text), documents(complete(text))
     assert made[1:] == written[1:]
     assert made[0]["machine"]["kernel"] == written[0]["machine"]["kernel"]
@@ -93,7 +95,10 @@ def test_lists_are_joined_as_talos_joins_them() -> None:
     [
         ("", "--machine-config: the file is empty: give a node's machine configuration, or node.yaml"),
         ("---\n# nothing\n", "--machine-config: the file is empty"),
-        ("a: [", "--machine-config: no YAML: "),
+        ("a: [", "--machine-config: not YAML: "),
+        ("a: \x07", "--machine-config: not YAML: "),
+        ("a: !!int x", "--machine-config: not YAML: "),
+        ("machine: " + "[" * 5000, "--machine-config: nested deeper than 100"),
         ("- op: add\n  path: /machine\n", "--machine-config: a document is a list and not a map: "),
         ("text", "--machine-config: a document is a str and not a map: "),
         ("machines: {}\n", "--machine-config: 'machines' is no key of a machine configuration: "),

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from ci.inspect.blobs import blob_of, claimed_digest
 from ci.inspect.compression import compression_of, expand
 from ci.inspect.content import ContentReader, watched
-from ci.inspect.errors import CorruptFileError, LimitExceededError, UnsupportedFileError
+from ci.inspect.errors import LimitExceededError, UnsupportedFileError
+from ci.inspect.kinds import HEAD, kind_of_head
 from ci.inspect.models import Entry, ImageFacts, ImageLayer, Inspection
+from ci.inspect.oci import find_image, parse_json
 from ci.inspect.source import ByteStream, Source
 from ci.inspect.tar import Member, stream_members
 
 if TYPE_CHECKING:
     from ci.inspect.context import Context
-
-_INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 
 #: Given the path and a source, reads a file inside the image.
 Nested = Callable[[str, Source], Inspection]
@@ -30,33 +28,6 @@ Nested = Callable[[str, Source], Inspection]
 class _Json(BaseModel):
     # Registries and builders add fields of their own.
     model_config = ConfigDict(extra="ignore")
-
-
-class _Platform(_Json):
-    architecture: str = ""
-    os: str = ""
-
-
-class _Descriptor(_Json):
-    digest: str
-    mediaType: str = ""  # noqa: N815 (the specification's name)
-    platform: _Platform | None = None
-    annotations: dict[str, str] = {}
-
-
-class _Index(_Json):
-    manifests: list[_Descriptor] = []
-
-
-class _Manifest(_Json):
-    config: _Descriptor
-    layers: list[_Descriptor]
-
-
-class _ArchiveImage(_Json):
-    Config: str
-    RepoTags: list[str] | None = None
-    Layers: list[str]
 
 
 class _RunConfig(_Json):
@@ -75,86 +46,6 @@ class _Config(_Json):
     created: str | None = None
     config: _RunConfig | None = Field(default=None)
     rootfs: _RootFs = _RootFs()
-
-
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """An image's parts by the names of their blobs."""
-
-    format: Literal["docker-archive", "oci-layout"]
-    config: str
-    layers: list[str]
-    tags: list[str]
-
-
-def _json(source: Source, context: Context) -> Any:
-    if source.size > context.limits.text:
-        raise LimitExceededError(source.name, "", f"a document of {source.size} bytes (limit {context.limits.text})")
-    try:
-        return json.loads(source.read_at(0, source.size, "the document"))
-    except (ValueError, RecursionError) as error:
-        raise CorruptFileError(source.name, "", f"no valid JSON: {error}") from error
-
-
-def _parse(source: Source, model: type[_Model], value: Any) -> _Model:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise CorruptFileError(source.name, ".".join(map(str, first["loc"])) or "document", first["msg"]) from error
-
-
-class _Blobs:
-    def __init__(self, name: str, blobs: Mapping[str, Source], context: Context) -> None:
-        self.name = name
-        self._blobs = blobs
-        self._context = context
-
-    def get(self, blob: str) -> Source:
-        if blob not in self._blobs:
-            raise CorruptFileError(self.name, blob, "the image names this blob, but it isn't there")
-        return self._blobs[blob]
-
-    def read(self, blob: str, model: type[_Model]) -> _Model:
-        source = self.get(blob)
-        return _parse(source, model, _json(source, self._context))
-
-    def find(self) -> _Found:
-        if "oci-layout" in self._blobs or "index.json" in self._blobs:
-            return self._layout()
-        source = self.get("manifest.json")
-        images = _json(source, self._context)
-        if not isinstance(images, list) or len(images) != 1:  # type: ignore[arg-type]
-            raise UnsupportedFileError(source.name, "", "an archive of exactly one image is wanted")
-        image = _parse(source, _ArchiveImage, images[0])
-        return _Found("docker-archive", image.Config, image.Layers, image.RepoTags or [])
-
-    def _layout(self) -> _Found:
-        descriptors = self._images("index.json", 0)
-        if len(descriptors) != 1:
-            platforms = ", ".join(f"{d.platform.os}/{d.platform.architecture}" for d in descriptors if d.platform)
-            raise UnsupportedFileError(
-                self.name, "index.json", f"a layout of exactly one image is wanted, here are {platforms or 'none'}"
-            )
-        manifest = self.read(blob_of(descriptors[0].digest), _Manifest)
-        tag = descriptors[0].annotations.get("org.opencontainers.image.ref.name")
-        layers = [blob_of(layer.digest) for layer in manifest.layers]
-        return _Found("oci-layout", blob_of(manifest.config.digest), layers, [tag] if tag else [])
-
-    def _images(self, blob: str, depth: int) -> list[_Descriptor]:
-        if depth > 3:
-            raise LimitExceededError(self.name, blob, "an index in an index in an index")
-        found: list[_Descriptor] = []
-        for descriptor in self.read(blob, _Index).manifests:
-            if descriptor.mediaType in _INDEXES:
-                found += self._images(blob_of(descriptor.digest), depth + 1)
-            # Builders put attestations beside images, as images of an unknown platform.
-            elif descriptor.platform is None or descriptor.platform.os != "unknown":
-                found.append(descriptor)
-        return found
 
 
 @dataclass
@@ -189,7 +80,7 @@ class _Tree:
 
 
 def _wants_reading(path: str, head: bytes) -> bool:
-    return head[:2] == b"MZ" or path.startswith("usr/install/")
+    return kind_of_head(head[:HEAD]) == "pe" or path.startswith("usr/install/")
 
 
 class _LayerReader:
@@ -274,22 +165,20 @@ def entry_of(member: Member, reader: ContentReader) -> Entry:
 
 
 def inspect_image(
-    name: str, blobs: Mapping[str, Source], nested: Nested, context: Context
+    name: str, files: Mapping[str, Source], nested: Nested, context: Context
 ) -> tuple[ImageFacts, tuple[Inspection, ...]]:
-    """Returns what an image is, from its blobs by name; boot files in its layers are read by `nested`."""
-    store = _Blobs(name, blobs, context)
-    found = store.find()
+    """Returns what an image is, from its files by name; boot files in its layers are read by `nested`."""
+    found = find_image(name, files)
     if len(found.layers) > context.limits.layers:
         raise LimitExceededError(name, "", f"{len(found.layers)} layers (limit {context.limits.layers})")
-    config_source = store.get(found.config)
-    config = store.read(found.config, _Config)
+    config = parse_json(found.config.source, _Config)
     run = config.config or _RunConfig()
     tree = _Tree()
-    layers = [_LayerReader(blob, store.get(blob), tree, nested, context).read() for blob in found.layers]
-    claimed = {blob: digest for blob in [found.config, *found.layers] if (digest := claimed_digest(blob))}
+    layers = [_LayerReader(blob.name, blob.source, tree, nested, context).read() for blob in found.layers]
+    claimed = {blob.name: blob.claimed for blob in [found.config, *found.layers] if blob.claimed}
     facts = ImageFacts(
         format=found.format,
-        tags=tuple(found.tags),
+        tags=found.tags,
         architecture=config.architecture,
         os=config.os,
         created=config.created,
@@ -297,7 +186,7 @@ def inspect_image(
         env=tuple(run.Env or ()),
         entrypoint=tuple(run.Entrypoint or ()),
         diff_ids=tuple(digest.removeprefix("sha256:") for digest in config.rootfs.diff_ids),
-        config_sha256=config_source.sha256(),
+        config_sha256=found.config.source.sha256(),
         claimed=claimed,
         layers=tuple(layers),
         entries=tuple(tree.entries[path] for path in sorted(tree.entries)),

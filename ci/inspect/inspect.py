@@ -38,11 +38,12 @@ from ci.inspect.models import (
     UnreadableFacts,
     UnreadPartition,
 )
+from ci.inspect.oci import ARCHIVE, INDEX, LAYOUT, files_of
 from ci.inspect.partitions import read_partition
 from ci.inspect.pe import inspect_pe
 from ci.inspect.source import ByteStream, Source, open_file
 from ci.inspect.squashfs import inspect_squashfs
-from ci.inspect.tar import is_tar, list_members, stream_members
+from ci.inspect.tar import is_tar, stream_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,13 +188,8 @@ def _disk(source: Source, compression: Compression | Literal["none"], path: str,
 
 
 def _tar(source: Source, path: str, context: Context) -> _Found:
-    names: dict[str, Source] = {}
-    for member in list_members(source, context):
-        if member.type == "file":
-            names[member.path] = source.window(f"{source.name}:{member.path}", member.offset, member.size)
-        elif member.path in names:
-            del names[member.path]
-    if "manifest.json" in names or "index.json" in names:
+    names = files_of(source, context)
+    if ARCHIVE in names or INDEX in names:
         return inspect_image(source.name, names, _nested_reader(path, context), context)
     if "manifest.yaml" in names:
         return read_extension_tar(ByteStream(source.name, source.chunks()), context), ()
@@ -216,7 +212,7 @@ def _nested_reader(path: str, context: Context) -> Callable[[str, Source], Inspe
 def _folder(path: Path, name: str, context: Context) -> Inspection:
     if (path / "manifest.yaml").is_file() and (path / "rootfs").is_dir():
         return Inspection(name=name, size=0, sha256="", facts=read_extension_folder(path, name, context))
-    if (path / "oci-layout").is_file():
+    if (path / LAYOUT).is_file():
         return _layout(path, name, context)
     entries: list[Entry] = []
     contents: list[Inspection] = []
@@ -225,7 +221,7 @@ def _folder(path: Path, name: str, context: Context) -> Inspection:
     for entry, place in folder_entries(path, name, Context(context.limits)):
         if any(entry.path.startswith(f"{layout}/") for layout in layouts):
             continue
-        if entry.type == "directory" and (place / "oci-layout").is_file():
+        if entry.type == "directory" and (place / LAYOUT).is_file():
             layouts.append(entry.path)
         elif entry.type != "file":
             entries.append(entry)

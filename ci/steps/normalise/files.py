@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, BinaryIO
 
 from ci.common.errors import CozystackTalosError
-from ci.inspect.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
-
-    from ci.inspect.source import Source
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class NormaliseError(CozystackTalosError):
@@ -42,15 +35,3 @@ def written(path: Path) -> Generator[BinaryIO]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def read_json(source: Source, model: type[_Model]) -> _Model:
-    """Return the JSON document that a source holds; raises with the place in it that is not as `model` says."""
-    if source.size > LIMITS.text:
-        raise NormaliseError(source.name, f"a document of {source.size} bytes (limit {LIMITS.text})")
-    try:
-        return model.model_validate_json(source.read_at(0, source.size, "the document"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "document"
-        raise NormaliseError(source.name, f"{place}: {first['msg']}") from error

@@ -15,17 +15,15 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from pydantic import BaseModel, ConfigDict, RootModel
 
 from ci.common.canonical import json_bytes, timestamp
-from ci.inspect.blobs import claimed_digest
 from ci.inspect.context import Context
 from ci.inspect.limits import CHUNK
+from ci.inspect.oci import ARCHIVE, INDEX, LAYOUT, parse_json, read_image
 from ci.inspect.source import BytesSource, Source, SourceFile, open_file
 from ci.inspect.tar import list_members
-from ci.steps.normalise.files import NormaliseError, read_json, written
+from ci.steps.normalise.files import NormaliseError, written
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_MANIFEST = "manifest.json"
 
 
 class _Kept(BaseModel):
@@ -73,18 +71,14 @@ def normalise_installer(path: Path, out: Path, epoch: int) -> None:
 
 def _dated(archive: str, files: dict[str, Source], epoch: int) -> dict[str, tuple[str, Source]]:
     """Return new names and contents of the members that change, by their old names."""
-    if _MANIFEST not in files:
-        raise NormaliseError(archive, f"no {_MANIFEST}: not a docker archive")
-    images = read_json(files[_MANIFEST], _Archive)
-    if len(images.root) != 1:
-        raise NormaliseError(archive, f"{_MANIFEST} has to describe exactly one image, it describes {len(images.root)}")
-    name = images.root[0].Config
-    if name not in files:
-        raise NormaliseError(archive, f"{_MANIFEST} names the configuration {name!r}, which is not there")
-    old = files[name].sha256()
-    if claimed_digest(name) != old:
+    if ARCHIVE not in files:
+        raise NormaliseError(archive, f"no {ARCHIVE}: not a docker archive")
+    found = read_image(archive, {name: content for name, content in files.items() if name not in (INDEX, LAYOUT)})
+    name, old = found.config.name, found.config.source.sha256()
+    if found.config.claimed != old:
         raise NormaliseError(archive, f"the configuration {name!r} has the digest {old}: its name must tell it")
-    config = read_json(files[name], _Config)
+    images = parse_json(files[ARCHIVE], _Archive)
+    config = parse_json(found.config.source, _Config)
     for dated in (config, *(step for step in config.history or () if step.created is not None)):
         dated.created = timestamp(epoch)
     data = _json(config)
@@ -92,7 +86,7 @@ def _dated(archive: str, files: dict[str, Source], epoch: int) -> dict[str, tupl
     images.root[0].Config = new
     return {
         name: (new, BytesSource(new, data)),
-        _MANIFEST: (_MANIFEST, BytesSource(_MANIFEST, _json(images))),
+        ARCHIVE: (ARCHIVE, BytesSource(ARCHIVE, _json(images))),
     }
 
 

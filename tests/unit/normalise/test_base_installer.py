@@ -123,16 +123,22 @@ NESTED = "application/vnd.oci.image.index.v1+json"
     [
         (b"no tar at all" * 100, "tar header"),
         (samples.tar([File("manifest.json", b"[]")]), "no index.json: not an OCI image tarball"),
-        (as_the_engine(layout(), manifests=[]), "exactly one image manifest, it names nothing"),
-        (as_the_engine(layout(), **descriptor(mediaType=NESTED)), f"it names {NESTED}"),
-        (as_the_engine(layout(), manifests=descriptor()["manifests"] * 2), "exactly one image manifest"),
+        (as_the_engine(layout(), manifests=[]), "holds 0 images, one is expected"),
+        (as_the_engine(layout(), **descriptor(mediaType=NESTED)), "manifests: Field required"),
+        (as_the_engine(layout(), manifests=descriptor()["manifests"] * 2), "holds 2 images, one is expected"),
         (as_the_engine(layout(), **descriptor(digest="sha256:../../../etc/passwd")), "manifests.0.digest: String"),
-        (as_the_engine(layout(), **descriptor(digest=f"sha256:{'0' * 64}")), f"sha256:{'0' * 64} is not there"),
+        (
+            as_the_engine(layout(), **descriptor(digest=f"sha256:{'0' * 64}")),
+            f"blobs/sha256/{'0' * 64}: the image names this file, which is not there",
+        ),
         (as_the_engine(layout(), File("../evil", b"x")), "'../evil': a name that leads out of the archive"),
         (as_the_engine(layout(), File("/etc/evil", b"x")), "'/etc/evil': a name that leads out of the archive"),
         (as_the_engine({**layout(), LAYER: b"other"}), f"{LAYER}: its bytes have another digest"),
         (as_the_engine({**layout(), "index.json": b'{"manifests": []}'}, manifests="x"), "manifests: Input should be"),
-        (as_the_engine({path: data for path, data in layout().items() if path != LAYER}), "is not there"),
+        (
+            as_the_engine({path: data for path, data in layout().items() if path != LAYER}),
+            "names this file, which is not there",
+        ),
     ],
 )
 def test_what_is_no_image_tarball_is_refused_and_leaves_nothing(

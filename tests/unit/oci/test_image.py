@@ -242,9 +242,9 @@ def without(name: str) -> bytes:
         (samples.tar([File("index.json", b'{"manifests": []}')]), "holds 0 images, one is expected"),
         (
             samples.tar([File("manifest.json", b'[{"Config": "x", "Layers": []}]')]),
-            "names the blob x, which is not there",
+            "x: the image names this file, which is not there",
         ),
-        (without("blobs/"), "names the blob blobs/sha256/"),
+        (without("blobs/"), "blobs/sha256/"),
     ],
 )
 def test_what_is_no_image_is_refused(

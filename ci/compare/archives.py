@@ -6,32 +6,36 @@ from typing import TYPE_CHECKING
 
 from ci.compare.parts import DIGEST, Part, fields, text, time
 from ci.inspect.context import Context
-from ci.inspect.cpio import read_members
+from ci.inspect.cpio import Fields, read_members
+from ci.inspect.numbers import number, tar_number
 from ci.inspect.source import ByteStream
 from ci.inspect.tar import list_members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ci.compare.parts import Field
     from ci.inspect.source import Source
 
 
 def _hex(data: bytes) -> str:
-    return str(int(data, 16))
+    value = number(data, 16)
+    return data.hex() if value is None else str(value)
 
 
 def _octal(data: bytes) -> str:
-    digits = data.strip(b"\0 ")
-    return digits.decode() if digits.isdigit() else data.hex()
+    value, digits = tar_number(data), data.strip(b"\0 ")
+    return digits.decode() if value is not None and digits.isdigit() else data.hex()
 
 
 def _mode(data: bytes) -> str:
-    return f"{int(data, 16):o}"
+    value = number(data, 16)
+    return data.hex() if value is None else f"{value:o}"
 
 
 def _hex_time(data: bytes) -> str:
-    return time(int(data, 16))
+    value = number(data, 16)
+    return data.hex() if value is None else time(value)
 
 
 def _name(data: bytes) -> str:
@@ -40,26 +44,20 @@ def _name(data: bytes) -> str:
 
 
 def _octal_time(data: bytes) -> str:
-    digits = data.strip(b"\0 ")
-    return time(int(digits, 8)) if digits.isdigit() else data.hex()
+    value = tar_number(data)
+    return data.hex() if value is None else time(value)
 
 
-#: Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.
+#: How a header's numbers are shown; those that are left out follow from something else that is compared.
+_SHOWN: dict[str, tuple[str, Callable[[bytes], str]]] = {
+    "mode": ("mode", _mode),
+    "mtime": ("mtime", _hex_time),
+    "size": ("", _hex),  # the content is compared
+    "name_size": ("size of the name", _hex),
+}
 _CPIO: tuple[Field, ...] = (
     ("magic", 6, text),
-    ("inode", 8, _hex),
-    ("mode", 8, _mode),
-    ("uid", 8, _hex),
-    ("gid", 8, _hex),
-    ("links", 8, _hex),
-    ("mtime", 8, _hex_time),
-    ("", 8, _hex),  # the size: the content is compared
-    ("device major", 8, _hex),
-    ("device minor", 8, _hex),
-    ("special device major", 8, _hex),
-    ("special device minor", 8, _hex),
-    ("size of the name", 8, _hex),
-    ("checksum", 8, _hex),
+    *((name, 8, show) for name, show in (_SHOWN.get(key, (key.replace("_", " "), _hex)) for key in Fields._fields)),
 )
 
 #: POSIX, "ustar Interchange Format".

@@ -10,21 +10,17 @@ from pydantic import BaseModel, ConfigDict
 
 from ci.compare.archives import cpio_parts, tar_parts
 from ci.compare.disks import disk_parts
-from ci.compare.filesystems import fat_parts, iso_parts, squashfs_parts
+from ci.compare.filesystems import fat_parts, iso_parts, squashfs_parts, xfs_parts
 from ci.compare.parts import DIGEST
 from ci.compare.programs import pe_parts
 from ci.compare.texts import as_text, bytes_difference, text_difference
 from ci.inspect.compression import Frame, compression_of
 from ci.inspect.context import Context
-from ci.inspect.cpio import MAGICS, read_members
-from ci.inspect.disk import sector_size
+from ci.inspect.cpio import plain_archive, read_members
 from ci.inspect.errors import InspectError
-from ci.inspect.fat import is_fat
-from ci.inspect.iso import is_iso
+from ci.inspect.kinds import kind_of
 from ci.inspect.limits import LIMITS
 from ci.inspect.source import ByteStream
-from ci.inspect.squashfs import MAGIC as SQUASHFS
-from ci.inspect.tar import is_tar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +54,7 @@ def first_difference(one: Source, other: Source) -> FirstDifference | None:
     offset = first_offset(one, other)
     if offset is None:
         return None
-    kinds = kind_of(one), kind_of(other)
+    kinds = _kind(one), _kind(other)
     if kinds[0] != kinds[1]:
         return FirstDifference(place=("kind",), one=kinds[0], other=kinds[1])
     try:
@@ -86,25 +82,19 @@ _PARTS: dict[str, Callable[[Source], Iterator[Part]]] = {
     "ISO": iso_parts,
     "disk": disk_parts,
     "FAT": fat_parts,
+    "XFS": xfs_parts,
 }
 
 
-def kind_of(source: Source) -> str:
-    """Returns what a file seems to be, by its first bytes."""
-    head = source.read_up_to(0, 1024)
-    if compression_of(head) or head[:6] in MAGICS:
-        return "archive"
-    if head[:4] == SQUASHFS:
-        return "squashfs"
-    if head[:2] == b"MZ":
-        return "PE"
-    if is_iso(source):
-        return "ISO"
-    if sector_size(source) is not None:
-        return "disk"
-    if is_fat(head):
-        return "FAT"
-    return "tar" if is_tar(head) else "data"
+#: What the kernel takes one behind the other for an initramfs.
+_SEGMENTS = ("zstd", "xz", "gzip", "cpio")
+_ACRONYMS = ("pe", "iso", "fat", "xfs")
+
+
+def _kind(source: Source) -> str:
+    """Return what a file seems to be, as differences call it."""
+    found = kind_of(source)
+    return "archive" if found in _SEGMENTS else found.upper() if found in _ACRONYMS else found
 
 
 def _by_kind(kind: str, one: Source, other: Source) -> FirstDifference | None:
@@ -186,7 +176,7 @@ def _segments(source: Source) -> Iterator[_Segment]:
             offset = frame.end
         else:
             name = f"archive {number}"
-            stream = ByteStream(f"{source.name}: {name}", source.chunks(offset))
+            stream = plain_archive(source, offset, f"{source.name}: {name}")
             for _ in read_members(stream, context, one_archive=True):
                 pass
             yield _Segment(name, source.window(name, offset, stream.offset))

@@ -1,13 +1,14 @@
-"""Parts of file systems: squashfs, ISO 9660, FAT."""
+"""Parts of file systems: squashfs, ISO 9660, FAT, XFS."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci.compare.parts import Field, Part, fields, hexadecimal, little_time, number, text, time
+from ci.compare.parts import Field, Part, big_number, fields, hexadecimal, little_time, number, text, time
 from ci.inspect.context import Context
 from ci.inspect.fat import Fat
 from ci.inspect.iso import inspect_iso
+from ci.inspect.partitions import read_xfs
 from ci.inspect.source import BytesSource
 from ci.inspect.squashfs import inspect_squashfs
 
@@ -128,6 +129,26 @@ def fat_parts(source: Source) -> Iterator[Part]:
     yield from fields(source, extended, [("serial number", 4, hexadecimal), ("label", 11, text)], "boot sector")
     for file in fat.walk():
         yield _fat_part(file, fat.open(file) if not file.directory else None)
+
+
+#: "XFS Algorithms & Data Structures", section "Superblocks": what says how a file system was made.
+_XFS: tuple[Field, ...] = (
+    ("block size", 4, big_number),
+    ("size", 8, big_number),
+    ("", 16, hexadecimal),
+    ("UUID", 16, hexadecimal),
+    ("", 60, hexadecimal),
+    ("label", 12, text),
+)
+
+
+def xfs_parts(source: Source) -> Iterator[Part]:
+    """Yield the superblock's fields, and the names with the files."""
+    yield from fields(source, 4, _XFS, "superblock")
+    entries, files = read_xfs(source, Context())
+    contents = dict(files)
+    for entry in entries:
+        yield entry_part(entry, contents.get(entry.path))
 
 
 def _fat_part(file: FatFile, content: Source | None) -> Part:

@@ -46,6 +46,11 @@ def number(data: bytes) -> str:
     return str(int.from_bytes(data, "little"))
 
 
+def big_number(data: bytes) -> str:
+    """Show a big-endian number."""
+    return str(int.from_bytes(data))
+
+
 def hexadecimal(data: bytes) -> str:
     """Shows bytes: all of 16 or fewer, else the first 16."""
     return data[:16].hex() + ("…" if len(data) > 16 else "")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ci.inspect.compression import Frame, compression_of
 from ci.inspect.content import ContentReader, watched
-from ci.inspect.cpio import MAGICS, CpioHeader, read_members
+from ci.inspect.cpio import MAGICS, CpioHeader, plain_archive, read_members
 from ci.inspect.errors import CorruptFileError, LimitExceededError
 from ci.inspect.manifest import parse_layers
 from ci.inspect.models import Entry, FrameFacts, InitramfsFacts, Inspection, LayerFacts
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ci.inspect.context import Context
 
 EXTENSIONS_YAML = "extensions.yaml"
+_IMAGE = ".sqsh"
 
 
 class _Reader:
@@ -59,7 +60,7 @@ class _Reader:
             stream.drain()
             end, expanded = frame.end, frame.expanded
         elif head[:6] in MAGICS:
-            stream = ByteStream(f"{name}: in the archive at byte {offset}", self.source.chunks(offset))
+            stream = plain_archive(self.source, offset, f"{name}: in the archive at byte {offset}")
             entries = self._entries(stream, one_archive=True)
             end, expanded = offset + stream.offset, stream.offset
         else:
@@ -72,11 +73,31 @@ class _Reader:
         return end
 
     def _entries(self, stream: ByteStream, *, one_archive: bool) -> list[Entry]:
-        return [
-            self._entry(header, content)
-            for header, content in read_members(stream, self.context, one_archive=one_archive)
-            if header.path != "."
-        ]
+        entries: list[Entry] = []
+        #: Names of one file: the kernel makes a file of the first, and the content may come with any of them.
+        one_file: dict[tuple[int, ...], list[int]] = {}
+        for header, content in read_members(stream, self.context, one_archive=one_archive):
+            if header.path == ".":
+                continue
+            if header.one_file is not None:
+                one_file.setdefault(header.one_file, []).append(len(entries))
+            entries.append(self._entry(header, content))
+        for numbers in one_file.values():
+            self._join(entries, numbers)
+        return entries
+
+    def _join(self, entries: list[Entry], numbers: list[int]) -> None:
+        """Give all names of one file the content of the last one that brought any."""
+        holder = next((entries[number] for number in reversed(numbers) if entries[number].size), None)
+        if holder is None:
+            return
+        found = holder.model_dump(include={"size", "sha256", "machine", "vermagic"})
+        inside = next((node for node in reversed(self.contents) if node.name == holder.path), None)
+        for number in numbers:
+            if entries[number].path != holder.path:
+                entries[number] = entries[number].model_copy(update=found)
+                if inside is not None and entries[number].path.endswith(_IMAGE):
+                    self.contents.append(inside.model_copy(update={"name": entries[number].path}))
 
     def _entry(self, header: CpioHeader, content: Iterator[bytes]) -> Entry:
         reader = ContentReader(header.path)
@@ -105,7 +126,7 @@ class _Reader:
         if header.path == EXTENSIONS_YAML:
             # A later archive's file replaces an earlier one's, as in the kernel.
             self.layers = parse_layers(f"{self.source.name}:{EXTENSIONS_YAML}", self._text(header, content))
-        elif header.path.endswith(".sqsh"):
+        elif header.path.endswith(_IMAGE) and not (header.one_file and not header.size):
             self._squashfs(header, content)
         else:
             for _ in content:

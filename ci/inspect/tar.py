@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal, Self, TypeVar, cast
@@ -15,6 +16,7 @@ from ci.inspect.errors import (
     UnsupportedFileError,
 )
 from ci.inspect.limits import CHUNK, MIB
+from ci.inspect.numbers import tar_number
 from ci.inspect.source import ByteStream, Source, SourceFile
 
 if TYPE_CHECKING:
@@ -38,6 +40,16 @@ _TYPES: dict[bytes, EntryType] = {
     tarfile.FIFOTYPE: "fifo",
 }
 
+#: Where a header has numbers (POSIX, "ustar Interchange Format"): mode, owner, group, size, time, checksum.
+_NUMBERS = ((100, 108), (108, 116), (116, 124), (124, 136), (136, 148), (148, 156))
+#: Of the fields of an extended header, those that hold numbers.
+_EXTENDED_NUMBERS = {
+    "size": re.compile(r"[0-9]+"),
+    "uid": re.compile(r"[0-9]+"),
+    "gid": re.compile(r"[0-9]+"),
+    "mtime": re.compile(r"-?[0-9]+(\.[0-9]*)?"),
+}
+
 _Header = TypeVar("_Header", bound=tarfile.TarInfo)
 
 _EXTENDED_TYPES = (
@@ -53,6 +65,9 @@ def _bounded(buf: bytes | bytearray, parse: Callable[[], _Header]) -> _Header:
     # The library takes a damaged header for the end of the archive.
     if 0 < len(buf) < tarfile.BLOCKSIZE:
         raise TruncatedFileError("tar", "", "the archive ends inside a header")
+    for start, end in _NUMBERS if any(buf) else ():
+        if tar_number(bytes(buf[start:end])) is None:
+            raise CorruptFileError("tar", "", f"a header field at byte {start} is no number")
     try:
         header = parse()
     except tarfile.HeaderError as error:
@@ -159,6 +174,9 @@ def _members(
 def _member(name: str, info: tarfile.TarInfo, context: Context) -> Member:
     path = _clean(info.name)
     context.count_entry(name, path)
+    for key, value in cast("dict[str, str]", info.pax_headers).items():
+        if key in _EXTENDED_NUMBERS and not _EXTENDED_NUMBERS[key].fullmatch(value):
+            raise CorruptFileError(name, path, f"its {key} {value[:80]!r} is no number")
     if info.issparse():
         raise UnsupportedFileError(name, path, "a sparse file")
     if info.type not in _TYPES:

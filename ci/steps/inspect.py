@@ -1,7 +1,7 @@
 """`python -m ci.steps.inspect`: what is inside files and folders, and how two of them differ.
 
-    show  PATH          [--name NAME]              [--format text|json|yaml] [--output FILE]
-    diff  BEFORE AFTER  [--names BEFORE AFTER]     [--format text|json|yaml] [--output FILE] [--fail-on-change]
+    show  PATH          [--name NAME]              [--format text|json|yaml]
+    diff  BEFORE AFTER  [--names BEFORE AFTER]     [--format text|json|yaml] [--fail-on-change]
 
 Names are what the outermost are called instead of their paths. Ends with 0, with 1 if something changed and that is to
 fail (the difference is written), or with 2 and a line on standard error for every path that can't be read.
@@ -37,7 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--fail-on-change", action="store_true", help="end with 1 if anything changed")
     for command in (show, compare):
         command.add_argument("--format", choices=("text", "json", "yaml"), default="text")
-        command.add_argument("--output", type=Path, help="a file for the result instead of standard output")
     return parser
 
 
@@ -65,10 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         code = int(arguments.fail_on_change and difference.changed)
     else:
         text = render(found[0], arguments.format)
-    if arguments.output is None:
-        sys.stdout.write(text)
-    else:
-        arguments.output.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
     return code
 
 

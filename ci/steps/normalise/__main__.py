@@ -1,6 +1,6 @@
 """The command line: `python -m ci.steps.normalise COMMAND …`.
 
-    initramfs       IN OUT --epoch N [--base BASE]
+    initramfs       IN OUT --epoch N
     installer       IN OUT --epoch N
     base-installer  TAR OUT_DIR --arch arm64|amd64
     pack            IN OUT --format xz|zst
@@ -37,7 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     initramfs = commands.add_parser("initramfs", help="set the times that the imager left in an initramfs")
-    initramfs.add_argument("--base", type=Path, help="the initramfs that the imager was given")
     installer = commands.add_parser("installer", help="set the times in an installer's docker archive")
     base = commands.add_parser("base-installer", help="unpack an OCI tarball into a layout that the imager reads")
     base.add_argument("--arch", choices=ARCHES, required=True)
@@ -55,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> None:
     source, out = arguments.source, arguments.out
     match arguments.command:
         case "initramfs":
-            normalise_initramfs(source, out, arguments.epoch, arguments.base)
+            normalise_initramfs(source, out, arguments.epoch)
         case "installer":
             normalise_installer(source, out, arguments.epoch)
         case "base-installer":

@@ -17,8 +17,7 @@ import zstandard
 from ci.inspect import zstd
 from ci.inspect.compression import Frame, compression_of
 from ci.inspect.context import Context
-from ci.inspect.cpio import MAGICS, read_members
-from ci.inspect.errors import CorruptFileError, LimitExceededError
+from ci.inspect.cpio import HEADER, MAGICS, TRAILER, field_place, parse_header, plain_archive, read_members
 from ci.inspect.limits import CHUNK
 from ci.inspect.source import ByteStream, Source, open_file
 from ci.steps.normalise.files import NormaliseError, written
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 #: 13 on zstd searches at length, for 0.3 per cent.
 LEVEL = 12
 
-_HEADER = 110
-_MODE, _LINKS, _MTIME, _SIZE, _NAME_SIZE = 1, 4, 5, 6, 11
-
 
 @dataclass(frozen=True)
 class _Part:
@@ -45,15 +41,14 @@ class _Part:
     end: int
 
 
-def normalise_initramfs(path: Path, out: Path, epoch: int, base: Path | None = None) -> None:
+def normalise_initramfs(path: Path, out: Path, epoch: int) -> None:
     """Write the initramfs with all times of the appended (and prepended) archive set to `epoch`.
 
-    An initramfs to which nothing was appended is copied. Without `base` the last of several frames is taken for the
-    appended one; with it, the initramfs has to hold that file whole, and what stands around it is rewritten.
+    An initramfs to which nothing was appended is copied; the last of several frames is the appended one.
     """
     with open_file(path) as source:
         parts = _parts(source)
-        first, last = _base(source, parts, base) if base else _all_but_the_last_frame(parts)
+        first, last = _all_but_the_last_frame(parts)
         with written(out) as file:
             for number, part in enumerate(parts):
                 if first <= number <= last:
@@ -90,7 +85,7 @@ def _parts(source: Source) -> list[_Part]:
 
 
 def _archive_end(source: Source, offset: int) -> int:
-    stream = ByteStream(source.name, source.chunks(offset))
+    stream = plain_archive(source, offset, source.name)
     for _ in read_members(stream, Context(), one_archive=True):
         pass
     return offset + stream.offset
@@ -101,32 +96,6 @@ def _all_but_the_last_frame(parts: list[_Part]) -> tuple[int, int]:
     if len(frames) < 2:
         return 0, len(parts) - 1
     return frames[0], frames[-1] - 1
-
-
-def _base(source: Source, parts: list[_Part], path: Path) -> tuple[int, int]:
-    """Return the numbers of the first and last part that are the base's."""
-    with open_file(path) as base:
-        count = len(_parts(base))
-        # A base may begin with an archive of its own, so the file's start is looked at first.
-        starts = [0] if parts[0].is_frame else [0, 1]
-        first = next((start for start in starts if _holds(source, parts[start : start + 1], base)), None)
-    if first is None:
-        raise NormaliseError(source.name, f"does not hold the base {path}: was it made from another one?")
-    last = first + count - 1
-    if (following := len(parts) - 1 - last) > 1:
-        raise NormaliseError(
-            source.name,
-            f"{following} frames follow the base {path}, the imager appends one: "
-            "extensions were packed into an initramfs that had some",
-        )
-    return first, last
-
-
-def _holds(source: Source, at: list[_Part], base: Source) -> bool:
-    if not at or at[0].offset + base.size > source.size:
-        return False
-    window = source.window(source.name, at[0].offset, base.size)
-    return all(ours == theirs for ours, theirs in zip(window.chunks(), base.chunks(), strict=True))
 
 
 def _chunks(source: Source, part: _Part) -> Iterator[bytes]:
@@ -150,27 +119,13 @@ def _restamped(stream: ByteStream, epoch: int) -> Iterator[bytes]:
         if stream.peek() is None:
             return
         place = f"cpio entry at byte {stream.offset}"
-        header = bytearray(stream.read_exactly(_HEADER, "a cpio header"))
-        if bytes(header[:6]) not in MAGICS:
-            raise CorruptFileError(stream.name, place, f"no newc header but {bytes(header[:6])!r}")
-        try:
-            mode, size, name_size = (int(_field(header, field), 16) for field in (_MODE, _SIZE, _NAME_SIZE))
-        except ValueError as error:
-            raise CorruptFileError(stream.name, place, "a header field is no hexadecimal number") from error
-        if name_size > Context().limits.path:
-            raise LimitExceededError(stream.name, place, f"a name of {name_size} bytes")
-        name = stream.read_exactly(name_size + -(_HEADER + name_size) % 4, "a cpio name")
+        header = bytearray(stream.read_exactly(HEADER, "a cpio header"))
+        fields = parse_header(bytes(header), stream.name, place)
+        name = stream.read_exactly(fields.padded_name, "a cpio name")
         # `cpio` leaves the trailer's time zero.
-        _set(header, _MTIME, 0 if name.rstrip(b"\0") == b"TRAILER!!!" else epoch)
-        if stat.S_ISDIR(mode):
-            _set(header, _LINKS, 2)
+        is_trailer = name[: fields.name_size].rstrip(b"\0") == TRAILER.encode()
+        header[field_place("mtime")] = b"%08X" % (0 if is_trailer else epoch)
+        if stat.S_ISDIR(fields.mode):
+            header[field_place("links")] = b"%08X" % 2
         yield bytes(header) + name
-        yield from stream.pieces(size + -size % 4, "a cpio entry's content")
-
-
-def _field(header: bytearray, field: int) -> bytes:
-    return bytes(header[6 + 8 * field : 14 + 8 * field])
-
-
-def _set(header: bytearray, field: int, value: int) -> None:
-    header[6 + 8 * field : 14 + 8 * field] = b"%08X" % value
+        yield from stream.pieces(fields.padded_size, "a cpio entry's content")

@@ -7,6 +7,7 @@ import struct
 import tarfile
 import uuid
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
@@ -15,9 +16,12 @@ import zstandard
 from ci.compare.differences import FirstDifference, first_difference
 from ci.inspect.context import Context
 from ci.inspect.fat import Fat
-from ci.inspect.source import BytesSource
-from tests.unit.inspect import sample_media, samples
+from ci.inspect.source import BytesSource, open_file
+from tests.unit.inspect import sample_media, samples, xfs_samples
 from tests.unit.inspect.samples import File
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INIT = File("init", samples.elf())
 NEWER = File("init", samples.elf("arm64", b"newer"))
@@ -231,3 +235,11 @@ def test_another_kind_is_told() -> None:
 def test_what_a_reader_refuses_is_compared_as_bytes() -> None:
     one = initramfs(SQUASHFS)[:-9]
     assert told(one, changed(one, len(one) - 1, b"\x99")).startswith(f"byte {len(one) - 1}: ")
+
+
+def test_two_file_systems_of_xfs_differ_in_a_name_or_its_content(tmp_path: Path) -> None:
+    worker, router = (xfs_samples.sparse(name, tmp_path / name) for name in ("boot-worker", "boot-router"))
+    with open_file(worker) as one, open_file(router) as other:
+        found = first_difference(one, other)
+    assert found is not None
+    assert found.place[:2] == ("entry A/initramfs.xz", "content")

@@ -465,7 +465,7 @@ def test_no_reader_needs_more_than_512_mib(tmp_path: Path, kind: str) -> None:
         data = bomb(kind, 1 << 28)
     (tmp_path / "file").write_bytes(data)
     done = subprocess.run(
-        [sys.executable, "-m", "ci.steps.inspect", "show", "file", "--format", "json", "--output", "out.json"],
+        [sys.executable, "-m", "ci.steps.inspect", "show", "file", "--format", "json"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         preexec_fn=_limit_memory,

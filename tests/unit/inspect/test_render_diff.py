@@ -164,17 +164,16 @@ def test_command_line_of_two_that_cant_be_read_tells_both(tmp_path: Path, capsys
     assert capsys.readouterr().err.splitlines() == [f"error: {tmp_path / name}: no such file" for name in "ab"]
 
 
-def test_command_line_compares_and_fails_on_change_if_asked(tmp_path: Path) -> None:
+def test_command_line_compares_and_fails_on_change_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "before").write_bytes(samples.kernel("6.1.0"))
     (tmp_path / "after").write_bytes(samples.kernel("6.2.0"))
-    paths, out = [str(tmp_path / "before"), str(tmp_path / "after")], tmp_path / "out"
-    to_out = ["--output", str(out)]
-    assert main(["diff", *paths, *to_out]) == 0
-    assert "! version: 6.1.0 -> 6.2.0" in out.read_text()
-    assert main(["diff", *paths, "--fail-on-change", "--names", "1.1", "1.2", "--format", "json", *to_out]) == 1
-    found = json.loads(out.read_text())
+    paths = [str(tmp_path / "before"), str(tmp_path / "after")]
+    assert main(["diff", *paths]) == 0
+    assert "! version: 6.1.0 -> 6.2.0" in capsys.readouterr().out
+    assert main(["diff", *paths, "--fail-on-change", "--names", "1.1", "1.2", "--format", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
     assert (found["before"], found["after"], found["changes"][0]["what"]) == ("1.1", "1.2", "version")
-    assert main(["diff", paths[0], paths[0], "--fail-on-change", *to_out]) == 0
+    assert main(["diff", paths[0], paths[0], "--fail-on-change"]) == 0
 
 
 def test_folders_have_the_names_that_they_are_given(tmp_path: Path) -> None:

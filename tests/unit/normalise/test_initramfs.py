@@ -72,9 +72,9 @@ def made(tmp_path: Path) -> Path:
     return path
 
 
-def normalise(path: Path, *more: object) -> bytes:
+def normalise(path: Path) -> bytes:
     out = path.with_name("out")
-    assert main([str(part) for part in ("initramfs", path, out, "--epoch", EPOCH, *more)]) == 0
+    assert main([str(part) for part in ("initramfs", path, out, "--epoch", EPOCH)]) == 0
     return out.read_bytes()
 
 
@@ -157,11 +157,7 @@ def test_microcode_put_before_the_base_gets_the_time_too(tmp_path: Path) -> None
     microcode = [File("kernel/"), File("kernel/x86/"), File("kernel/x86/AuthenticAMD.bin", b"ucode")]
     path = tmp_path / "initramfs"
     path.write_bytes(samples.cpio(microcode, mtime=1_795_407_323) + BASE + as_the_imager(appended(1_795_407_323)))
-    base = tmp_path / "base"
-    base.write_bytes(BASE)
-    without, with_base = normalise(path), normalise(path, "--base", base)
-    assert without == with_base
-    assert BASE in without
+    assert BASE in normalise(path)
     first, second, third = entries(tmp_path / "out")
     assert [entry.path for entry in first] == [file.path.rstrip("/") for file in microcode]
     assert {entry.mtime for entry in (*first, *third)} == {EPOCH}
@@ -172,34 +168,6 @@ def test_an_initramfs_without_extensions_is_copied(tmp_path: Path) -> None:
     path = tmp_path / "initramfs"
     path.write_bytes(BASE + bytes(3))
     assert normalise(path) == BASE + bytes(3)
-
-
-def test_a_base_of_two_frames_is_told_from_extensions_by_the_base_file(tmp_path: Path) -> None:
-    two = BASE + as_the_imager(appended(7))
-    base = tmp_path / "base"
-    base.write_bytes(two)
-    path = tmp_path / "initramfs"
-    path.write_bytes(two)
-    assert normalise(path, "--base", base) == two
-    path.write_bytes(two + as_the_imager(appended(1_795_407_323)))
-    out = normalise(path, "--base", base)
-    assert out[: len(two)] == two
-    assert {entry.mtime for entry in entries(tmp_path / "out")[2]} == {EPOCH}
-
-
-def test_another_base_is_refused(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = tmp_path / "base"
-    other.write_bytes(samples.zstd(samples.cpio([File("init", b"other")])))
-    said = refusal(capsys, "initramfs", made, tmp_path / "out", "--epoch", EPOCH, "--base", other)
-    assert said == f"error: {made}: does not hold the base {other}: was it made from another one?"
-
-
-def test_extensions_packed_twice_are_refused(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    base = tmp_path / "base"
-    base.write_bytes(BASE)
-    made.write_bytes(made.read_bytes() + as_the_imager(appended(5)))
-    said = refusal(capsys, "initramfs", made, tmp_path / "out", "--epoch", EPOCH, "--base", base)
-    assert "2 frames follow the base" in said
 
 
 WHOLE = BASE + as_the_imager(appended(5))

@@ -16,6 +16,7 @@ from ci.execute.boots import Boot, boot_assets, boot_plan, came_up
 from ci.execute.imaging import check_possible, make_image
 from ci.plan import images
 from ci.report import tables
+from ci.report.summary import next_steps, render_summary
 from ci.verify.signatures import render_signatures
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ async def build_assets(inputs: Inputs, plan: Plan, signers: Mapping[str, str] | 
     """
     say(tables.plan_summary(plan))
     assets = await (await inputs.pipeline(plan)).sealed(_signed(signers) if signers else None)
-    say(await assets.report())
+    if assets.passed:
+        report = await assets.report()
+        say(render_summary(report) + next_steps(report))
     return assets
 
 
@@ -44,7 +47,9 @@ async def build_passing(inputs: Inputs, plan: Plan, signers: Mapping[str, str] |
     """Build a plan's assets; raises `BuildError` with the report where a check fails."""
     assets = await build_assets(inputs, plan, signers)
     if not assets.passed:
-        raise BuildError("the assets were built but do not pass their checks:\n" + await assets.report())
+        raise BuildError(
+            "the assets were built but do not pass their checks:\n" + render_summary(await assets.report())
+        )
     return assets
 
 

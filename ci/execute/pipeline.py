@@ -16,6 +16,7 @@ from dagger import dag
 
 from ci.common.concurrency import gather_each
 from ci.common.errors import BuildError, CozystackTalosError, ForeignArchitectureError, PrivilegeError, suggest
+from ci.common.filenames import REPORT, VALIDATION
 from ci.common.kinds import Initramfs
 from ci.execute import commands
 from ci.execute.imager import imager, with_fast_zstd, with_sparse_disks
@@ -25,6 +26,7 @@ from ci.plan.expectation import expectation
 from ci.plan.outputs import Compression, Layout
 from ci.plan.quirks import install_folder
 from ci.resolve.model import Source
+from ci.verify.reported import parse_report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ci.execute.secureboot import Keys
     from ci.plan.model import Plan, PlannedOutput, PlannedOverlay
     from ci.resolve.model import PlannedExtension
+    from ci.verify.reported import Report
 
 T = TypeVar("T")
 
@@ -50,7 +53,6 @@ INSTALLERS: Final = "installers"
 _TREE: Final = "/sealed"
 #: Where the checks of extensions find the imager's kernel.
 _KERNEL: Final = "/in/vmlinuz"
-_REPORT: Final = "validation/build-report.txt"
 
 
 def assets_path(plan: Plan) -> str:
@@ -344,7 +346,7 @@ class Pipeline:
         place = posixpath.join(_TREE, assets_path(plan))
         tree = self.folder(await self.outputs(), place)
         if records is not None:
-            tree = tree.with_directory(posixpath.join(place, posixpath.dirname(_REPORT)), records)
+            tree = tree.with_directory(posixpath.join(place, VALIDATION), records)
         seal = (
             (await tools("ci.steps.verify"))
             .with_mounted_directory(_TREE, tree.directory(_TREE))
@@ -375,7 +377,10 @@ class BuiltAssets:
         self.tree = tree
         self.folder = tree.directory(assets_path(plan))
         self.passed = passed
+        self._report: Report | None = None
 
-    async def report(self) -> str:
-        """Return the report's text."""
-        return await self.folder.file(_REPORT).contents()
+    async def report(self) -> Report:
+        """Return the report, which is read once."""
+        if self._report is None:
+            self._report = parse_report(await self.folder.file(REPORT).contents(), REPORT)
+        return self._report

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagger
 
@@ -32,10 +31,9 @@ async def unit_tests(source: dagger.Directory) -> str:
 
 async def requirement_lines(assets: BuiltAssets) -> list[str]:
     """Return a line for each requirement: PASS, FAIL or SKIP, the variant, the requirement's id, its sentence."""
-    report: dict[str, Any] = json.loads(await assets.folder.file("validation/build-report.json").contents())
     lines: list[str] = []
-    for one in report["checks"]:
-        lines.append(f"{_MARKS[one['status']]} {assets.plan.variant} {one['id']}: {one['sentence']}")
-        if one["status"] == "fail":
-            lines += [f"     {evidence}" for evidence in one["evidence"]]
+    for one in (await assets.report()).checks:
+        lines.append(f"{_MARKS[one.status]} {assets.plan.variant} {one.id}: {one.sentence}")
+        if one.status == "fail":
+            lines += [f"     {evidence}" for evidence in one.evidence]
     return lines

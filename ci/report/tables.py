@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import textwrap
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from ci.common.errors import OutputError, suggest
+from ci.common.text import shown
 from ci.plan import profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ci.load.variant import Configuration, Variants
+    from ci.load.variant import Configuration, Variant, Variants
     from ci.plan.model import Plan, PlannedOutput, PlannedOverlay
 
 #: Columns of text where nobody says how wide the reader's window is.
-WIDTH = 120
+WIDTH = 80
 
 
 class Format(StrEnum):
@@ -41,7 +43,22 @@ def render(*parts: RenderableType, width: int = WIDTH) -> str:
         for part in parts:
             # Text keeps its lines: a reference that is broken in two can't be copied, nor found by searching.
             console.print(part, soft_wrap=isinstance(part, str | Text), markup=False, highlight=False)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+    return shown("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+
+
+def wrapped(text: str, indent: int = 0, first: str = "", columns: int = WIDTH) -> str:
+    """Return a text in lines of at most `columns`; a word that is longer, such as a reference, is never broken.
+
+    `first` is what the first line begins with, `indent` the columns that the others leave free.
+    """
+    return textwrap.fill(
+        text,
+        columns,
+        initial_indent=first,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def grid(*columns: str) -> Table:
@@ -53,22 +70,23 @@ def grid(*columns: str) -> Table:
 
 
 def variants_table(variants: Variants) -> str:
-    """Return the variants with role, extensions and what a node needs to be told, as text."""
-    table = grid("variant", "role", "extensions", "a node needs")
-    for index, variant in enumerate(variants):
-        spec = variant.spec
-        if index:
-            table.add_section()
-        also = f"\n(also {', '.join(spec.aliases)})" if spec.aliases else ""
-        changes = [f"+ {entry.name}" for entry in spec.extensions.add]
-        changes += [f"- {entry.name}" for entry in spec.extensions.drop]
-        table.add_row(
-            variant.name + also,
-            spec.role,
-            "\n".join(["CozyStack's own", *changes]),
-            "\n".join(configuration_lines(spec.configuration)) or "nothing",
-        )
-    return render(table)
+    """Return the variants with role, extensions and the configuration that a node needs, as text."""
+    return render("\n\n".join(map(_variant, variants)))
+
+
+def _variant(variant: Variant) -> str:
+    spec = variant.spec
+    also = f" (also {', '.join(spec.aliases)})" if spec.aliases else ""
+    changes = [f"+ {entry.name}" for entry in spec.extensions.add]
+    changes += [f"- {entry.name}" for entry in spec.extensions.drop]
+    needs = list(configuration_lines(spec.configuration)) or ["nothing"]
+    rows = (
+        ("for", spec.description),
+        ("role", spec.role),
+        ("extensions", ", ".join(["CozyStack's own", *changes])),
+        *zip(("a node needs", *[""] * len(needs)), needs, strict=False),
+    )
+    return f"{variant.name}{also}\n{textwrap.indent(_listed(rows, WIDTH - 2), '  ')}"
 
 
 def configuration_lines(configuration: Configuration) -> Iterator[str]:
@@ -113,8 +131,10 @@ def plan_summary(plan: Plan) -> str:
     names = ", ".join(entry.name for entry in plan.extensions)
     return (
         f"{plan.variant} for {plan.arch.value}: Talos {plan.talos_version}, plan {plan.id[:12]}\n"
-        f"  extensions: {names or 'none'}\n"
-        f"  outputs: {', '.join(output.path for output in plan.outputs)}\n"
+        + wrapped(names or "none", 4, "  extensions: ")
+        + "\n"
+        + wrapped(", ".join(output.path for output in plan.outputs), 4, "  outputs: ")
+        + "\n"
     )
 
 
@@ -123,7 +143,7 @@ def plan_text(plan: Plan) -> str:
     parts: list[RenderableType] = []
     if plan.stand_in:
         parts += [
-            "STAND-IN: upstream's images are stand-ins from the lab; what is built of them boots no real node",
+            wrapped("STAND-IN: upstream's images are stand-ins from the lab; what is built of them boots no real node"),
             "",
         ]
     parts += [_head(plan), "", _extensions(plan), ""]
@@ -154,15 +174,15 @@ def _head(plan: Plan) -> str:
 
 def _images(plan: Plan) -> str:
     catalog = plan.catalog.pinned if plan.catalog else "not asked: the variant takes nothing from it"
-    return _listed(
-        (
-            ("imager", plan.imager.pinned),
-            ("installer base", plan.installer_base.pinned),
-            ("catalog", catalog),
-            *((entry.name, entry.pinned) for entry in plan.extensions),
-            *([("overlay", _overlay_text(plan.overlay))] if plan.overlay else []),
-        )
+    rows = (
+        ("imager", plan.imager.pinned),
+        ("installer base", plan.installer_base.pinned),
+        ("catalog", catalog),
+        *((entry.name, entry.pinned) for entry in plan.extensions),
+        *([("overlay", _overlay_text(plan.overlay))] if plan.overlay else []),
     )
+    # A reference has a line of its own: one that is broken in two can't be copied, nor found by searching.
+    return "\n".join(f"{label}\n{wrapped(text, 2, '  ')}" for label, text in rows)
 
 
 def _overlay_text(overlay: PlannedOverlay) -> str:
@@ -170,9 +190,9 @@ def _overlay_text(overlay: PlannedOverlay) -> str:
     return f"{overlay.pinned} ({overlay.name}; {' and '.join(platforms)})"
 
 
-def _listed(rows: Sequence[tuple[str, str]]) -> str:
+def _listed(rows: Sequence[tuple[str, str]], columns: int = WIDTH) -> str:
     width = max(len(label) for label, _ in rows)
-    return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+    return "\n".join(wrapped(text, width + 2, f"{label:<{width}}  ", columns) for label, text in rows)
 
 
 def _extensions(plan: Plan) -> Table:
@@ -199,7 +219,7 @@ def _outputs(plan: Plan) -> Table:
 def _notes(plan: Plan) -> Iterator[str]:
     for output in plan.outputs:
         for note in _notes_of(output):
-            yield f"{output.name}: {note}"
+            yield wrapped(f"{output.name}: {note}", 2)
 
 
 def _notes_of(output: PlannedOutput) -> Iterator[str]:

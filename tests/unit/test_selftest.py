@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -14,6 +13,8 @@ from ci.execute.inputs import Inputs
 from ci.execute.pipeline import BuiltAssets
 from ci.execute.selftest import requirement_lines
 from ci.main import CozystackTalos
+from ci.verify.model import Check
+from ci.verify.reported import Report
 from tests.unit.planning import plan_of, request
 
 if TYPE_CHECKING:
@@ -32,7 +33,18 @@ class Folder:
     """A folder of which every file is the build report."""
 
     def __init__(self, checks: list[dict[str, Any]]) -> None:
-        self.text = json.dumps({"checks": checks})
+        report = Report(
+            stand_in=False,
+            variant="spin-only",
+            arch="arm64",
+            talos="v1.13.6",
+            kernel=None,
+            extensions=(),
+            cmdlines={},
+            files=(),
+            checks=tuple(Check.model_validate(one) for one in checks),
+        )
+        self.text = report.model_dump_json()
 
     def directory(self, path: str) -> Folder:
         assert path.startswith("assets/talos/")

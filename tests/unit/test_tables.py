@@ -11,7 +11,7 @@ from ci.common.errors import OutputError
 from ci.load.variant import BUILTIN, load_variants, read_variants
 from ci.plan.model import Plan
 from ci.plan.profile import profiles
-from ci.report.tables import Format, parse_format, plan_as, variants_table
+from ci.report.tables import Format, parse_format, plan_as, plan_summary, render, variants_table
 from tests.unit.cozystack import DATA
 from tests.unit.planning import HEAD, plan_of, request, variant
 
@@ -22,8 +22,27 @@ def test_the_table_of_variants_is_the_stored_one() -> None:
 
 def test_a_variant_that_needs_nothing_and_drops_something() -> None:
     text = variants_table(load_variants({"mine.yaml": HEAD + "extensions: {drop: [{name: zfs, reason: x}]}\n"}))
-    lines = [line.split() for line in text.splitlines()[2:]]
-    assert lines == [["mine", "test", "CozyStack's", "own", "nothing"], ["-", "zfs"]]
+    assert text.splitlines()[2:] == [
+        "  role          test",
+        "  extensions    CozyStack's own, - zfs",
+        "  a node needs  nothing",
+    ]
+
+
+def over_the_edge(text: str) -> list[str]:
+    """The lines that do not fit into 80 columns, but for those of one word: a reference is never broken."""
+    return [line for line in text.splitlines() if len(line) > 80 and len(line.split()) > 1]
+
+
+async def test_tables_fit_into_80_columns() -> None:
+    every = ("kernel", "initramfs", "cmdline", "uki", "installer", "iso", "metal", "nocloud")
+    plan = await plan_of(request("spin-tailscale", tag="v0.38.2", outputs=every))
+    for text in (plan_as(plan, Format.TEXT), plan_summary(plan), variants_table(read_variants(BUILTIN))):
+        assert over_the_edge(text) == []
+
+
+def test_a_hostile_reason_cannot_control_the_terminal() -> None:
+    assert render("a \x1b[2J\u202eb") == "a \\x1b[2J\\u202eb\n"
 
 
 async def test_the_text_of_a_plan_is_the_stored_one() -> None:
@@ -35,9 +54,10 @@ async def test_the_text_of_a_plan_is_the_stored_one() -> None:
 
 async def test_the_plan_of_stand_ins_says_so_in_its_first_line() -> None:
     plan = (await plan_of(request())).model_copy(update={"stand_in": True})
-    assert plan_as(plan, Format.TEXT).splitlines()[0] == (
-        "STAND-IN: upstream's images are stand-ins from the lab; what is built of them boots no real node"
-    )
+    assert plan_as(plan, Format.TEXT).splitlines()[:2] == [
+        "STAND-IN: upstream's images are stand-ins from the lab; what is built of them",
+        "boots no real node",
+    ]
 
 
 async def test_references_are_not_broken_over_lines() -> None:
@@ -50,7 +70,7 @@ async def test_customization_is_in_the_text() -> None:
     text = "extraKernelArgs: [a=1]\nmeta:\n  - {key: 10, value: '[red]x'}\n"
     lines = plan_as(await plan_of(request(variant(text), outputs=("kernel", "uki"))), Format.TEXT).splitlines()
     assert [line for line in lines if line.startswith(("kernel: ", "uki: "))] == [
-        "kernel: carries no kernel arguments: the boot loader has to give them (output cmdline has the whole line)",
+        "kernel: carries no kernel arguments: the boot loader has to give them (output",
         "kernel: carries no META values: the imager puts none into this kind",
         "uki: extra kernel arguments a=1",
         "uki: META 0xa = [red]x",

@@ -34,7 +34,7 @@ OF_RESULTS: dict[Any, set[str]] = {
 }
 
 #: Flags of the command line itself, before `call`.
-OWN_FLAGS = {"lab"}
+OWN_FLAGS = {"lab", "m"}
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -88,7 +88,7 @@ def test_there_are_calls_to_look_at() -> None:
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
 def test_a_documented_call_names_functions_and_flags_that_exist(words: list[str]) -> None:
     at = words.index("call")
-    assert {word.removeprefix("--") for word in words[1:at]} <= OWN_FLAGS
+    assert {word.lstrip("-") for word in words[1:at] if word.startswith("-")} <= OWN_FLAGS
     allowed = flags(OBJECT.get_constructor(MODULE._converter).parameters)
     called, rest = None, iter(words[at + 1 :])
     for word in rest:

@@ -29,13 +29,13 @@ TEST_IGNORE = [
         f"!{name}"
         for name in ("ci", "variants", "tests", "deploy", "docs", "README.md", "dagger.json", "pyproject.toml")
     ),
-    *(f"!{path}" for path in vendors.PATHS),
+    "!.github/workflows",
     "**/__pycache__",
 ]
 #: All of this project but what names versions of CozyStack and of extensions.
 UPDATE_IGNORE = ["*", "!ci/common/pins.py", "!variants/*.yaml"]
-#: All of this project but its CI files.
-CI_FILES_IGNORE = ["*", *(f"!{path}" for path in vendors.PATHS)]
+#: All of a repository but its CI files, and the file that tells whether it is this project.
+CI_FILES_IGNORE = ["*", "!dagger.json", *(f"!{path}" for path in vendors.PATHS)]
 
 #: To be used without a default, though it is optional: Dagger applies the patterns to a default of null, and fails.
 Upstream: TypeAlias = Annotated[
@@ -207,7 +207,50 @@ TestSource: TypeAlias = Annotated[
     Doc("This project's own checkout, with its tests"),
 ]
 CiFilesSource: TypeAlias = Annotated[
-    dagger.Directory, DefaultPath("/"), Ignore(CI_FILES_IGNORE), Doc("This project's own checkout")
+    dagger.Directory,
+    DefaultPath("/"),
+    Ignore(CI_FILES_IGNORE),
+    Doc("Checkout that the changes are compared with: . for your own repository; default: this project's"),
+]
+VendorNames: TypeAlias = Annotated[
+    list[str],
+    Doc(f"CI vendors, separated by commas: {', '.join(vendor.name for vendor in vendors.VENDORS)}, or all"),
+]
+ModuleReference: TypeAlias = Annotated[
+    str | None,
+    Name("module"),
+    Doc(
+        "How the calls in the files name this module, for example github.com/OWNER/cozystack-talos@v0.1.0; "
+        "default: not at all, which is right in a checkout of this project"
+    ),
+]
+ReleasedVariants: TypeAlias = Annotated[
+    list[str] | None,
+    Doc("Variants that a release builds, separated by commas; default: those in --variants, else the built-in ones"),
+]
+VariantsFolder: TypeAlias = Annotated[
+    str | None, Doc("Where the folder given as --variants is in your repository; default: variants")
+]
+ReleasedOutputs: TypeAlias = Annotated[
+    list[str] | None,
+    Doc("Outputs that a release builds, as for build; default: kernel,initramfs,cmdline,installer,iso,metal"),
+]
+ReleaseAddress: TypeAlias = Annotated[
+    str | None,
+    Doc(
+        "Registry and folder that a release publishes its images to, for example registry.example.com/talos; "
+        "default: the vendor's own registry on GitHub and GitLab, elsewhere nothing is published"
+    ),
+]
+DaggerVersion: TypeAlias = Annotated[
+    str | None, Name("dagger"), Doc("Version of Dagger that the jobs run, for example 1.0.0; default: the tested one")
+]
+DaggerChecksum: TypeAlias = Annotated[
+    str | None,
+    Doc(
+        "SHA-256 of that version's Linux archive; default: the jobs take it from the checksums that Dagger publishes "
+        "next to the archive"
+    ),
 ]
 Assets: TypeAlias = Annotated[
     dagger.Directory | None,

@@ -6,7 +6,6 @@ import dagger
 from dagger import check, object_type
 
 from ci import args
-from ci import upkeep as vendors
 from ci.api import api_function
 from ci.boot.model import DEADLINE, WAYS, Way, parse_way, parse_ways
 from ci.boot.request import parse_options
@@ -24,6 +23,7 @@ from ci.execute.build import (
     build_passing,
     plan_images,
 )
+from ci.execute.ci_files import write_ci_files
 from ci.execute.configure import check_files, check_services, configure, folder
 from ci.execute.inputs import Inputs, LocalFiles, Source
 from ci.execute.load import tool_images
@@ -42,9 +42,12 @@ from ci.node.request import NodeSettings, parse_kind, parse_subnets
 from ci.plan import images
 from ci.plan.expectation import expectation_anywhere
 from ci.plan.outputs import REPRODUCED_OUTPUTS
+from ci.publish.address import parse_address
 from ci.publish.publication import publication_as
 from ci.report import pulled, tables
 from ci.report.schematic import schematic_as
+from ci.upkeep.files import Arguments
+from ci.upkeep.vendors import parse_vendors
 
 
 @object_type
@@ -502,12 +505,35 @@ class CozystackTalos:
         return await apply_update(source, found)
 
     @api_function
-    async def ci_files(self, source: args.CiFilesSource) -> dagger.Changeset:
-        """Make the CI files of all vendors from one description (ci/upkeep/), as changes to the checkout."""
-        made = source
-        for path, text in vendors.files().items():
-            made = made.with_new_file(path, text)
-        return made.changes(source)
+    async def ci_files(
+        self,
+        vendor: args.VendorNames,
+        source: args.CiFilesSource,
+        module: args.ModuleReference = None,
+        variant: args.ReleasedVariants = None,
+        variants_folder: args.VariantsFolder = None,
+        outputs: args.ReleasedOutputs = None,
+        address: args.ReleaseAddress = None,
+        dagger_version: args.DaggerVersion = None,
+        dagger_checksum: args.DaggerChecksum = None,
+    ) -> dagger.Changeset:
+        """Write the CI files of one vendor, of several, or of all, as changes to your checkout.
+
+        On changes their jobs call test and boots, on tags build and publish. Of the global options, --variants,
+        --release and --arch go into these calls. What has to be set up at the vendor is printed.
+        """
+        arguments = Arguments(
+            module=module,
+            variant=tuple(variant or ()),
+            variants_folder=variants_folder,
+            outputs=tuple(outputs or ()),
+            address=None if address is None else str(parse_address(address)),
+            dagger=dagger_version,
+            dagger_checksum=dagger_checksum,
+            release=self.release,
+            arch=parse_arch(self.arch),
+        )
+        return await write_ci_files(source, parse_vendors(vendor), arguments, self.variant_files)
 
     async def _subject(
         self,

@@ -1,8 +1,10 @@
-"""The CI files of all vendors: one description, a template a file, and the same two calls in each.
+"""The CI files of all vendors: one description, a template a file, and the same calls in each.
 
-`files()` renders them; `dagger call ci-files` writes them. A template lies at its file's own path below `templates/`.
+`dagger call ci-files --vendor NAME` writes them. Below `templates/`, every template has the path of the file
+that is made of it.
 """
 
-from ci.upkeep.render import PATHS, files
+from ci.upkeep.files import Arguments, files
+from ci.upkeep.vendors import PATHS, VENDORS
 
-__all__ = ["PATHS", "files"]
+__all__ = ["PATHS", "VENDORS", "Arguments", "files"]

@@ -1,7 +1,7 @@
 """Whether all files of the project name the same version of the same thing; `python -m ci.upkeep.agreement --check`.
 
-What a pattern finds is a name (the named group, or the rule's own) and a version. A name's version stands in one place
-(`pin`), or nowhere (then the files have to agree with each other).
+The vendors' CI files are read as `ci-files` writes them. What a pattern finds is a name (the named group, or the rule's
+own) and a version. A name's version is pinned in one file (`pin`); without a pin the files have to agree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from ci.common import pins
 from ci.common.paths import TOP
 from ci.common.references import parse_reference
-from ci.upkeep.description import DESCRIPTION, Description, parse_description
+from ci.upkeep.description import DESCRIPTION, ENGINE, Description, parse_description
+from ci.upkeep.files import files as ci_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,13 +27,13 @@ _OF_DESCRIPTION = "ci/upkeep/description.yaml"
 _OF_PINS = "ci/common/pins.py"
 _VERSION = r"v?(?P<version>[0-9]+(?:\.[0-9]+)+)"
 
-#: Other versions belong there: recorded answers, examples, and files that are made from the pins.
+#: These may name other versions: recorded answers, examples, and files that are made from the pins.
 _NOT_READ = re.compile(r"(^|/)(tests|templates)/|\.(lock|sum|graphqls)$|package-lock\.json$")
 
 
 @dataclass(frozen=True)
 class Pin:
-    """The version of a thing, and the file where it stands."""
+    """The version of a thing, and the file that pins it."""
 
     version: str
     file: str
@@ -51,7 +52,7 @@ class Rule:
 def rules(description: Description) -> tuple[Rule, ...]:
     """Return the rules for all that is pinned in more than one file."""
     dagger = Pin(description.dagger.version, _OF_DESCRIPTION)
-    engine = Pin(description.dagger.engine.partition(":")[2], _OF_DESCRIPTION)
+    engine = Pin(description.dagger.engine.removeprefix(f"{ENGINE}:"), _OF_DESCRIPTION)
     return (
         Rule("Dagger's engine", r"registry\.dagger\.io/engine:(?P<version>[^\s\"'`]+)", engine),
         Rule("Dagger's command line", rf"dagger_{_VERSION}_linux", dagger),
@@ -84,7 +85,7 @@ def _image(image: str, file: str) -> Rule:
 def disagreements(files: Mapping[str, str], checked: tuple[Rule, ...]) -> list[str]:
     """Return a line for each place that names another version than the pin, or than another file.
 
-    A rule that finds nothing is one too: what it was to look at is named in another way by now.
+    A rule that finds nothing makes a line too: the files name its thing in another way by now.
     """
     said: list[str] = []
     for rule in checked:
@@ -112,7 +113,7 @@ def _find(rule: Rule, files: Mapping[str, str]) -> Iterator[tuple[str, str, str]
 
 
 def read_files(top: Path) -> dict[str, str]:
-    """Return path → text of the files that git knows, without tests and what is made."""
+    """Return path → text of the files that git knows, without tests, templates and locks."""
     listed = subprocess.run(  # noqa: S603
         ["git", "-C", str(top), "ls-files", "--cached", "--others", "--exclude-standard"],  # noqa: S607
         capture_output=True,
@@ -123,12 +124,17 @@ def read_files(top: Path) -> dict[str, str]:
     return {path: (top / path).read_text(errors="replace") for path in paths}
 
 
+def project_files(top: Path) -> dict[str, str]:
+    """Return path → text of all that is compared: the files that git knows, and CI files that are not among them."""
+    return {**ci_files(), **read_files(top)}
+
+
 def main(arguments: list[str]) -> int:
     """Check this checkout; print what disagrees."""
     if arguments != ["--check"]:
         print("usage: python -m ci.upkeep.agreement --check", file=sys.stderr)
         return 2
-    said = disagreements(read_files(TOP), rules(parse_description(DESCRIPTION.read_text())))
+    said = disagreements(project_files(TOP), rules(parse_description(DESCRIPTION.read_text())))
     for line in said:
         print(line)
     return 1 if said else 0

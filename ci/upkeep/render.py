@@ -1,27 +1,30 @@
-"""Templates to files: `%%{name}` is replaced, nothing else is known to a template.
+"""Templates to files.
 
-Vendors' own languages use `${{ }}`, `{{ }}`, `$( )` and `%name%`; `%%{ }` is none of theirs.
+`%%{name}` is replaced by a value. A line that ends in ` %%?name` is kept only where that value is not empty, one that
+ends in ` %%!name` only where it is. Vendors' own languages use `${{ }}`, `{{ }}`, `$( )` and `%name%`, never `%%`.
 """
 
 from __future__ import annotations
 
+import re
 import string
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ci.common.errors import CiFilesError
-from ci.load import variant
-from ci.upkeep.description import DESCRIPTION, names, parse_description
+from ci.upkeep.vendors import TEMPLATES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-_TEMPLATES: Final = Path(__file__).parent / "templates"
+    from ci.upkeep.description import Description
+    from ci.upkeep.settings import DaggerRelease, Settings
+    from ci.upkeep.vendors import Vendor
 
-#: Where the files go, from the top of the project: each where its vendor looks for it, the others in docs/ci/.
-PATHS: Final = tuple(
-    sorted(path.relative_to(_TEMPLATES).as_posix() for path in _TEMPLATES.rglob("*") if path.is_file())
-)
+_CONDITION: Final = re.compile(r" %%(?P<kind>[?!])(?P<name>[a-z0-9_]+)$")
+_RELEASES: Final = "https://dl.dagger.io/dagger/releases"
+
+#: Files for a checkout of this project only: what they call changes the pins in it.
+_OF_A_CHECKOUT: Final = (".github/workflows/update.yml",)
 
 
 class _Template(string.Template):
@@ -31,16 +34,77 @@ class _Template(string.Template):
 
 
 def render(template: str, values: Mapping[str, str], file: str) -> str:
-    """Fill in a template; raises `CiFilesError` where it names what there is not."""
+    """Fill in a template; raises `CiFilesError` where it names a value that does not exist."""
     try:
-        return _Template(template).substitute(values)
+        kept = (_kept(line, values) for line in template.splitlines())
+        return _Template("".join(f"{line}\n" for line in kept if line is not None)).substitute(values)
     except KeyError as missing:
         raise CiFilesError(file, None, f"the template names {missing}, which the description does not have") from None
 
 
-def files() -> dict[str, str]:
-    """Return path → text of every vendor's file, for the built-in variants."""
-    description = parse_description(DESCRIPTION.read_text())
-    variants = variant.read_variants(variant.BUILTIN).names
-    values = names(description, variants)
-    return {path: render((_TEMPLATES / path).read_text(), values, path) for path in PATHS}
+def _kept(line: str, values: Mapping[str, str]) -> str | None:
+    """Return a line without its condition, or `None` where the condition is not met."""
+    condition = _CONDITION.search(line)
+    if condition is None:
+        return line
+    wanted = condition["kind"] == "?"
+    return line[: condition.start()] if bool(values[condition["name"]]) is wanted else None
+
+
+def render_files(description: Description, settings: Settings, vendors: Iterable[Vendor]) -> dict[str, str]:
+    """Return path → text of the vendors' files."""
+    rendered: dict[str, str] = {}
+    for vendor in vendors:
+        values = names(description, settings, vendor)
+        for path in vendor.paths:
+            if settings.module is None or path not in _OF_A_CHECKOUT:
+                rendered[path] = render((TEMPLATES / path).read_text(), values, path)
+    return rendered
+
+
+def names(description: Description, settings: Settings, vendor: Vendor) -> Mapping[str, str]:
+    """Return what a template's `%%{name}` stands for."""
+    dagger, variants = settings.dagger, settings.variants
+    archive = f"dagger_v{dagger.version}_linux_{description.runner}.tar.gz"
+    address = settings.address or ""
+    return {
+        "header": _header(settings, vendor),
+        "verb": dagger.verb,
+        "call": settings.call,
+        "module": settings.module or "",
+        "options": f"{settings.options} " if settings.options else "",
+        "build": f"build --outputs {','.join(settings.outputs)} --variant",
+        "address": address,
+        # whether the address is at a registry to which the vendor's jobs have no credentials of their own
+        "login": "yes" if address and not vendor.has_registry(address) else "",
+        "variants": ", ".join(variants),
+        "variants_quoted": ", ".join(f'"{name}"' for name in variants),
+        "variants_single_quoted": ", ".join(f"'{name}'" for name in variants),
+        "variants_azure": ", ".join(f"{name.replace('-', '_')}: {{VARIANT: {name}}}" for name in variants),
+        "variants_words": " ".join(variants),
+        "dagger_version": dagger.version,
+        "dagger_engine": dagger.engine,
+        "dagger_url": f"{_RELEASES}/{dagger.version}/{archive}",
+        "check_curl": _check(dagger, archive, "curl -fsSL"),
+        "check_wget": _check(dagger, archive, "wget -qO-"),
+        "node_label": description.nodes.label,
+        "engine_folder": description.nodes.engine_folder,
+        **{f"image_{name}": image for name, image in description.images.items()},
+        **{f"action_{name}": str(action) for name, action in description.actions.items()},
+        **{f"machine_{name}": machine for name, machine in description.machines.items()},
+    }
+
+
+def _header(settings: Settings, vendor: Vendor) -> str:
+    words = ("dagger", settings.call, "ci-files --vendor", vendor.name, settings.given)
+    command = " ".join(word for word in words if word)
+    source = "" if settings.module else " from ci/upkeep/: edit the template or the description there"
+    return f"Made by `{command}`{source}."
+
+
+def _check(dagger: DaggerRelease, archive: str, fetch: str) -> str:
+    """Return the command that checks the downloaded dagger.tar.gz; it fails without a checksum to check."""
+    if dagger.sha256:
+        return f'echo "{dagger.sha256}  dagger.tar.gz" | sha256sum -c'
+    checksums = f"{_RELEASES}/{dagger.version}/checksums.txt"
+    return f"{fetch} {checksums} | sed -n 's/{archive}/dagger.tar.gz/p' | sha256sum -c"

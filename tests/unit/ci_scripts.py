@@ -29,17 +29,38 @@ EXPRESSIONS = {
     "$(params.repository)": "https://git.example.com/cozystack-talos",
     "$(params.revision)": "v1.0.0",
     "$(workspaces.assets.path)": "assets",
+    "${{ vars.REGISTRY_USERNAME }}": "someone",
+    "${{ secrets.REGISTRY_PASSWORD }}": "s3cret",
+    "$(REGISTRY_USERNAME)": "someone",
+    "$(REGISTRY_PASSWORD)": "s3cret",
+}
+
+#: What secrets hold, by the names that the files give them.
+SECRETS = {
+    "registry_username": "someone",
+    "registry_password": "s3cret",
+    "registry/username": "someone",
+    "registry/password": "s3cret",
 }
 
 #: What the vendors set by themselves.
 VENDOR_VARIABLES = {
     "CI_REGISTRY_IMAGE": "registry.example.com/cozystack-talos",
     "CI_REGISTRY_USER": "someone",
-    "CI_REGISTRY_PASSWORD": "12345678",
+    "CI_REGISTRY_PASSWORD": "s3cret",
     "CODEBUILD_WEBHOOK_TRIGGER": "tag/v1.0.0",
     "GITHUB_REF_NAME": "v1.0.0",
     "VARIANT": "spin-only",
 }
+
+#: What users set at these vendors, which give it to every script as variables.
+_SET_BY_USERS = {"REGISTRY_USERNAME": "someone", "REGISTRY_PASSWORD": "s3cret"}
+
+#: What Dagger publishes next to the archives of a release.
+CHECKSUMS = """\
+0000  dagger_v1.0.0_darwin_amd64.tar.gz
+1111  dagger_v1.0.0_linux_amd64.tar.gz
+2222  dagger_v1.0.0_linux_arm64.tar.gz"""
 
 #: Programs that the scripts may call; any other is an error of the shell.
 _PROGRAMS = ("curl", "dagger", "gh", "git", "sha256sum", "tar", "wget")
@@ -50,6 +71,8 @@ name=${0##*/}
 { printf '%s' "$name"; for word; do printf '\037%s' "$word"; done; printf '\036'; } >>"$CALLS"
 case $name:${1:-} in
     sha256sum:-c) read -r said && printf '%s\n' "$said" >>"$CHECKED" ;;
+    curl:*|wget:*) case $* in */checksums.txt) printf '%s\n' "$CHECKSUMS" ;; esac ;;
+    dagger:*) for word; do case $word in env:*) eval ": \"\${${word#env:}:?}\"" ;; esac; done ;;
     tar:-xzf) cp "$STUBS/dagger" dagger ;;
     git:diff) exit 1 ;;
     git:clone) mkdir source && cp "$STUBS/dagger" source ;;
@@ -86,7 +109,8 @@ def _github(text: str) -> Iterator[Iterator[Script]]:
             given: dict[str, str] = step.get("with", {})
             if step.get("uses", "").startswith("dagger/dagger-for-github@"):  # what the action does with its inputs
                 flags = given.get("dagger-flags", "--progress plain")
-                yield Script(f"dagger {flags} {given['verb']} {given['args']}")
+                module = f"-m {given['module']}" if "module" in given else ""
+                yield Script(f"dagger {flags} {given['verb']} {module} {given['args']}", step.get("env", {}))
             elif "run" in step:
                 yield Script(step["run"], step.get("env", {}))
 
@@ -96,7 +120,8 @@ def _github(text: str) -> Iterator[Iterator[Script]]:
 def _gitlab(text: str) -> Iterator[Iterator[Script]]:
     (file,) = _documents(text)
     before = _lines(file["default"]["before_script"])
-    return (iter([Script(f"{before}\n{_lines(job['script'])}")]) for job in file.values() if "script" in job)
+    scripts = (f"{before}\n{_lines(job['script'])}" for job in file.values() if "script" in job)
+    return (iter([Script(script, _SET_BY_USERS)]) for script in scripts)
 
 
 def _circleci(text: str) -> Iterator[Iterator[Script]]:
@@ -107,33 +132,46 @@ def _circleci(text: str) -> Iterator[Iterator[Script]]:
             if isinstance(step, str):
                 yield from steps(file["commands"].get(step, {"steps": []}))
             elif "run" in step:
-                yield Script(step["run"], job.get("environment", {}))
+                yield Script(step["run"], {**job.get("environment", {}), **_SET_BY_USERS})
 
     return (steps(job) for job in file["jobs"].values())
 
 
 def _jenkins(text: str) -> Iterator[Iterator[Script]]:
-    return (iter([Script(textwrap.dedent(one))]) for one in re.findall(r"\bsh '''\n(.*?)'''", text, re.DOTALL))
+    credentials = {"REGISTRY_USR": "someone", "REGISTRY_PSW": "s3cret"}
+    variables = credentials if "REGISTRY = credentials('registry')" in text else {}
+    found = re.findall(r"\bsh '''\n(.*?)'''", text, re.DOTALL)
+    return (iter([Script(textwrap.dedent(one), variables)]) for one in found)
 
 
 def _azure(text: str) -> Iterator[Iterator[Script]]:
     jobs = _documents(text)[0]["jobs"]
-    return ((Script(step["script"]) for step in job["steps"] if "script" in step) for job in jobs)
+    return ((Script(step["script"], step.get("env", {})) for step in job["steps"] if "script" in step) for job in jobs)
 
 
-def _steps(text: str, key: str) -> Iterator[Iterator[Script]]:
-    return (iter([Script(_lines(step[key]))]) for file in _documents(text) for step in file["steps"])
+def _buildkite(text: str) -> Iterator[Iterator[Script]]:
+    for step in _documents(text)[0]["steps"]:
+        script = _lines(step["command"])
+        assert not re.search(r"(?<!\$)\$(?!\$)", script)  # the agent would replace it when it uploads the pipeline
+        yield iter([Script(script.replace("$$", "$"), _SET_BY_USERS)])
+
+
+def _steps(text: str) -> Iterator[Iterator[Script]]:
+    for file in _documents(text):
+        for step in file["steps"]:
+            secrets = {name: SECRETS[one["from_secret"]] for name, one in step.get("environment", {}).items()}
+            yield iter([Script(_lines(step["commands"]), secrets)])
 
 
 def _codebuild(text: str) -> Iterator[Iterator[Script]]:
     (file,) = _documents(text)
-    yield (Script(_lines(phase["commands"])) for phase in file["phases"].values())
+    yield (Script(_lines(phase["commands"]), _SET_BY_USERS) for phase in file["phases"].values())
 
 
 def _argo(text: str) -> Iterator[Iterator[Script]]:
     for template in _documents(text)[0]["spec"]["templates"]:
         if container := template.get("container"):
-            assert container["command"] == ["sh", "-c"]
+            assert container["command"] == ["sh", "-euc"]
             (script,) = container["args"]
             yield iter([Script(script, _environment(container))])
 
@@ -145,14 +183,33 @@ def _tekton(text: str) -> Iterator[Iterator[Script]]:
 
 
 def _environment(container: Any) -> dict[str, str]:
-    return {one["name"]: one["value"] for one in container["env"]}
+    def value(one: Any) -> str:
+        if "value" in one:
+            return one["value"]
+        secret = one["valueFrom"]["secretKeyRef"]
+        return SECRETS[f"{secret['name']}/{secret['key']}"]
+
+    return {one["name"]: value(one) for one in container["env"]}
 
 
 def _teamcity(text: str) -> Iterator[Iterator[Script]]:
-    (template,) = re.findall(r'scriptContent = """\n(.*?)"""', text, re.DOTALL)
-    for call in re.findall(r'dagger\("[^"]*", "([^"]*)"', text):
-        script = textwrap.dedent(template).replace("$call", call)
-        yield iter([Script(script.replace("$variant", "spin-only"))])
+    (found,) = re.finditer(
+        r'scriptContent = """\n(.*?)"""\.trimIndent\(\) \+ calls\.joinToString\(""\) \{ "(.*?)" \}', text, re.DOTALL
+    )
+    literal = r'"((?:[^"\\]|\\.)*)"'
+    for arguments in re.findall(r"buildType\(dagger\((.*?)\)\)\n", text, re.DOTALL):
+        joined = re.sub(r'" \+\s+"', "", arguments)
+        _title, _branches, *calls = re.findall(literal, joined)
+        lines = [found[2].replace("$it", call) for call in calls]
+        script = textwrap.dedent(found[1]) + "".join(
+            _unescaped(line.replace("$variant", "spin-only")) for line in lines
+        )
+        yield iter([Script(script, _SET_BY_USERS)])
+
+
+def _unescaped(text: str) -> str:
+    """Read the escapes of a Kotlin string."""
+    return re.sub(r"\\(.)", lambda escape: {"n": "\n"}.get(escape[1], escape[1]), text)
 
 
 _READERS: dict[str, Callable[[str], Iterator[Iterator[Script]]]] = {
@@ -163,11 +220,11 @@ _READERS: dict[str, Callable[[str], Iterator[Iterator[Script]]]] = {
     ".circleci/config.yml": _circleci,
     "Jenkinsfile": _jenkins,
     "azure-pipelines.yml": _azure,
-    ".buildkite/pipeline.yml": lambda text: _steps(text, "command"),
-    ".woodpecker/boot.yaml": lambda text: _steps(text, "commands"),
-    ".woodpecker/test.yaml": lambda text: _steps(text, "commands"),
-    ".woodpecker/build.yaml": lambda text: _steps(text, "commands"),
-    ".drone.yml": lambda text: _steps(text, "commands"),
+    ".buildkite/pipeline.yml": _buildkite,
+    ".woodpecker/boot.yaml": _steps,
+    ".woodpecker/test.yaml": _steps,
+    ".woodpecker/build.yaml": _steps,
+    ".drone.yml": _steps,
     "buildspec.yml": _codebuild,
     "docs/ci/argo/workflow-template.yaml": _argo,
     "docs/ci/tekton/pipelines.yaml": _tekton,
@@ -196,7 +253,13 @@ def run(job: list[Script], folder: Path, variables: Mapping[str, str] = VENDOR_V
     calls, checked = folder / "calls", folder / "checked"
     calls.touch()
     checked.touch()
-    own = {"PATH": f"{stubs}:/bin:/usr/bin", "CALLS": str(calls), "CHECKED": str(checked), "STUBS": str(stubs)}
+    own = {
+        "PATH": f"{stubs}:/bin:/usr/bin",
+        "CALLS": str(calls),
+        "CHECKED": str(checked),
+        "CHECKSUMS": CHECKSUMS,
+        "STUBS": str(stubs),
+    }
     (work / "release.tar").touch()
     for script in job:
         subprocess.run(

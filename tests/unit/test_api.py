@@ -147,7 +147,13 @@ def test_the_functions_are_these() -> None:
         "netboot": {key: BOOT[key] for key in BOOT if key not in ("from", "assets")},
         "boots": {},
         "test": {"source": ..., "boot": False},
-        "ci_files": {"source": ...},
+        "ci_files": {
+            "vendor": ...,
+            "source": ...,
+            **dict.fromkeys(
+                ["module", "variant", "variants_folder", "outputs", "address", "dagger", "dagger_checksum"]
+            ),
+        },
     }
     for name in ("test", "ci_files", "update"):
         assert OBJECT.functions[name].parameters["source"].default_path == "/"

@@ -1,18 +1,25 @@
-"""The vendors' CI files: as rendered, without what can't be, and calling what they should."""
+"""The vendors' CI files: those in the tree as rendered, all of them calling what they should."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from ci.common.arch import Arch
 from ci.common.errors import CiFilesError
 from ci.load import variant
-from ci.upkeep import PATHS, files
+from ci.upkeep import PATHS, VENDORS, Arguments, files
 from ci.upkeep.description import DESCRIPTION, Description, parse_description
-from ci.upkeep.render import render
+from ci.upkeep.files import make_settings
+from ci.upkeep.render import render, render_files
+from ci.upkeep.vendors import TEMPLATES, notes, parse_vendors
 from tests.unit.ci_scripts import dagger_calls, run, scripts
+
+if TYPE_CHECKING:
+    from ci.upkeep.vendors import Vendor
 
 TOP = Path(__file__).parents[2]
 TEXT = DESCRIPTION.read_text()
@@ -66,34 +73,54 @@ CALLS = {
 NOT_DOWNLOADING = (".github/", "docs/ci/")
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_file_is_as_rendered(path: str) -> None:
-    """Where this fails: `dagger call ci-files`."""
+GITHUB = parse_vendors(["github"])[0].paths
+
+
+@pytest.mark.parametrize("path", GITHUB)
+def test_a_file_in_the_tree_is_as_rendered(path: str) -> None:
+    """Where this fails: `dagger call ci-files --vendor github`."""
     assert (TOP / path).read_text() == files()[path]
 
 
-def test_no_other_file_lies_where_a_vendor_looks() -> None:
-    folders = (".github/workflows", ".circleci", ".buildkite", ".woodpecker", ".teamcity", "docs/ci")
-    there = {path.relative_to(TOP).as_posix() for name in folders for path in (TOP / name).rglob("*") if path.is_file()}
-    assert there - set(PATHS) == set()
+def test_no_other_file_is_where_a_vendor_looks() -> None:
+    assert [path for path in PATHS if path not in GITHUB and (TOP / path).exists()] == []
+    workflows = {path.relative_to(TOP).as_posix() for path in (TOP / ".github").rglob("*") if path.is_file()}
+    assert workflows - set(GITHUB) == set()
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_file_says_where_it_comes_from(path: str) -> None:
-    assert "Made by `dagger call ci-files`" in files()[path].splitlines()[0]
+def test_every_vendor_has_files_of_its_own() -> None:
+    paths = [path for vendor in VENDORS for path in vendor.paths]
+    assert len(paths) == len(set(paths))
+    assert set(paths) == set(PATHS) == set(CALLS)
+    assert [vendor.name for vendor in VENDORS if not vendor.paths] == []
+
+
+def test_every_template_is_a_vendors() -> None:
+    assert {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*") if path.is_file()} == set(PATHS)
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+def test_a_file_says_how_it_was_made(vendor: Vendor) -> None:
+    for text in files(vendors=[vendor]).values():
+        assert f"Made by `dagger call ci-files --vendor {vendor.name}` from ci/upkeep/: edit " in text.splitlines()[0]
+
+
+def calls(path: str, text: str, folder: Path, checksum: str) -> list[list[str]]:
+    """What a file's jobs call, in their order; each has to check the archive that it downloads."""
+    called: list[list[str]] = []
+    for number, job in enumerate(scripts(path, text)):
+        (place := folder / str(number)).mkdir()
+        ran = run(job, place)
+        called.append([" ".join(words) for words in dagger_calls(ran)])
+        if not path.startswith(NOT_DOWNLOADING):
+            assert ran.checked == [f"{checksum}  dagger.tar.gz"]
+    return called
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_files_jobs_make_the_two_calls(path: str, tmp_path: Path) -> None:
-    called: list[list[str]] = []
-    for number, job in enumerate(scripts(path, (TOP / path).read_text())):
-        (folder := tmp_path / str(number)).mkdir()
-        ran = run(job, folder)
-        called.append([" ".join(words) for words in dagger_calls(ran)])
-        if not path.startswith(NOT_DOWNLOADING):
-            description = parse_description(TEXT)
-            assert ran.checked == [f"{description.dagger.cli[description.runner]}  dagger.tar.gz"]
-    assert called == CALLS[path]
+    description = parse_description(TEXT)
+    assert calls(path, files()[path], tmp_path, description.dagger.cli[description.runner]) == CALLS[path]
 
 
 @pytest.mark.parametrize("path", [path for path, jobs in CALLS.items() if "build" in str(jobs)])
@@ -146,7 +173,7 @@ def test_everything_that_is_fetched_is_pinned(path: str) -> None:
 # The description
 
 
-def known_by_id(old: str, new: str) -> Description:
+def changed_description(old: str, new: str) -> Description:
     assert old in TEXT
     return parse_description(TEXT.replace(old, new))
 
@@ -156,9 +183,10 @@ def known_by_id(old: str, new: str) -> Description:
     [
         ("runner: amd64", "runer: amd64", r"description\.yaml:\d+: unknown key 'runer': did you mean runner\?"),
         ("kernel, initramfs", "kernal, initramfs",
-         r"description\.yaml:4: outputs: unknown output 'kernal': did you mean kernel\?"),
-        ("engine:v0.21.8@", "engine:v0.21.7@",
-         r"description\.yaml:\d+: the engine \S+ is not of version 0\.21\.8: engine and command line go together"),
+         r"description\.yaml:5: outputs: unknown output 'kernal': did you mean kernel\?"),
+        ("engineDigest: sha256:", "engineDigest: registry.dagger.io/engine:v0.21.7@sha256:",
+         r"description\.yaml:\d+: dagger\.engineDigest: .*pattern"),
+        ("version: 0.21.8", "version: latest", r"description\.yaml:\d+: dagger\.version: .*pattern"),
         ("29.8.0-cli@sha256:eccaacfeed644c7de222ff047483568cb988dde95476fbaaf10ea2d04921bb66", "29.8.0-cli",
          r"description\.yaml:\d+: images\.docker: \S+: an image that runs in CI has both tag and digest"),
         ("53e226c7da8f", "xyz", r"description\.yaml:\d+: dagger\.cli\.amd64: .*pattern"),
@@ -168,7 +196,7 @@ def known_by_id(old: str, new: str) -> Description:
 )  # fmt: skip
 def test_a_wrong_description_is_refused(old: str, new: str, message: str) -> None:
     with pytest.raises(CiFilesError, match=message):
-        known_by_id(old, new)
+        changed_description(old, new)
 
 
 def test_a_runner_needs_its_command_lines_checksum() -> None:
@@ -178,7 +206,21 @@ def test_a_runner_needs_its_command_lines_checksum() -> None:
 
 
 def test_another_runner_gets_its_own_archive() -> None:
-    assert known_by_id("runner: amd64", "runner: arm64").runner == "arm64"
+    description = changed_description("runner: amd64", "runner: arm64")
+    assert description.runner == "arm64"
+    settings = make_settings(description, Arguments(), variant.read_variants(variant.BUILTIN))
+    text = render_files(description, settings, parse_vendors(["gitlab"]))[".gitlab-ci.yml"]
+    assert "dagger_v0.21.8_linux_arm64.tar.gz" in text
+    assert description.dagger.cli[Arch.ARM64] in text
+
+
+def test_the_version_of_dagger_is_one_value() -> None:
+    description = changed_description("version: 0.21.8", "version: 0.22.3")
+    settings = make_settings(description, Arguments(), variant.read_variants(variant.BUILTIN))
+    rendered = "".join(render_files(description, settings, VENDORS).values())
+    assert "0.22.3" in rendered
+    assert "0.21.8" not in rendered
+    assert f"registry.dagger.io/engine:v0.22.3@{description.dagger.engine_digest}" in rendered
 
 
 def test_a_template_names_only_what_there_is() -> None:
@@ -186,6 +228,37 @@ def test_a_template_names_only_what_there_is() -> None:
         render("x: %%{b}\n", {}, "a.yml")
 
 
+def test_a_line_is_kept_on_its_condition() -> None:
+    template = "a %%{x} %%?x\nb %%!x\nc %%?y\nd %%!y\n"
+    assert render(template, {"x": "1", "y": ""}, "a.yml") == "a 1\nd\n"
+    with pytest.raises(CiFilesError, match=r"a\.yml: the template names 'z', which the description does not have"):
+        render("a %%?z\n", {}, "a.yml")
+
+
 def test_a_vendors_own_expressions_stay() -> None:
     text = "${{ a }} {{b}} $(c) %d% << e >> ${F} 100%\n"
     assert render(text, {}, "a.yml") == text
+
+
+# What has to be set up
+
+
+def test_it_is_said_what_has_to_be_set_up() -> None:
+    gitlab, jenkins = parse_vendors(["gitlab,jenkins"])
+    assert notes((gitlab,), None, "./x") == f"GitLab CI: {gitlab.setup}"
+    assert notes((jenkins,), "registry.example.com/talos", "./x").splitlines()[1] == (
+        f"Jenkins, to publish to registry.example.com/talos: {jenkins.credentials}"
+    )
+    assert gitlab.credentials not in notes((gitlab,), "registry.gitlab.com/x", None)
+    assert "--module github.com/OWNER/cozystack-talos@VERSION" in notes((gitlab,), None, None)
+
+
+PAGE = (TOP / "docs/ci.md").read_text()
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+def test_the_page_shows_command_files_and_setup_of_a_vendor(vendor: Vendor) -> None:
+    command = f"`dagger call ci-files --vendor {vendor.name}`"
+    paths = ", ".join(f"`{path}`" for path in vendor.paths)
+    assert f"| {vendor.title} | {command} | {paths} | {vendor.setup} |" in PAGE
+    assert f"| {vendor.title} | {vendor.credentials} |" in PAGE

@@ -74,7 +74,7 @@ def test_nothing_else_of_a_checkout_is_read() -> None:
 OF_THE_MODULE = ["pyproject.toml", "ci/main.py", "ci/inspect/cpio.py", "variants/spin-only.yaml"]
 OF_THE_TESTS = [
     *("tests/conftest.py", "tests/unit/data/plan.txt", "deploy/renovate.json", "README.md", "docs/variants.md"),
-    *("dagger.json", ".gitlab-ci.yml"),
+    *("dagger.json", ".github/workflows/test.yml"),
 ]
 OTHERS = [
     ".ci/run",

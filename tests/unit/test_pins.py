@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.upkeep.agreement import Pin, Rule, disagreements, main, read_files, rules
+from ci.common.paths import TOP
+from ci.upkeep import files as ci_files
+from ci.upkeep.agreement import Pin, Rule, disagreements, main, project_files, read_files, rules
 from ci.upkeep.description import DESCRIPTION, parse_description
 
 if TYPE_CHECKING:
@@ -68,6 +70,19 @@ def test_tests_and_templates_are_not_read(tmp_path: Path) -> None:
         file.write_text(path)
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     assert read_files(tmp_path) == {"a.py": "a.py"}
+
+
+@pytest.mark.skipif(not (TOP / ".git").exists(), reason="needs a checkout")
+def test_the_files_of_this_project_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_the_ci_files_are_read_though_they_are_not_in_the_tree() -> None:
+    """These name nothing outside CI: without the files, the rule would find nothing."""
+    rule = Rule("Dagger's command line", r"dagger_v(?P<version>[0-9.]+)_linux", Pin("9.9.9", "ci/x.yaml"))
+    read = project_files(TOP) if (TOP / ".git").exists() else ci_files()
+    places = {line.partition(":")[0] for line in disagreements(read, (rule,))}
+    assert {".gitlab-ci.yml", "Jenkinsfile", "buildspec.yml", ".teamcity/settings.kts"} <= places
 
 
 def test_the_program_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ci.upkeep import PATHS, Arguments, files
+
 TOP = Path(__file__).parents[2]
 PRESET: dict[str, Any] = json.loads((TOP / "deploy/renovate.json").read_text())
 DIGEST = "sha256:" + "0" * 64
@@ -32,11 +34,24 @@ def test_the_release_in_a_call_is_found(file: str) -> None:
     assert found(file, text) == [{"depName": "cozystack/cozystack", "currentValue": "v1.6.2"}]
 
 
-def test_daggers_version_beside_its_action_is_found() -> None:
-    text = (TOP / ".github/workflows/test.yml").read_text()
-    assert found(".github/workflows/test.yml", text) == 2 * [
-        {"depName": "dagger/dagger", "currentValue": "0.21.8"}  # in each of the two jobs
-    ]
+def test_daggers_version_next_to_its_action_is_found() -> None:
+    path = ".github/workflows/test.yml"
+    for text in ((TOP / path).read_text(), files()[path]):
+        assert found(path, text) == 2 * [
+            {"depName": "dagger/dagger", "currentValue": "0.21.8"}  # in each of the two jobs
+        ]
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path != ".github/workflows/update.yml"])
+def test_the_versions_in_a_users_ci_files_are_found(path: str) -> None:
+    text = files(Arguments(module="github.com/example/cozystack-talos@v0.1.0", release="v1.6.1"))[path]
+    calls = [line for line in text.splitlines() if "cozystack-talos@" in line]
+    each = {(one["depName"], one["currentValue"]) for one in found(path, text)}
+    assert calls
+    assert each - {("dagger/dagger", "0.21.8")} == {
+        ("example/cozystack-talos", "v0.1.0"),
+        ("cozystack/cozystack", "v1.6.1"),
+    }
 
 
 def test_the_versions_in_a_variant_are_found() -> None:

@@ -1,4 +1,7 @@
-"""Every vendor's file passes that vendor's schema or linter, and each of these does see a mistake."""
+"""Every vendor's file passes that vendor's schema or linter, and each of these does see a mistake.
+
+A file is rendered first: for a checkout, for a user's own repository, and for Dagger 1.0.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.upkeep import PATHS
+from ci.upkeep import PATHS, Arguments, files
+from ci.upkeep.vendors import parse_vendors
 from tests.vendors import linters
 from tests.vendors.linters import TOP, schema
 
@@ -45,13 +49,31 @@ LINTERS: dict[str, dict[str, Linter]] = {
 }
 
 
+RENDERED = {
+    "checkout": files(),
+    "own": files(
+        Arguments(
+            module="github.com/OWNER/cozystack-talos@v0.1.0",
+            variant=("spin-only",),
+            outputs=("iso",),
+            address="registry.example.com/talos",
+            release="v1.6.1",
+        )
+    ),
+    "own-registry": files(Arguments(address="ghcr.io/example/talos"), parse_vendors(["github"])),
+    "dagger-1": files(Arguments(address="registry.example.com/talos", dagger="1.0.0")),
+}
+
+
 def test_no_file_goes_without() -> None:
-    assert set(LINTERS) == set(PATHS)
+    assert set(LINTERS) == set(PATHS) == {path for rendered in RENDERED.values() for path in rendered}
 
 
+@pytest.mark.parametrize("kind", RENDERED)
 @pytest.mark.parametrize(("path", "name"), [(path, name) for path, found in LINTERS.items() for name in found])
-def test_a_file_passes(path: str, name: str, tmp_path: Path) -> None:
-    assert LINTERS[path][name]((TOP / path).read_text(), tmp_path) == []
+def test_a_file_passes(path: str, name: str, kind: str, tmp_path: Path) -> None:
+    if path in RENDERED[kind]:
+        assert LINTERS[path][name](RENDERED[kind][path], tmp_path) == []
 
 
 def test_the_preset_for_renovate_passes(tmp_path: Path) -> None:
@@ -84,6 +106,6 @@ def test_the_preset_for_renovate_passes(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_linter_sees_a_mistake(path: str, name: str, old: str, new: str, tmp_path: Path) -> None:
-    text = (TOP / path).read_text()
+    text = RENDERED["checkout"][path]
     assert old in text
     assert LINTERS[path][name](text.replace(old, new), tmp_path) != []

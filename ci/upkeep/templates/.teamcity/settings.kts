@@ -1,5 +1,5 @@
 // %%{header}
-// Needs agents on which Docker runs, and a VCS root that takes tags for branches.
+// Needs agents with Docker, and a VCS root that uses tags as branches.
 import jetbrains.buildServer.configs.kotlin.BuildType
 import jetbrains.buildServer.configs.kotlin.DslContext
 import jetbrains.buildServer.configs.kotlin.buildSteps.script
@@ -9,7 +9,7 @@ import jetbrains.buildServer.configs.kotlin.version
 
 version = "2025.07"
 
-fun dagger(title: String, call: String, branches: String) = BuildType {
+fun dagger(title: String, branches: String, vararg calls: String) = BuildType {
     name = title
     artifactRules = "out/assets => assets"
     vcs {
@@ -28,18 +28,23 @@ fun dagger(title: String, call: String, branches: String) = BuildType {
             scriptContent = """
                 set -eu
                 curl -fsSLo dagger.tar.gz %%{dagger_url}
-                echo "%%{dagger_sha256}  dagger.tar.gz" | sha256sum -c
+                %%{check_curl}
                 tar -xzf dagger.tar.gz dagger
-                ./dagger call $call
-            """.trimIndent()
+            """.trimIndent() + calls.joinToString("") { "\n./dagger %%{call} $it" }
         }
     }
 }
 
 project {
-    buildType(dagger("test", "test", "+:*\n-:v*"))
-    buildType(dagger("boot", "boots", "+:*\n-:v*"))
+    buildType(dagger("test", "+:*\n-:v*", "test"))
+    buildType(dagger("boot", "+:*\n-:v*", "boots"))
     for (variant in listOf(%%{variants_quoted})) {
-        buildType(dagger("build $variant", "%%{build} $variant export --path out", "+:v*"))
+        buildType(dagger(
+            "build $variant",
+            "+:v*",
+            "%%{build} $variant export --path out",
+            "publish --variant $variant --address %%{address} " + %%?address
+                "--username \"\$REGISTRY_USERNAME\" --password env:REGISTRY_PASSWORD", %%?address
+        ))
     }
 }

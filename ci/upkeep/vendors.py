@@ -115,14 +115,14 @@ VENDORS: Final = (
     Vendor(
         "argo",
         "Argo Workflows",
-        ("docs/ci/argo/workflow-template.yaml",),
+        ("deploy/argo/workflow-template.yaml",),
         "Nodes with an engine (docs/kubernetes.md) and an artifact repository; the file applied with kubectl.",
         "A Kubernetes Secret `registry` with the keys `username` and `password`.",
     ),
     Vendor(
         "tekton",
         "Tekton",
-        ("docs/ci/tekton/pipelines.yaml",),
+        ("deploy/tekton/pipelines.yaml",),
         "Nodes with an engine (docs/kubernetes.md); the file applied with kubectl.",
         "A Kubernetes Secret `registry` with the keys `username` and `password`.",
     ),

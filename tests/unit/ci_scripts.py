@@ -226,8 +226,8 @@ _READERS: dict[str, Callable[[str], Iterator[Iterator[Script]]]] = {
     ".woodpecker/build.yaml": _steps,
     ".drone.yml": _steps,
     "buildspec.yml": _codebuild,
-    "docs/ci/argo/workflow-template.yaml": _argo,
-    "docs/ci/tekton/pipelines.yaml": _tekton,
+    "deploy/argo/workflow-template.yaml": _argo,
+    "deploy/tekton/pipelines.yaml": _tekton,
     ".teamcity/settings.kts": _teamcity,
 }
 

@@ -65,12 +65,12 @@ CALLS = {
     "buildspec.yml": [
         [BUILD.format("spin-only", "out/spin-only"), BUILD.format("spin-tailscale", "out/spin-tailscale")],
     ],
-    "docs/ci/argo/workflow-template.yaml": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
-    "docs/ci/tekton/pipelines.yaml": [[TEST], [BOOT], [BUILD.format("spin-only", "assets/spin-only")]],
+    "deploy/argo/workflow-template.yaml": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
+    "deploy/tekton/pipelines.yaml": [[TEST], [BOOT], [BUILD.format("spin-only", "assets/spin-only")]],
 }  # fmt: skip
 
 #: Have the command line in an image, or from their action.
-NOT_DOWNLOADING = (".github/", "docs/ci/")
+NOT_DOWNLOADING = (".github/", "deploy/")
 
 
 GITHUB = parse_vendors(["github"])[0].paths

@@ -114,7 +114,7 @@ def test_at_the_vendors_own_registry_its_own_login_does(path: str, address: str,
 
 
 #: A file for each way of getting the command line: by curl, by wget, by the action, in the engine's image.
-WAYS = ("buildspec.yml", ".gitlab-ci.yml", ".github/workflows/test.yml", "docs/ci/argo/workflow-template.yaml")
+WAYS = ("buildspec.yml", ".gitlab-ci.yml", ".github/workflows/test.yml", "deploy/argo/workflow-template.yaml")
 
 
 @pytest.mark.parametrize("path", WAYS)

@@ -44,8 +44,8 @@ LINTERS: dict[str, dict[str, Linter]] = {
         "azure": schema("azure-pipelines", "--data-transform=azure-pipelines", "--regex-variant=nonunicode"),
     },
     "buildspec.yml": {"buildspec": linters.buildspec},
-    "docs/ci/argo/workflow-template.yaml": {"argo": linters.workflow_template},
-    "docs/ci/tekton/pipelines.yaml": {"tekton-lint": linters.tekton},
+    "deploy/argo/workflow-template.yaml": {"argo": linters.workflow_template},
+    "deploy/tekton/pipelines.yaml": {"tekton-lint": linters.tekton},
 }
 
 
@@ -99,9 +99,9 @@ def test_the_preset_for_renovate_passes(tmp_path: Path) -> None:
         ("Jenkinsfile", "groovy", "sh '''", "sh ''"),
         ("azure-pipelines.yml", "azure", "  - job: build", "  - jobb: build"),
         ("buildspec.yml", "buildspec", "  base-directory:", "  basedirectory:"),
-        ("docs/ci/argo/workflow-template.yaml", "argo", "mountPath", "mountpath"),
-        ("docs/ci/tekton/pipelines.yaml", "tekton-lint", "$(params.revision)", "$(params.revison)"),
-        ("docs/ci/tekton/pipelines.yaml", "tekton-lint", "name: cozystack-talos-build\n      params",
+        ("deploy/argo/workflow-template.yaml", "argo", "mountPath", "mountpath"),
+        ("deploy/tekton/pipelines.yaml", "tekton-lint", "$(params.revision)", "$(params.revison)"),
+        ("deploy/tekton/pipelines.yaml", "tekton-lint", "name: cozystack-talos-build\n      params",
          "name: cozystack-talos-built\n      params"),
     ],
 )  # fmt: skip

@@ -182,8 +182,9 @@ def _services(seen: Seen) -> Verdict:
     if Stage.READY in seen.reached:
         return Verdict()
     problems = [f"{name}: {why}" for name, why in seen.services.waiting().items()]
-    if held and not problems:
-        return skip(f"{_NOT_SO_FAR}: {held} wait for services of the base, or for the network")
+    if not problems and not seen.services.cri:
+        why = f": {held} wait for services of the base, or for the network" if held else ""
+        return skip(_NOT_SO_FAR + why)
     return Verdict(problems=problems)
 
 

@@ -87,8 +87,10 @@ class Service:
 
     @property
     def is_up(self) -> bool:
-        """Whether it runs or has done its work; services of extensions have no health checks."""
-        return self.state == "Finished" or (self.state == "Running" and (self.healthy or self.is_extension))
+        """Whether it runs, or needs to run no longer; services of extensions have no health checks."""
+        return self.state in ("Finished", "Skipped") or (
+            self.state == "Running" and (self.healthy or self.is_extension)
+        )
 
     def update(self, state: str, message: str, seconds: float, *, whole: bool) -> None:
         """Take the next message about it."""
@@ -180,7 +182,7 @@ class Services:
         other = self.by_name.get(name)
         if other is None:
             return f'service "{name}" to be registered'
-        if name in asked or other.crashes or other.has_failed():
+        if name in asked:
             return None
         remaining = self._remaining(other, asked)
         return f'service "{name}" (which waits for {", ".join(remaining)})' if remaining else None

@@ -372,6 +372,19 @@ def test_a_machine_that_does_not_take_its_configuration_is_not_up_in_maintenance
     assert given(REFUSED, LOADED, READY).outcome is Outcome.BOOTED
 
 
+def test_services_are_not_judged_before_their_turn() -> None:
+    def services(*parts: str) -> tuple[str, tuple[str, ...]]:
+        (found,) = (one for one in read(*parts).checks if one.id == "boot.services")
+        return found.status, found.evidence
+
+    waits = log(WAITS.format("a", 'service "cri" to be registered'))
+    far = "the boot did not come so far"
+    assert services() == ("skip", (far,))
+    assert services(waits) == ("skip", (f"{far}: ext-a wait for services of the base, or for the network",))
+    assert services(CRI, waits) == ("pass", ())
+    assert services(CRI, log(RUNS.format("ext-a", "a", "a"))) == ("pass", ())
+
+
 def test_many_services_are_read_and_forgotten_in_time() -> None:
     services = Services()
     for at in range(3):

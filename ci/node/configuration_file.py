@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _MODELINE: Final = re.compile(r"#\s*talm:\s*(?P<rest>.*)")
 _TEMPLATES: Final = re.compile(r"templates\s*=\s*(\[[^\]]*\])")
+#: Type of the resource that holds a node's configuration.
+_RESOURCE: Final = "MachineConfigs.config.talos.dev"
 #: Far above any real file; an alias that contains itself, or a cascade of aliases, ends here.
 _DEEPEST: Final = 50
 _MOST: Final = 200_000
@@ -182,7 +184,13 @@ def _documents(file: str, text: str) -> Iterator[Document]:
             lines: dict[_Path, int] = {}
             data = _value(cast("yaml.Node | None", node), (), lines, file)
             if isinstance(data, dict):
-                yield Document(cast("dict[str, Any]", data), lines)
+                document = Document(cast("dict[str, Any]", data), lines)
+                resource = _text(document.at("metadata", "type")) or ""
+                if resource.startswith(_RESOURCE) and (spec := _text(document.at("spec"))) is not None:
+                    # As `talosctl get machineconfig --output yaml` prints it; lines would be those of the text inside.
+                    yield from (Document(inner.data, {}) for inner in _documents(file, spec))
+                else:
+                    yield document
             elif data not in (None, ""):
                 raise ConfigurationFileError(file, lines.get(()), "a document is not a mapping")
     except yaml.MarkedYAMLError as problem:

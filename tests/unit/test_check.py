@@ -6,6 +6,7 @@ what `make_machine_config` returns for both variants, had no problem in this che
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -322,6 +323,13 @@ def test_a_whole_node_file_of_talm_is_read_as_it_is() -> None:
 # Reading
 
 
+def test_what_talosctl_prints_of_a_node_is_read() -> None:
+    inner = "".join(f"    {line}\n" for line in changed(WORKER, "    - name: spl\n", "").splitlines())
+    printed = f"node: 10.0.0.5\nmetadata:\n  type: MachineConfigs.config.talos.dev\n  id: v1alpha1\nspec: |\n{inner}"
+    (finding,) = findings(printed)
+    assert (finding.text, finding.line) == ("kernel module spl is not loaded: zfs is built on it", None)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -354,6 +362,13 @@ def test_names_from_a_file_are_shown_only_where_they_are_names() -> None:
 
 
 # What is printed
+
+
+def test_the_page_shows_what_is_printed() -> None:
+    text = changed(WORKER, PUBLISHED, "ghcr.io/siderolabs/installer:v1.13.6").replace("    - name: spl\n", "")
+    found = read_configuration("worker.yaml", text)
+    page = (Path(__file__).parents[2] / "docs/machine-config.md").read_text()
+    assert render([(found, check(found, subject("spin-only")))], subject("spin-only")) in page
 
 
 def test_findings_are_printed_by_file_and_the_clusters_view_at_the_end() -> None:

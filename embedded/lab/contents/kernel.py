@@ -195,7 +195,7 @@ def _initramfs(architecture: str) -> Recipe:
         make,
         (TOOLS, kernel),
         inputs={"payload": PAYLOAD_SIZE},
-        files=(golang.PROGRAMS / "go.mod", golang.PROGRAMS / "init"),
+        files=(golang.PROGRAMS / "go.mod", golang.PROGRAMS / "go.sum", golang.PROGRAMS / "init"),
         code=(Path(payload.__file__),),
     )
 

@@ -2,16 +2,19 @@
 //
 // As /init it loads the modules that it carries, mounts /rootfs.sqsh and, for each layer of /extensions.yaml, its
 // N.sqsh; all of them become the lower folders of an overlay, which is the root of what follows. As /sbin/init of that
-// root it does with kernel modules and extension services what a configured node does, and idles or powers off. What it
-// says has the words of Talos's console, after the same prefixes; what Talos would not say begins with STAND-IN.
+// root it does with kernel modules and extension services what a node does, and idles or powers off. What it says has the
+// words of Talos's console, after the same prefixes; what Talos would not say begins with STAND-IN.
 //
-// Kernel arguments: lab.poweroff ends the machine instead of idling; lab.config=NAME,… gives the node a configuration and
-// names the extension services that have one too (lab.config= names none), without it or with lab.config=none the node
-// stays in maintenance, as Talos does; lab.modules=NAME,… are the kernel modules that the configuration asks for, by
-// default those of extensions (below extras/).
+// Its machine configuration is config.yaml on a volume labelled metal-iso where the kernel's argument is
+// talos.config=metal-iso; without the argument the node stays in maintenance. The lab's own arguments: lab.poweroff ends
+// the machine instead of idling; lab.config=NAME,… gives the node a configuration that is not read anywhere and names the
+// extension services that have one too (lab.config= names none, lab.config=none is maintenance), and lab.modules=NAME,…
+// are the kernel modules that it asks for, by default those of extensions (below extras/); lab.fail=volume makes the
+// STATE volume fail, lab.fail=init init itself before it has a logger.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,17 +28,35 @@ var console = os.Stdout
 // stage is the prefix of what is said: that of Talos's init, later that of machined.
 var stage = "[talos] [initramfs]"
 
+// say prints a message as Talos's logger does: the first line with a prefix, the others without. Before the kernel's log
+// can be written to there is no prefix but the time.
 func say(format string, arguments ...any) {
-	fmt.Fprintf(console, "%s %s\n", stage, fmt.Sprintf(format, arguments...))
+	prefix := stage
+	if console == os.Stdout {
+		prefix = time.Now().UTC().Format("2006/01/02 15:04:05")
+	}
+	first, more, _ := strings.Cut(fmt.Sprintf(format, arguments...), "\n")
+	fmt.Fprintf(console, "%s %s\n", prefix, first)
+	for _, line := range strings.Split(more, "\n") {
+		if line != "" {
+			fmt.Fprintf(console, "%s\n", line)
+		}
+	}
 }
 
+// must ends init as Talos's ends: with what went wrong, and a restart.
 func must(err error) {
 	if err == nil {
 		return
 	}
-	say("STAND-IN init failed: %v", err)
-	time.Sleep(time.Second)
-	powerOff()
+	say("recovered from: early boot failed: %v", err)
+	for left := 10; left >= 0; left-- {
+		say("rebooting in %d seconds", left)
+		time.Sleep(time.Second)
+	}
+	syscall.Sync()
+	_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART)
+	os.Exit(1)
 }
 
 func powerOff() {
@@ -60,6 +81,9 @@ func main() {
 		if err := syscall.Mount(one[0], one[1], one[0], 0, ""); err != nil && err != syscall.EBUSY {
 			must(fmt.Errorf("mount %s: %w", one[1], err))
 		}
+	}
+	if kernelArguments()["lab.fail"] == "init" {
+		must(errors.New("STAND-IN: lab.fail=init"))
 	}
 	openConsole()
 	must(initramfs())

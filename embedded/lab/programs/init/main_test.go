@@ -64,9 +64,13 @@ container:
 
 func TestServicesSayWhatTheyWaitFor(t *testing.T) {
 	for text, want := range map[string]service{
-		waitsForConfiguration: {name: "tailscale", configuration: true},
-		waitsForPaths:         {name: "zfs-service", paths: []string{"/dev/zfs", "/etc/other"}},
-		"name: plain\n":       {name: "plain"},
+		waitsForConfiguration: {
+			name: "tailscale", services: []string{"cri"}, depends: []dependency{{"network", ""}, {"configuration", "true"}},
+		},
+		waitsForPaths: {
+			name: "zfs-service", services: []string{"udevd"}, depends: []dependency{{"path", "/dev/zfs"}, {"path", "/etc/other"}},
+		},
+		"name: plain\n": {name: "plain"},
 	} {
 		if got := parseService(text); !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, want %+v", got, want)
@@ -79,12 +83,115 @@ func TestServiceWaitsForWhatIsNotThere(t *testing.T) {
 	if err := os.WriteFile(there, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	one := service{"tailscale", []string{there, "/not/there"}, true}
-	want := []string{`file "/not/there" to exist`, "extension service config"}
-	if got := one.unmet([]string{"other"}); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+	one := &service{
+		name: "tailscale", services: []string{"cri"},
+		depends: []dependency{{"path", there}, {"path", "/not/there"}, {"network", ""}, {"time", "true"}, {"configuration", "true"}},
 	}
-	if got := one.unmet([]string{"other", "tailscale"}); !reflect.DeepEqual(got, want[:1]) {
-		t.Errorf("got %q, want %q", got, want[:1])
+	other := &configuration{services: []string{"other"}}
+	own := &configuration{services: []string{"other", "tailscale"}, timeDisabled: true}
+	for _, step := range []struct {
+		node *node
+		want []string
+	}{
+		{&node{up: map[string]bool{}}, []string{
+			`service "containerd" to be "up"`, `service "cri" to be "up"`, `file "/not/there" to exist`, "network", "time sync",
+			"extension service config",
+		}},
+		{&node{up: map[string]bool{"containerd": true}, registered: true, configuration: other}, []string{
+			`service "cri" to be registered`, `file "/not/there" to exist`, "network", "time sync", "extension service config",
+		}},
+		{&node{up: map[string]bool{"containerd": true, "cri": true, "network": true}, configuration: own}, []string{
+			`file "/not/there" to exist`,
+		}},
+	} {
+		if got := step.node.unmet(one); !reflect.DeepEqual(got, step.want) {
+			t.Errorf("got %q, want %q", got, step.want)
+		}
+	}
+}
+
+func TestMissingArgumentsAreAllNamed(t *testing.T) {
+	for want, given := range map[string]map[string]string{
+		"2 errors occurred:\n * KSPP kernel parameter slab_nomerge is required\n * KSPP kernel parameter pti is required\n": {},
+		"1 error occurred:\n * KSPP kernel parameter pti was found with value off, expected on\n": {
+			"slab_nomerge": "", "pti": "off",
+		},
+	} {
+		if err := missingArguments(given); err == nil || err.Error() != want {
+			t.Errorf("got %q, want %q", err, want)
+		}
+	}
+	if err := missingArguments(map[string]string{"slab_nomerge": "", "pti": "on"}); err != nil {
+		t.Error(err)
+	}
+}
+
+const config = `version: v1alpha1
+machine:
+  type: worker
+  sysctls: {net.ipv6.conf.all.forwarding: "1"}
+  time:
+    disabled: true
+  kernel:
+    modules:
+      - name: drbd
+        parameters: [usermode_helper=disabled]
+      - name: zfs
+cluster: {}
+---
+apiVersion: v1alpha1
+kind: ExtensionServiceConfig
+name: tailscale
+environment:
+  - TS_ROUTES=10.0.0.0/8,fd00::/64
+`
+
+func TestConfigurationIsReadAndAPatchIsRefused(t *testing.T) {
+	got, err := parseConfiguration([]byte(config))
+	want := &configuration{
+		modules: []string{"drbd", "zfs"}, sysctls: map[string]string{forwarding: "1"}, timeDisabled: true,
+		services: []string{"tailscale"}, environment: map[string][]string{"tailscale": {"TS_ROUTES=10.0.0.0/8,fd00::/64"}},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v %v, want %+v", got, err, want)
+	}
+	for _, text := range []string{"machine:\n  kernel:\n    modules: []\n", "machine: [", ""} {
+		if _, err := parseConfiguration([]byte(text)); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+func TestRouterThatDoesNotForwardIPv6Crashes(t *testing.T) {
+	router := &service{name: "tailscale"}
+	got, err := parseConfiguration([]byte(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if router.crashes(got) {
+		t.Error("it forwards")
+	}
+	got.sysctls = nil
+	if !router.crashes(got) {
+		t.Error("it does not forward")
+	}
+	got.environment = map[string][]string{"tailscale": {"TS_ROUTES=10.0.0.0/8"}}
+	if router.crashes(got) || router.crashes(nil) {
+		t.Error("it routes no IPv6")
+	}
+}
+
+func TestVolumeLabelIsThatOfAnISO(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "iso")
+	content := make([]byte, 17*2048)
+	copy(content[16*2048:], "\x01CD001\x01\x00")
+	copy(content[16*2048+40:], "metal-iso                       ")
+	for want, bytes := range map[string][]byte{"metal-iso": content, "": content[:2048]} {
+		if err := os.WriteFile(file, bytes, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := volumeLabel(file); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

@@ -37,22 +37,42 @@ class Machines:
 
     root: Path
 
-    def boot(self, architecture: str, way: Way, folder: Path, *, arguments: str = "", seconds: int = 600) -> list[str]:
+    def boot(
+        self,
+        architecture: str,
+        way: Way,
+        folder: Path,
+        *,
+        arguments: str = "lab.config=",
+        required: str = "slab_nomerge pti=on",
+        seconds: int = 600,
+    ) -> list[str]:
         """Boot what lies in a folder (kernel, initramfs, uki.efi, image.iso, image.raw) and return Talos's lines.
 
-        `arguments` are added to the kernel's, but by disk-bios, where GRUB has them in its menu; the machine ends when
-        init has nothing more to do.
+        `arguments` are added to the kernel's, but by disk-bios, where GRUB has them in its menu; `required` are those
+        that Talos does not run without, which boot images have of their own. A file config.iso in the folder becomes a
+        drive. The machine ends when init has nothing more to do.
         """
-        added = f"console={SERIAL[architecture]} lab.poweroff lab.config= {arguments}".strip()
+        added = f"console={SERIAL[architecture]} lab.poweroff {arguments}".strip()
         command = [*MACHINES[architecture], "-accel", "tcg", "-m", "2048", "-smp", "2", "-nographic", "-no-reboot"]
         command += ["-net", "none"]
         if way == "kernel":
-            command += ["-kernel", "/mnt/kernel", "-initrd", "/mnt/initramfs", "-append", f"{added} loglevel=7"]
+            command += [
+                "-kernel",
+                "/mnt/kernel",
+                "-initrd",
+                "/mnt/initramfs",
+                "-append",
+                f"{required} {added} loglevel=7",
+            ]
         else:
             if way != "disk-bios":
                 command += ["-bios", FIRMWARE[architecture], "-smbios", f"type=11,value={EXTRA}={added}"]
             command += ["-drive", f"if=none,id=boot,format=raw,{self._medium(architecture, way, folder)}"]
             command += ["-device", "virtio-blk-pci,drive=boot,bootindex=0"]
+        if (folder / "config.iso").exists():
+            command += ["-drive", "if=none,id=config,format=raw,readonly=on,file=/mnt/config.iso"]
+            command += ["-device", "virtio-blk-pci,drive=config"]
         script = _ENTER.replace('"$@"', '"${@:3}"')
         inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", script, "bash"]
         with (folder / f"{way}.log").open("wb") as log:
@@ -64,8 +84,12 @@ class Machines:
                 timeout=seconds,
                 check=False,
             )
-        text = (folder / f"{way}.log").read_bytes().decode(errors="replace")
-        return re.findall(r"\[talos] (.*?)\r?$", text, re.MULTILINE)
+        return re.findall(r"\[talos] (.*?)\r?$", self.console(folder, way), re.MULTILINE)
+
+    @staticmethod
+    def console(folder: Path, way: Way) -> str:
+        """Return all that was on the console of a folder's last boot."""
+        return (folder / f"{way}.log").read_bytes().decode(errors="replace")
 
     def _medium(self, architecture: str, way: Way, folder: Path) -> str:
         if way == "iso":

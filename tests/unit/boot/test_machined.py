@@ -11,7 +11,7 @@ from ci.boot.model import BootVerdict, End, Ending, Outcome
 from ci.boot.reader import Reader, read_boot
 from ci.boot.services import Services, parse_conditions, parse_words
 from ci.plan.expectation import Expectation
-from tests.unit.boot.requests import console, request
+from tests.unit.boot.requests import LOGS, console, request
 
 HEAD = (
     "[    0.000000] Linux version 6.18.38-talos\n[    2.600000] Freeing initrd memory: 1K\n"
@@ -404,3 +404,22 @@ def test_a_recorded_console_with_failures_of_all_kinds_at_once_names_each() -> N
         Outcome.VOLUME_FAILED,
         {"volumes", "sequences", "crashes", "services"},
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "check"),
+    [
+        ("maintenance", Outcome.BOOTED, None),
+        ("requirements", Outcome.SEQUENCE_FAILED, "sequences"),
+        ("waits", Outcome.SERVICE_WAITS, "services"),
+        ("ready", Outcome.BOOTED, None),
+        ("volume", Outcome.VOLUME_FAILED, "volumes"),
+        ("crashes", Outcome.SERVICE_CRASHES, "crashes"),
+        ("unread", Outcome.NOT_CONFIGURED, "configuration"),
+    ],
+)
+def test_the_labs_node_is_read_as_talos_is(name: str, outcome: Outcome, check: str | None) -> None:
+    """What the lab's init prints in Talos's situations, as its own tests record it."""
+    given = "" if name == "maintenance" else "machine.yaml"
+    verdict = read((LOGS / f"lab-node-{name}.log").read_text(), machine_config=given)
+    assert (verdict.outcome, set(failed(verdict))) == (outcome, {check} if check else set())

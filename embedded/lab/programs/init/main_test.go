@@ -1,11 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -193,5 +197,130 @@ func TestVolumeLabelIsThatOfAnISO(t *testing.T) {
 		if got := volumeLabel(file); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// run goes through a node's boot with two services, and returns its console without what comes before each message.
+func run(t *testing.T, arguments map[string]string, found *configuration) []string {
+	t.Helper()
+	folder := t.TempDir()
+	for name, text := range map[string]string{"a.yaml": waitsForConfiguration, "b.yaml": "name: plain\ncontainer: {}\n"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, output, was := serviceFiles, console, stage
+	file, err := os.Create(filepath.Join(folder, "console"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serviceFiles, console, stage = filepath.Join(folder, "*.yaml"), file, "[talos]"
+	defer func() { serviceFiles, console, stage = before, output, was }()
+	one := &node{arguments: arguments, up: map[string]bool{}}
+	if one.initialize() {
+		if found != nil {
+			one.configuration = found
+		}
+		one.boot()
+	}
+	content, err := os.ReadFile(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to := os.Getenv("CONSOLES"); to != "" {
+		_ = os.WriteFile(filepath.Join(to, filepath.Base(t.Name())), content, 0o600)
+	}
+	var lines []string
+	for _, line := range strings.Split(strings.TrimSpace(string(content)), "\n") {
+		lines = append(lines, strings.TrimPrefix(line, "[talos] "))
+	}
+	return lines
+}
+
+func TestNodeGoesAsFarAsTalosDoes(t *testing.T) {
+	required := map[string]string{"slab_nomerge": "", "pti": "on"}
+	with := func(name, value string) map[string]string {
+		arguments := map[string]string{name: value}
+		for key, other := range required {
+			arguments[key] = other
+		}
+		return arguments
+	}
+	plain := "service[ext-plain](Running): STAND-IN: its container would run now"
+	waits := `service[ext-tailscale](Waiting): Waiting for service "cri" to be registered, extension service config`
+	ready := `machine is running and ready {"component": "controller-runtime", "controller": "runtime.MachineStatusController"}`
+	routes := map[string][]string{"tailscale": {"TS_ROUTES=fd00::/64"}}
+	for name, one := range map[string]struct {
+		arguments map[string]string
+		found     *configuration
+		last      string
+		seen      []string
+	}{
+		"maintenance": {
+			required, nil,
+			`entering maintenance service {"component": "controller-runtime", "controller": "config.AcquireController"}`,
+			[]string{plain, waits},
+		},
+		"requirements": {
+			map[string]string{"pti": "on"}, nil, "initialize sequence: failed",
+			[]string{
+				"task enforceKSPPRequirements (1/1): failed: 1 error occurred:", " * KSPP kernel parameter slab_nomerge is required",
+				"phase systemRequirements (1/3): failed",
+			},
+		},
+		"waits": {
+			with("lab.config", ""), nil, `task startAllServices (1/1): service "ext-tailscale" to be "up"`,
+			[]string{plain, waits, "service[ext-tailscale](Waiting): Waiting for extension service config"},
+		},
+		"ready": {with("lab.config", "tailscale"), nil, ready, []string{"boot sequence: done: 1ms"}},
+		"volume": {
+			with("lab.config", "tailscale"), nil, "", nil,
+		},
+		"crashes": {
+			with("lab.config", ""), &configuration{services: []string{"tailscale"}, environment: routes},
+			"service[ext-tailscale](Running): STAND-IN: its container would run now", nil,
+		},
+		"unread": {with("talos.config", "http://10.0.2.2/x"), nil, `controller failed {"component": "controller-runtime", ` +
+			`"controller": "config.AcquireController", "error": "STAND-IN: the lab's init reads talos.config=metal-iso only, ` +
+			`not http://10.0.2.2/x"}`, []string{waits}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "volume" {
+				one.arguments["lab.fail"] = "volume"
+			}
+			lines := run(t, one.arguments, one.found)
+			last := lines[len(lines)-1]
+			if name == "volume" {
+				var said struct{ Volume, Phase, Error string }
+				_, fields, _ := strings.Cut(last, "volume status ")
+				if err := json.Unmarshal([]byte(fields), &said); err != nil || said.Phase != "failed -> failed" || said.Volume != "STATE" {
+					t.Errorf("got %q: %+v, %v", last, said, err)
+				}
+				return
+			}
+			if last != one.last {
+				t.Errorf("got %q, want %q", last, one.last)
+			}
+			for _, line := range one.seen {
+				if !slices.Contains(lines, line) {
+					t.Errorf("%q is not in\n%s", line, strings.Join(lines, "\n"))
+				}
+			}
+		})
+	}
+}
+
+func TestWithoutALoggerMessagesHaveTheTime(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "console"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, output := os.Stdout, console
+	os.Stdout, console = file, file
+	say("recovered from: early boot failed: x")
+	os.Stdout, console = before, output
+	content, _ := os.ReadFile(file.Name())
+	if !regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d recovered from: early boot failed: x\n$`).Match(content) {
+		t.Errorf("got %q", content)
 	}
 }

@@ -47,9 +47,12 @@ func parseService(text string) service {
 	return found
 }
 
+// serviceFiles is where extensions have what Talos reads of their services.
+var serviceFiles = "/usr/local/etc/containers/*.yaml"
+
 // startExtensions starts the services of all extensions, which happens before anything that they wait for is there.
 func (n *node) startExtensions() {
-	for _, file := range list("/usr/local/etc/containers/*.yaml") {
+	for _, file := range list(serviceFiles) {
 		content, err := os.ReadFile(file)
 		must(err)
 		one := parseService(string(content))

@@ -11,7 +11,14 @@ from dagger import dag
 
 from ci.common import pins
 from ci.common.concurrency import Memo, gather_each, gather_two
-from ci.common.errors import NotFoundInRegistryError, RepositoryError, UpstreamError, VariantError, said
+from ci.common.errors import (
+    NotFoundInRegistryError,
+    PlanError,
+    RepositoryError,
+    UpstreamError,
+    VariantError,
+    said,
+)
 from ci.common.references import parse_reference
 from ci.common.text import without_credentials
 from ci.execute import commands
@@ -21,6 +28,7 @@ from ci.load.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
 from ci.load.upstream import PATTERNS, Upstream, load_upstream, parse_release
 from ci.plan.make import BuildRequest, make_plan
 from ci.plan.model import Origin, Plan
+from ci.plan.quirks import is_installer
 from ci.report.pulled import Pulled
 from ci.resolve.digests import resolve_all
 from ci.resolve.model import ImageUse, Need
@@ -30,8 +38,10 @@ from ci.upkeep.description import DESCRIPTION, parse_description
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from ci.common import yamltext
     from ci.common.arch import Arch
-    from ci.load.variant import Variants
+    from ci.common.references import PinnedImage
+    from ci.load.variant import Variant, Variants
 
 T = TypeVar("T")
 
@@ -170,7 +180,44 @@ async def look_up_plan(request: BuildRequest, resolver: EngineResolver) -> Plan:
 
     label = dag.container().from_(found[ImageUse.IMAGER].pinned).label
     catalog, stand_in = await gather_two(choose, lambda: label(pins.STAND_IN_LABEL))
+    await gather_two(
+        lambda: check_installer_base(found[ImageUse.INSTALLER_BASE], arch), lambda: check_pinned(variant, resolver)
+    )
     return make_plan(request, catalog, found, stand_in=stand_in == "true")
+
+
+async def check_installer_base(base: PinnedImage, arch: Arch) -> None:
+    """Raise `PlanError` for a base installer that starts no installer: nodes would run something else instead.
+
+    The imager takes any image, and nodes find out at their upgrade (siderolabs/talos, issue 11426).
+    """
+    entrypoint = await dag.container(platform=dagger.Platform(arch.platform)).from_(base.pinned).entrypoint()
+    if not entrypoint or not is_installer(entrypoint[0]):
+        starts = f"it starts {' '.join(entrypoint)}" if entrypoint else "it has no entry point"
+        raise PlanError(
+            f"{base.pinned} is no installer: {starts}, an installer starts /bin/installer. It is what upstream's "
+            "profiles name as input.baseInstaller: name installer-base there, not imager or talos"
+        )
+
+
+async def check_pinned(named_by: Variant, resolver: EngineResolver) -> None:
+    """Raise `VariantError` where a variant names an image by a digest that its registry does not have."""
+    spec = named_by.spec
+    named: list[tuple[yamltext.Path, str | None]] = [
+        (("extensions", "add", index), one.reference) for index, one in enumerate(spec.extensions.add)
+    ]
+    named += [(("overlay", "image"), spec.overlay.image)] if spec.overlay else []
+
+    async def check(item: tuple[yamltext.Path, str | None]) -> None:
+        place, reference = item
+        if reference is None:
+            return
+        try:
+            await resolver.resolve(reference)
+        except NotFoundInRegistryError as error:
+            raise named_by.error(place, f"there is no such image: {error}") from None
+
+    await gather_each(check, named)
 
 
 async def load_catalog(upstream: Upstream, resolver: EngineResolver) -> Catalog:

@@ -160,6 +160,11 @@ def install_folder(arch: Arch | str) -> str:
     return f"{INSTALL_FOLDER}{arch}/"
 
 
+def is_installer(program: str) -> bool:
+    """Return whether an image's entry point is Talos's installer, by name: the imager's is /bin/imager."""
+    return program.rpartition("/")[2] == "installer"
+
+
 def minor_version(talos_version: str) -> Minor:
     """Return (1, 13) for v1.13.6 and for v1.13.0-beta.1; raises `OutputError` for what is not a Talos version."""
     match = _VERSION.match(talos_version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.common.arch import ARCHES
-from ci.plan.quirks import INSTALL_FOLDER, install_folder
+from ci.plan.quirks import INSTALL_FOLDER, install_folder, is_installer
 from ci.verify.model import Verdict, skip
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def installer_entrypoint(assets: Assets, _: Expectation) -> Verdict:
         command = image.facts.entrypoint[0] if image.facts.entrypoint else None
         if command is None:
             verdict.problems.append(f"{image.path} has no entrypoint")
+        elif not is_installer(command):
+            verdict.problems.append(f"{image.path}: its entrypoint {command} is no installer")
         elif not _exists(image.facts, command):
             verdict.problems.append(f"{image.path}: its entrypoint {command} is not in the image")
         else:

@@ -47,6 +47,8 @@ class Engine:
     platforms: Mapping[str, str] = field(default_factory=dict[str, str])
     #: What lies in the images, by platform: folder → names.
     folders: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict[str, "Mapping[str, list[str]]"])
+    #: What the images start, by reference.
+    entrypoints: Mapping[str, list[str]] = field(default_factory=dict[str, "list[str]"])
 
     def container(self, *, platform: str = "") -> Container:
         return Container(self, str(platform))
@@ -71,6 +73,9 @@ class Container:
 
     async def platform(self) -> str:
         return self.engine.platforms.get(self.reference, self.asked)
+
+    async def entrypoint(self) -> list[str]:
+        return self.engine.entrypoints[self.reference]
 
     def rootfs(self) -> Root:
         return Root(self.engine.folders.get(self.asked, {}))

@@ -13,17 +13,26 @@ from ci.common.arch import Arch
 from ci.common.errors import (
     ForeignArchitectureError,
     NotFoundInRegistryError,
+    PlanError,
     RepositoryError,
     UpstreamError,
     VariantError,
 )
 from ci.common.references import PinnedImage
 from ci.execute import load, pipeline
-from ci.execute.load import EngineResolver, load_catalog, load_checkout, load_variants, read_texts
+from ci.execute.load import (
+    EngineResolver,
+    check_installer_base,
+    check_pinned,
+    load_catalog,
+    load_checkout,
+    load_variants,
+    read_texts,
+)
 from ci.load.catalog import parse_catalog
 from tests.unit.catalogs import CATALOG, DESCRIPTIONS, IMAGE_DIGESTS, digest
 from tests.unit.engine import TRACE, Engine, engine_error
-from tests.unit.planning import HEAD, Registry, upstream
+from tests.unit.planning import HEAD, Registry, upstream, variant
 
 BASE = "ghcr.io/siderolabs/installer-base:v1.13.6"
 OF_THE_ENGINE = ("ghcr.io/siderolabs/imager:v1.13.6", pins.PYTHON, pins.BUSYBOX)
@@ -82,6 +91,55 @@ async def test_a_registry_that_gives_no_answer_is_not_one_without_the_image(reso
     """Else a plan would silently fall back to another base image."""
     with pytest.raises(dagger.QueryError):
         await resolver.resolve(BASE)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "starts"),
+    [
+        (["/usr/bin/imager"], "it starts /usr/bin/imager"),
+        (["/sbin/init"], "it starts /sbin/init"),
+        (["/bin/sh", "installer"], "it starts /bin/sh installer"),
+        (["/bin/installer.old"], "it starts /bin/installer.old"),
+        ([], "it has no entry point"),
+    ],
+)
+async def test_a_base_installer_that_starts_no_installer_is_refused_with_the_reason(
+    entrypoint: list[str], starts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = PinnedImage(reference="ghcr.io/siderolabs/imager:v1.13.6", digest=digest("c"))
+    monkeypatch.setattr(load, "dag", Engine({}, entrypoints={base.pinned: entrypoint}))
+    with pytest.raises(PlanError) as raised:
+        await check_installer_base(base, Arch.ARM64)
+    assert str(raised.value).startswith(f"{base.pinned} is no installer: {starts}, an installer starts /bin/installer.")
+
+
+@pytest.mark.parametrize("entrypoint", [["/bin/installer"], ["/usr/bin/installer", "--x"]])
+async def test_a_base_installer_is_one(entrypoint: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    base = PinnedImage(reference=BASE, digest=digest("c"))
+    monkeypatch.setattr(load, "dag", Engine({}, entrypoints={base.pinned: entrypoint}))
+    await check_installer_base(base, Arch.ARM64)
+
+
+OWN = f"ghcr.io/me/mine:v1@{digest('9')}"
+BOARD = f"ghcr.io/me/board:v1@{digest('8')}"
+NAMED = f"extensions:\n  add:\n    - spin\n    - {OWN}\noverlay:\n  image: {BOARD}\n  name: rpi\n"
+
+
+@pytest.mark.parametrize(("missing", "line"), [(OWN, 6), (BOARD, 8)], ids=["extension", "overlay"])
+async def test_a_digest_of_a_variant_that_does_not_exist_is_noticed_at_the_plan(
+    missing: str, line: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images: dict[tuple[str, str], str | Exception] = {(name, "linux/arm64"): digest("9") for name in (OWN, BOARD)}
+    images[missing, "linux/arm64"] = engine_error(f"failed to resolve image {missing}: not found")
+    monkeypatch.setattr(load, "dag", Engine(images))
+    with pytest.raises(VariantError) as raised:
+        await check_pinned(variant(NAMED), EngineResolver(Arch.ARM64))
+    assert str(raised.value).startswith(f"variants/mine.yaml:{line}: there is no such image: {missing}: ")
+
+
+async def test_digests_of_a_variant_that_exist_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "dag", Engine({(name, "linux/arm64"): digest("9") for name in (OWN, BOARD)}))
+    await check_pinned(variant(NAMED), EngineResolver(Arch.ARM64))
 
 
 async def test_an_image_of_another_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

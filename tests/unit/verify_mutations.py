@@ -295,6 +295,11 @@ def installer_without_its_program(spec: Spec) -> Spec:
     return replace(spec, installer=replace(image, layers=image.layers[1:]).archive())
 
 
+def installer_made_of_an_imager(spec: Spec) -> Spec:
+    spec, image = installer_image(spec)
+    return replace(spec, installer=replace(image, entrypoint=["/bin/imager"]).archive())
+
+
 def installer_without_boot_loader(spec: Spec) -> Spec:
     spec, image = installer_image(spec)
     return replace(spec, installer=replace(image, layers=[image.layers[0], image.layers[1][1:]]).archive())
@@ -434,6 +439,7 @@ BUILT_WRONG: list[tuple[Callable[[Spec], Spec], str, str]] = [
     (installer_labelled_amd64, "installer.architecture", "is for linux/amd64, linux/arm64 is wanted"),
     (installer_of_another_talos, "installer.version", "=v1.13.5, v1.13.6 is wanted"),
     (installer_without_its_program, "installer.entrypoint", "its entrypoint /bin/installer is not in the image"),
+    (installer_made_of_an_imager, "installer.entrypoint", "its entrypoint /bin/imager is no installer"),
     (installer_without_boot_loader, "installer.boot-files", "lacks /usr/install/arm64/systemd-boot.efi"),
     (installer_with_boot_files_of_two_architectures, "installer.boot-files", "holds /usr/install/amd64/config"),
     (installer_with_an_untrue_layer_digest, "installer.digests", "the configuration claims"),

@@ -27,6 +27,7 @@ from ci.execute.ci_files import write_ci_files
 from ci.execute.configure import check_files, check_services, configure, folder
 from ci.execute.inputs import Inputs, LocalFiles, Source
 from ci.execute.load import tool_images
+from ci.execute.pipeline import with_overlay
 from ci.execute.publish import parse_destination, publish
 from ci.execute.registry import Login, parse_login
 from ci.execute.reproduce import reproduce
@@ -340,7 +341,10 @@ class CozystackTalos:
         """
         form = tables.parse_format(format_)
         found = await self._subject(assets, image, file)
-        expected = expectation_anywhere(await (await self._inputs()).plan(variant)) if variant else None
+        expected = None
+        if variant:
+            plan = await (await self._inputs()).plan(variant)
+            expected = await with_overlay(expectation_anywhere(plan), plan)
         return await examine.verify(found, expected, form)
 
     @api_function

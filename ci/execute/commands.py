@@ -49,6 +49,14 @@ NEEDED: Final = {
     "ci.steps.key": ("__init__.py", "node", "steps/__init__.py", "steps/key.py"),
     "ci.steps.normalise": ("__init__.py", "common", "inspect", "steps/__init__.py", "steps/normalise"),
     "ci.steps.oci": ("__init__.py", "common", "inspect", "steps/__init__.py", "steps/normalise", "steps/oci"),
+    "ci.steps.overlay": (
+        "__init__.py",
+        "common",
+        "plan",
+        "resolve",
+        "steps/__init__.py",
+        "steps/overlay.py",
+    ),
     "ci.steps.verify": (
         "__init__.py",
         "common",
@@ -113,6 +121,12 @@ def check_extensions(paths: Sequence[str], talos_version: str, arch: Arch, kerne
         *(("--kernel", kernel) if kernel else ()),
         *paths,
     ]
+
+
+def describe_overlay(host: str, nodes: str, name: str, options: str, out: str) -> list[str]:
+    """Have an overlay's installer show what it leaves in assets."""
+    given = ("--host", host, "--nodes", nodes, "--name", name, "--options", options, "--output", out)
+    return ["python", "-m", "ci.steps.overlay", *given]
 
 
 def seal(assets: str, expectation: str, plan: str) -> list[str]:

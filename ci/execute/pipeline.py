@@ -6,12 +6,12 @@ first and goes ready-made into what embeds it; the imager gets files only, and n
 
 from __future__ import annotations
 
-import json
 import posixpath
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 import dagger
+import yaml
 from dagger import dag
 
 from ci.common.concurrency import gather_each
@@ -22,7 +22,7 @@ from ci.execute import commands
 from ci.execute.imager import imager, with_fast_zstd, with_sparse_disks
 from ci.execute.tools import base, known_by_id, tools
 from ci.plan import profile
-from ci.plan.expectation import expectation
+from ci.plan.expectation import ExpectedOverlay, expectation
 from ci.plan.outputs import Compression, Layout
 from ci.plan.quirks import install_folder
 from ci.resolve.model import Source
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ci.common.references import PinnedImage
     from ci.execute.secureboot import Keys
+    from ci.plan.expectation import Expectation
     from ci.plan.model import Plan, PlannedOutput, PlannedOverlay
     from ci.resolve.model import PlannedExtension
     from ci.verify.reported import Report
@@ -84,6 +85,24 @@ async def overlay_root(overlay: PlannedOverlay, platform: str) -> dagger.Directo
         f"an overlay is needed for {needed}. Give the digest of the index: `crane digest {overlay.reference}` tells it"
     )
     return (await pull(overlay, platform, instead)).rootfs()
+
+
+async def with_overlay(expected: Expectation, plan: Plan) -> Expectation:
+    """Return an expectation with what the plan's overlay leaves in assets, as its own installer shows it."""
+    overlay = plan.overlay
+    if overlay is None:
+        return expected
+    container = await tools("ci.steps.overlay")
+    for path, platform in (("/host", overlay.host_platform), ("/nodes", overlay.platform)):
+        container = container.with_mounted_directory(path, await overlay_root(overlay, platform), read_only=True)
+    shown = container.with_new_file("/in/options.yaml", yaml.safe_dump(overlay.options)).with_exec(
+        commands.describe_overlay("/host", "/nodes", overlay.name, "/in/options.yaml", "/out.json"),
+        expect=dagger.ReturnType.ANY,
+    )
+    if await shown.exit_code() != 0:
+        raise BuildError(f"{overlay.pinned}: {(await shown.stderr()).removeprefix('error: ').rstrip()}")
+    found = ExpectedOverlay.model_validate_json(await shown.file("/out.json").contents())
+    return expected.model_copy(update={"overlay": found})
 
 
 def unprivileged(error: dagger.QueryError, output: PlannedOutput) -> Exception:
@@ -340,7 +359,8 @@ class Pipeline:
         The engine is asked for everything at once; only where that fails, for one output after the other, to say which.
         """
         plan = self._plan
-        expected = json.dumps(expectation(plan).model_dump(mode="json"), sort_keys=True)
+        await self.check_overlay()
+        expected = (await with_overlay(expectation(plan), plan)).model_dump_json()
         # They lie from the start where `build` returns them: laying them out afterwards would copy them all once more.
         # In a folder of the tree, for the reason that `_run` has.
         place = posixpath.join(_TREE, assets_path(plan))

@@ -183,7 +183,14 @@ def _disk(source: Source, compression: Compression | Literal["none"], path: str,
         partitions.append(partition)
         unread += [missed] if missed else []
         contents += _boot_files(files, f"{path}:{partition.name}", context)
-    facts = DiskFacts(compression=compression, capacity=source.size, partitions=tuple(partitions), unread=tuple(unread))
+    first = min((partition.offset for partition in partitions), default=0)
+    facts = DiskFacts(
+        compression=compression,
+        capacity=source.size,
+        partitions=tuple(partitions),
+        unread=tuple(unread),
+        start=source.read_up_to(0, min(first, context.limits.boot_code)).rstrip(b"\0"),
+    )
     return facts, tuple(contents)
 
 

@@ -41,6 +41,8 @@ class Limits:
     layers: int = 128
     #: Partitions of a disk.
     partitions: int = 128
+    #: Bytes before the first partition that are kept; boards' boot code ends below 10 MiB.
+    boot_code: int = 16 * MIB
     #: Sections of a PE file. The format's own limit is 96.
     sections: int = 96
     #: Memory of a decompressor's window; the kernel takes no larger one.

@@ -233,6 +233,9 @@ class DiskFacts(Facts):
     partitions: tuple[PartitionFacts, ...]
     #: Those of `partitions` that may hold boot files and were not read, in the table's order.
     unread: tuple[UnreadPartition, ...] = ()
+    #: What lies before the first partition, empty bytes at its end left out: boards have boot code there. It is too
+    #: long for a listing, so no part of the JSON.
+    start: bytes = Field(default=b"", exclude=True, repr=False)
 
 
 class ArchiveFacts(Facts):

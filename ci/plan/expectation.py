@@ -28,6 +28,29 @@ class ExpectedExtension(_Value):
     version: str | None = None
 
 
+class BootCode(_Value):
+    """Bytes that firmware reads off a disk without any file system."""
+
+    offset: int
+    size: int
+    sha256: str
+
+
+class ExpectedOverlay(_Value):
+    """What a board's overlay leaves in assets, as its own installer says and does it (`ci.steps.overlay`)."""
+
+    #: Of the installer in the overlay.
+    name: str
+    kernel_args: tuple[str, ...] = ()
+    #: Digests of what lies on the EFI system partition of disk images, by path.
+    files: dict[str, str] = {}
+    boot_code: tuple[BootCode, ...] = ()
+    #: Digests of the overlay's artifacts for the nodes, which installers hold, by path.
+    artifacts: dict[str, str] = {}
+    #: Digest of the installer's program for the nodes.
+    installer: str
+
+
 class Expectation(_Value):
     """What a plan promises. A field that is `None` or empty is not checked, or taken from the assets themselves."""
 
@@ -47,6 +70,8 @@ class Expectation(_Value):
     kernel_args: tuple[str, ...] = ()
     #: Arguments that no command line may have: names, or a name with its value.
     removed_args: tuple[str, ...] = ()
+    #: `None` where the plan has none.
+    overlay: ExpectedOverlay | None = None
     #: Exactly these files below the assets' root, with the kind that `ci.inspect` finds: `{"boot/vmlinuz": "kernel"}`.
     files: dict[str, str] | None = None
     #: Whether the assets come from the lab's stand-ins.

@@ -10,6 +10,7 @@ from ci.verify import checks_files as files
 from ci.verify import checks_installer as installer
 from ci.verify import checks_media as media
 from ci.verify import checks_modules as modules
+from ci.verify import checks_overlay as overlay
 from ci.verify import checks_runtimes as runtimes
 from ci.verify import checks_sizes as sizes
 from ci.verify.assets import Assets, check_boots, expected_of, read_assets
@@ -46,6 +47,10 @@ def _runtimes(expectation: Expectation) -> str | None:
 
 def _arguments(expectation: Expectation) -> str | None:
     return f"that there are the arguments {' '.join(expectation.kernel_args)}" if expectation.kernel_args else None
+
+
+def _board(expectation: Expectation) -> str | None:
+    return f"that there are the arguments of {expectation.overlay.name}" if expectation.overlay else None
 
 
 def _version(expectation: Expectation) -> str | None:
@@ -241,6 +246,27 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
             media.disk_partitions,
             (Part.DISK,),
         ),
+        (
+            "overlay.files",
+            "The board's boot files are on the EFI system partition of disk images.",
+            overlay.overlay_files,
+            (Part.DISK,),
+        ),
+        (
+            "overlay.boot-code",
+            "The board's boot code is at its place on disk images.",
+            overlay.overlay_boot_code,
+            (Part.DISK,),
+        ),
+        (
+            "overlay.arguments",
+            "Every command line has the board's kernel arguments.",
+            overlay.overlay_arguments,
+            (Part.CMDLINE,),
+            _board,
+            False,
+        ),
+        ("overlay.installer", "The installer holds the overlay for the nodes.", overlay.overlay_installer, _IMAGE),
         (
             "sbom.complete",
             "The SBOM names Talos, its kernel, every extension and their parts.",

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 RELEASE = "6.18.38-talos"
 
-#: Checks that have nothing to look at in these assets: no disk starts with GRUB, no modules are named.
-NOT_HERE = {"menu.version", "modules.planned"}
+#: Checks that have nothing to look at in these assets: no GRUB, no modules that are named, no board.
+NOT_HERE = {
+    *("menu.version", "modules.planned"),
+    *("overlay.files", "overlay.boot-code", "overlay.arguments", "overlay.installer"),
+}
 
 #: As the published extension has it.
 RUNTIME = """\

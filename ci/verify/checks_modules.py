@@ -21,6 +21,9 @@ _FOLDER = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
 _MODULE = re.compile(r"(?:.*/)?([^/]+)\.ko(?:\.(?:xz|zst|gz))?$")
 
 
+_NO_TALOS = "Talos's root file system, with its own modules, is not there"
+
+
 def module_name(path: str) -> str | None:
     """Return the name of the kernel module in a file, as the kernel has it; `None` where it is no module's file."""
     found = _MODULE.match(path)
@@ -121,6 +124,7 @@ class _Modules:
 
     def __init__(self, assets: Assets, initramfs: Found[InitramfsFacts]) -> None:
         images = assets.images_of(initramfs)
+        self.has_talos = BASE_IMAGE in images
         #: Where each module is, by name.
         self.places: dict[str, str] = {}
         self.entries: list[tuple[str, Entry]] = []
@@ -159,6 +163,9 @@ def modules_planned(assets: Assets, expectation: Expectation) -> Verdict:
     verdict = Verdict()
     for initramfs in assets.distinct(InitramfsFacts):
         modules = _Modules(assets, initramfs)
+        if not modules.has_talos:
+            verdict.unseen.append(f"{initramfs.path}: {_NO_TALOS}")
+            continue
         verdict.problems += [
             f"{initramfs.path}: the module {name}, which the machine configuration loads, is in no extension, not in "
             "Talos's root file system and not built into the kernel: the boot would not end"
@@ -177,6 +184,9 @@ def modules_dependencies(assets: Assets, _: Expectation) -> Verdict:
     verdict = Verdict()
     for initramfs in assets.distinct(InitramfsFacts):
         modules = _Modules(assets, initramfs)
+        if not modules.has_talos:
+            verdict.unseen.append(f"{initramfs.path}: {_NO_TALOS}")
+            continue
         for place, entry in modules.entries:
             verdict.problems += [
                 f"{place}: /{entry.path} needs the module {need}, which is nowhere in the image: it could not be loaded"
@@ -185,4 +195,4 @@ def modules_dependencies(assets: Assets, _: Expectation) -> Verdict:
             ]
         if modules.entries:
             verdict.evidence.append(f"{initramfs.path}: {len(modules.entries)} modules")
-    return verdict if verdict.evidence else skip("there are no modules")
+    return verdict if verdict.evidence or verdict.unseen else skip("there are no modules")

@@ -1,4 +1,7 @@
-"""What the vendors' files call, run for real: each distinct call once, through `daggerw`, against the lab."""
+"""What the vendors' files call, run for real: each distinct call once, through `daggerw`, against the lab.
+
+The files are rendered first: for a checkout of this project, and for a user's own repository.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.upkeep import PATHS, files
+from ci.load.variant import load_variants
+from ci.upkeep import VENDORS, Arguments, files
+from ci.upkeep.description import DESCRIPTION, parse_description
+from ci.upkeep.files import make_settings
+from ci.upkeep.render import render_files
 from tests.unit.ci_scripts import dagger_calls, run, scripts
 from tests.unit.cozystack import checkout
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
 TOP = Path(__file__).parents[2]
 
@@ -25,18 +32,20 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 def daggerw(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Call this checkout's module from another folder."""
+    """Call this checkout's module from another folder, whatever module is named."""
     at = words.index("call") + 1
-    command = [str(TOP / "daggerw"), "--lab", *words[:at], "-m", str(TOP), *words[at:]]
-    env = os.environ | {"DAGGERW_ENGINE": "embedded"} | {"REGISTRY_PASSWORD": "x", "CI_REGISTRY_PASSWORD": "x"}
+    rest = words[at + 2 :] if words[at] == "-m" else words[at:]
+    command = [str(TOP / "daggerw"), "--lab", *words[:at], "-m", str(TOP), *rest]
+    passwords = dict.fromkeys(["REGISTRY_PASSWORD", "CI_REGISTRY_PASSWORD", "REGISTRY_PSW"], "x")
+    env = os.environ | {"DAGGERW_ENGINE": "embedded"} | passwords
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
-def calls(folder: Path) -> dict[str, list[str]]:
+def calls(folder: Path, rendered: Mapping[str, str]) -> dict[str, list[str]]:
     """All that the files call, by what is called: where the result goes, and how progress is shown, do not count."""
     found: dict[str, list[str]] = {}
-    for path in PATHS:
-        for number, job in enumerate(scripts(path, files()[path])):
+    for path, text in rendered.items():
+        for number, job in enumerate(scripts(path, text)):
             (place := folder / f"{path.replace('/', '_')}-{number}").mkdir()
             for words in dagger_calls(run(job, place)):
                 found.setdefault(" ".join(words[words.index("call") :]).split(" export ")[0], words)
@@ -45,7 +54,7 @@ def calls(folder: Path) -> dict[str, list[str]]:
 
 def test_every_call_of_every_file_succeeds(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
-    found = calls(tmp_path / "jobs")
+    found = calls(tmp_path / "jobs", files())
     # these two ask CozyStack's repository; below, they ask one of the test's own
     asking = {name for name in found if name.split()[1] in {"outdated", "update"}}
     assert {name.split()[1] for name in found} == {"test", "boots", "build", "publish", "outdated", "update"}
@@ -62,6 +71,33 @@ def test_every_call_of_every_file_succeeds(tmp_path: Path) -> None:
             (assets,) = work.glob(f"{words[-1]}/assets/talos/*")
             assert (assets / "iso/metal-arm64.iso").stat().st_size > 0
             subprocess.run(["sha256sum", "--check", "--quiet", "checksums.sha256"], cwd=assets, check=True)
+
+
+def test_every_call_of_a_users_own_release_succeeds(tmp_path: Path) -> None:
+    """With the user's own variants, which are not in this project."""
+    (variants := tmp_path / "work/talos/variants").mkdir(parents=True)
+    (variants / "edge.yaml").write_text("description: An edge node\nrole: worker\n")
+    arguments = Arguments(
+        module="github.com/OWNER/cozystack-talos@v0.1.0",
+        variants_folder="talos/variants",
+        outputs=("kernel", "initramfs"),
+        address="registry.example.com/talos",
+    )
+    own = load_variants({"edge.yaml": (variants / "edge.yaml").read_text()})
+    description = parse_description(DESCRIPTION.read_text())
+    rendered = render_files(description, make_settings(description, arguments, own, own.names), VENDORS)
+    (tmp_path / "jobs").mkdir()
+    # where a job is for one variant, the stand-ins of the vendors' expressions name a built-in one
+    found = [words for words in calls(tmp_path / "jobs", rendered).values() if "edge" in words]
+    assert {word for words in found for word in ("build", "publish") if word in words} == {"build", "publish"}
+    for words in found:
+        done = daggerw(words, tmp_path / "work")
+        if "publish" in words:
+            assert "stand-ins" in done.stderr, done.stderr[-4000:]
+            continue
+        assert done.returncode == 0, f"{' '.join(words)}\n{done.stderr[-4000:]}"
+        (assets,) = (tmp_path / "work").glob(f"{words[-1]}/assets/talos/*")
+        subprocess.run(["sha256sum", "--check", "--quiet", "checksums.sha256"], cwd=assets, check=True)
 
 
 @contextmanager

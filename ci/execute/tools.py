@@ -55,12 +55,9 @@ async def known_by_id(made: D) -> D:
 
     The SDK asks for the id of a file or folder each time that it is given to something, with all that it is made of.
     """
-    known = await made.id()
-    if isinstance(made, dagger.Container):
-        return dag.load_container_from_id(dagger.ContainerID(known))
-    if isinstance(made, dagger.Directory):
-        return dag.load_directory_from_id(dagger.DirectoryID(known))
-    return dag.load_file_from_id(dagger.FileID(known))
+    # As the SDK itself loads what `sync` returns. Its `load_*_from_id` are gone in 1.0; this is in both.
+    known: str = await made.id()
+    return type(made)(made._ctx.select_id(made._graphql_name(), known))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 _known: dict[tuple[str, ...], dagger.Container] = {}

@@ -55,3 +55,16 @@ for module in ["dagger", *sys.argv[1:]]:
     )
     # The first line shows that the guard works.
     assert done.stdout.splitlines() == ["dagger dagger can't be imported here"]
+
+
+def test_the_face_starts_without_the_libraries_that_only_containers_need() -> None:
+    """The module is imported anew for every call: what reads ISOs, programs and packed files is loaded when used."""
+    script = "import sys, ci.main; print(sorted({'pycdlib', 'pefile', 'dulwich', 'hypothesis'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"

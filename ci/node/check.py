@@ -270,7 +270,9 @@ def _addresses(found: NodeConfiguration, subject: Subject) -> Iterator[Finding]:
             yield _problem(
                 f"{place} is not set: with Tailscale on it, the node may take the tailnet's address as its own"
             )
-        elif inside := [one for one in _readable(subnets) if tailnet.is_inside(one)]:
+        elif not any(not one.startswith("!") for one in _readable(subnets)):
+            yield _problem(f"{place} names no network that the node's address may be in", subnets.line)
+        elif inside := tailnet.with_tailnet(_readable(subnets)):
             yield _problem(
                 f"{place}: {', '.join(inside)} overlaps the range from which Tailscale gives addresses", subnets.line
             )

@@ -93,6 +93,8 @@ def mistakes(reference: Reference, plan: Plan, variants: Iterable[str] = ()) -> 
         yield from (f"{reference} is CozyStack's own image, {reason}: {way}" for reason in _not_cozystacks(plan))
     elif _SCHEMATIC.fullmatch(reference.name):
         yield from _factory_mistakes(reference, plan)
+    elif plan.secure_boot and _is_own(reference, plan) and not (reference.tag or "").endswith(_SECURE):
+        yield f"{reference} is not signed for secure boot, and what these nodes boot is: {way}"
     version = _version(reference)
     if version and version != plan.talos_version and _says_talos(reference, plan):
         yield f"{reference} is for Talos {version}, and these patches are for {plan.talos_version}: {way}"
@@ -120,10 +122,9 @@ def _factory_mistakes(reference: Reference, plan: Plan) -> Iterator[str]:
         )
     if "installer" not in image:
         yield f"{reference} is not an installer: the Image Factory calls those metal-installer"
-    elif image.endswith(_SECURE) != (plan.secure_boot is not None):
-        signed = "is signed for secure boot with the factory's keys" if image.endswith(_SECURE) else "is not signed"
-        wanted = "is signed with yours" if plan.secure_boot else "is not"
-        yield f"{reference} {signed}, and what this variant boots {wanted}"
+    elif plan.secure_boot:
+        signed = "signed with the factory's keys" if image.endswith(_SECURE) else "not signed"
+        yield f"{reference} is {signed}, and what these nodes boot is signed with yours"
 
 
 def _version(reference: Reference) -> str | None:
@@ -131,10 +132,15 @@ def _version(reference: Reference) -> str | None:
     return found[1] if found else None
 
 
+def _is_own(reference: Reference, plan: Plan) -> bool:
+    """Say whether the tag is one that `publish` makes for the plan's variant."""
+    return variant_of(reference.tag or "", [plan.variant]) is not None
+
+
 def _says_talos(reference: Reference, plan: Plan) -> bool:
     """Say whether a version in the tag is known to be that of Talos."""
     return (
-        variant_of(reference.tag or "", [plan.variant]) is not None
+        _is_own(reference, plan)
         or _COZYSTACK.search(reference.repository) is not None
         or _SCHEMATIC.fullmatch(reference.name) is not None
         or (reference.namespace.rsplit("/", 1)[-1] == _SIDERO and reference.name in _SIDEROS)
@@ -146,16 +152,20 @@ def open_questions(reference: Reference, plan: Plan) -> Iterator[str]:
     version = _version(reference)
     if version and version != plan.talos_version and not _says_talos(reference, plan):
         yield f"{reference}: its tag has {version}, and these patches are for Talos {plan.talos_version}."
+    image = reference.namespace.rsplit("/", 1)[-1] if _SCHEMATIC.fullmatch(reference.name) else reference.tag or ""
+    if image.endswith(_SECURE) and not plan.secure_boot:
+        whose = "the factory's" if _SCHEMATIC.fullmatch(reference.name) else "your"
+        yield f"{reference} is signed for secure boot: it boots where {whose} keys are enrolled."
     if _SCHEMATIC.fullmatch(reference.name) or _COZYSTACK.search(reference.repository):
         return
-    if variant_of(reference.tag or "", [plan.variant]) is None:
+    if not _is_own(reference, plan):
         yield (
             f"{reference} does not say which variant it is of: it has to be an installer of {plan.variant}, with "
             f"{_listed(plan)}."
         )
     elif version is None:
         yield f"{reference} follows a channel: what it installs is what the tag points to at that time."
-    elif plan.origin.release and not (reference.tag or "").endswith(f"-{plan.origin.release}"):
+    elif plan.origin.release and not (reference.tag or "").removesuffix(_SECURE).endswith(f"-{plan.origin.release}"):
         yield f"{reference} is of another CozyStack release than {plan.origin.release}, for which these patches are."
 
 

@@ -79,6 +79,20 @@ def overlap(one: str, other: str) -> bool:
     return ipaddress.ip_network(one, strict=False).overlaps(ipaddress.ip_network(other, strict=False))
 
 
+def contains(outer: str, inner: str) -> bool:
+    """Say whether all addresses of a network are in another one."""
+    return overlap(outer, inner) and _length(outer) <= _length(inner)
+
+
+def narrower(one: str, other: str) -> str:
+    """Return the smaller of two networks that overlap: all addresses that both have."""
+    return max(one, other, key=_length)
+
+
+def _length(network: str) -> int:
+    return ipaddress.ip_network(network, strict=False).prefixlen
+
+
 def is_ipv6(network: str) -> bool:
     """Say whether a network is of IPv6."""
     return ipaddress.ip_network(network, strict=False).version == 6

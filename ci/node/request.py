@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ci.common.errors import CozystackTalosError, suggest
 from ci.node.networks import NetworkError, parse_network, split
+from ci.node.tailnet import ROUTES
 from ci.node.tailscale import service_of
 from ci.plan.quirks import quirks
 
@@ -50,15 +51,15 @@ def parse_kind(text: str | None, variant: Variant) -> NodeKind | None:
         return None
     if text not in list(NodeKind):
         raise MachineConfigError(f"--for: unknown kind of node {text!r}: {suggest(text, list(NodeKind))}")
-    kind, routes = NodeKind(text), service_of(variant) is not None
-    if kind is NodeKind.ROUTER and not routes:
+    kind, service = NodeKind(text), service_of(variant)
+    if kind is NodeKind.ROUTER and service is None:
         raise MachineConfigError(
             f"--for router: nodes of variant {variant.name} do not run Tailscale: choose a variant that does"
         )
-    if kind is NodeKind.WORKER and routes:
+    if kind is NodeKind.WORKER and service and any(one.name == ROUTES for one in service.environment):
         raise MachineConfigError(
-            f"--for worker: nodes of variant {variant.name} run Tailscale and become routers: give --for router for "
-            "the one that is to be, and a variant without Tailscale for workers"
+            f"--for worker: nodes of variant {variant.name} route networks into a tailnet: give --for router for "
+            "the one that is to be, and a variant that does not for workers"
         )
     return kind
 

@@ -16,8 +16,10 @@ from ci.node.networks import (
     TAILNET,
     TAILNET_V6,
     NetworkError,
+    contains,
     is_everything,
     is_ipv6,
+    narrower,
     overlap,
     parse_network,
     split,
@@ -171,7 +173,7 @@ def _route_warnings(networks: Iterable[str], join_cidr: str, node_subnets: tuple
                 "gives its addresses: leave it out of the routes."
             )
         for subnet in node_subnets:
-            if not subnet.startswith("!") and overlap(network, subnet):
+            if not subnet.startswith("!") and not is_everything(subnet) and overlap(network, subnet):
                 yield (
                     f"The route {network} overlaps the nodes' own network {subnet}: a machine of that network that "
                     "accepts routes reaches its neighbours through this node. Leave it out unless that is meant."
@@ -200,9 +202,17 @@ def _key_warnings(values: Mapping[str, str], key: Key | None, flags: Mapping[str
         yield f"The auth key does not begin as Tailscale's do ({keys.AUTH}…): is it the right secret?"
 
 
-def is_inside(subnet: str) -> bool:
-    """Say whether addresses of the tailnet are in a network; one with `!` before it excludes its addresses."""
-    return not subnet.startswith("!") and (overlap(subnet, TAILNET) or overlap(subnet, TAILNET_V6))
+def with_tailnet(subnets: Iterable[str]) -> list[str]:
+    """Return those of the nodes' networks that let an address of the tailnet in; `!` before one excludes it."""
+    listed = tuple(subnets)
+    excluded = [one.removeprefix("!") for one in listed if one.startswith("!")]
+    return [
+        one
+        for one in listed
+        if not one.startswith("!")
+        for own in (TAILNET, TAILNET_V6)
+        if overlap(one, own) and not any(contains(other, narrower(one, own)) for other in excluded)
+    ]
 
 
 def address_warning(subnets: Iterable[str] | None) -> str | None:
@@ -212,11 +222,11 @@ def address_warning(subnets: Iterable[str] | None) -> str | None:
 Nothing says which of its addresses the node is to use. With Tailscale on it, Talos may take the tailnet's
 (100.x.y.z) as the node's own: pods, etcd and the API server are then reached through the tailnet, or not at
 all. Give the network of the nodes as --node-subnets, for example --node-subnets 192.168.1.0/24."""
-    inside = [subnet for subnet in subnets if is_inside(subnet)]
-    if inside:
+    if inside := with_tailnet(subnets):
         return f"""\
 {", ".join(inside)} overlaps {TAILNET}, from which Tailscale gives its addresses: Talos may take the tailnet's address
-as the node's own. Name the network of the nodes' other interface as --node-subnets."""
+as the node's own. Name the network of the nodes' other interface as --node-subnets, or exclude the tailnet's
+(--node-subnets '0.0.0.0/0,!{TAILNET}')."""
     return None
 
 

@@ -263,6 +263,20 @@ def test_without_subnets_a_router_may_take_the_tailnets_address() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("subnets", "fits"),
+    [
+        ("[0.0.0.0/0, '!100.64.0.0/10']", True),
+        ("[0.0.0.0/0]", False),
+        ("['!100.64.0.0/10']", False),
+        ("[192.168.1]", False),
+    ],
+)
+def test_the_tailnets_addresses_may_be_excluded(subnets: str, fits: bool) -> None:
+    found = problems(changed(ROUTER, "[192.168.1.0/24]", subnets), "spin-tailscale")
+    assert [one.split(" (or ")[0] for one in found] == ([] if fits else ["machine.kubelet.nodeIP.validSubnets"])
+
+
 def test_a_control_plane_needs_etcds_networks_as_well() -> None:
     text = changed(ROUTER, "type: worker", "type: controlplane")
     assert [one.split(" is ")[0] for one in problems(text, "spin-tailscale")] == ["cluster.etcd.advertisedSubnets"]

@@ -238,14 +238,23 @@ def test_a_workers_and_a_routers_patch_has_nothing_of_the_cluster(name: str, kin
         ("router", "spin-only",
          "--for router: nodes of variant spin-only do not run Tailscale: choose a variant that does"),
         ("worker", "spin-tailscale",
-         ("--for worker: nodes of variant spin-tailscale run Tailscale and become routers: give --for router for the "
-          "one that is to be, and a variant without Tailscale for workers")),
+         ("--for worker: nodes of variant spin-tailscale route networks into a tailnet: give --for router for the one "
+          "that is to be, and a variant that does not for workers")),
     ],
 )  # fmt: skip
 def test_a_kind_of_node_that_does_not_fit_is_refused(text: str, name: str, message: str) -> None:
     with pytest.raises(MachineConfigError) as raised:
         parse_kind(text, builtin(name))
     assert str(raised.value) == message
+
+
+def test_a_worker_may_run_tailscale_where_it_routes_nothing() -> None:
+    reachable = variant(
+        "configuration:\n  extensionServices:\n    - name: tailscale\n      reason: r\n"
+        "      environment: [{name: TS_AUTHKEY, description: d, required: true, secret: true}]\n"
+    )
+    assert parse_kind("worker", reachable) == "worker"
+    assert parse_kind("router", reachable) == "router"
 
 
 def test_subnets_are_read_and_excluded_ones_stay_excluded() -> None:

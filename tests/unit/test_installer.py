@@ -109,16 +109,35 @@ async def test_a_factorys_image_of_another_schematic_or_talos_is_refused() -> No
     ]
 
 
-async def test_a_factorys_image_is_signed_where_the_variant_is() -> None:
+async def test_a_factorys_image_is_not_signed_with_ones_own_keys() -> None:
     planned = await plan()
     number = schematic_id(schematic(planned))
     signed = f"factory.talos.dev/metal-installer-secureboot/{number}:v1.13.6"
-    assert reasons(signed, planned) == [
-        f"{signed} is signed for secure boot with the factory's keys, and what this variant boots is not"
-    ]
+    assert check_installer(parse_reference(signed), planned) == (
+        f"--installer: {signed} is signed for secure boot: it boots where the factory's keys are enrolled.",
+    )
     secure = planned.model_copy(update={"secure_boot": SecureBoot(certificate="a" * 64)})
     plain = f"factory.talos.dev/metal-installer/{number}:v1.13.6"
-    assert reasons(plain, secure) == [f"{plain} is not signed, and what this variant boots is signed with yours"]
+    assert reasons(plain, secure) == [f"{plain} is not signed, and what these nodes boot is signed with yours"]
+    assert reasons(signed, secure) == [
+        f"{signed} is signed with the factory's keys, and what these nodes boot is signed with yours"
+    ]
+
+
+async def test_ones_own_image_is_signed_where_the_nodes_need_it() -> None:
+    planned = await plan()
+    signed = f"{PUBLISHED}-secureboot"
+    assert check_installer(parse_reference(signed), planned) == (
+        f"--installer: {signed} is signed for secure boot: it boots where your keys are enrolled.",
+    )
+    secure = planned.model_copy(update={"secure_boot": SecureBoot(certificate="a" * 64)})
+    assert check_installer(parse_reference(signed), secure) == ()
+    assert reasons(PUBLISHED, secure) == [
+        (
+            f"{PUBLISHED} is not signed for secure boot, and what these nodes boot is: give the reference that "
+            "`publish --variant spin-only` prints"
+        )
+    ]
 
 
 async def test_a_factory_lacks_extensions_that_are_not_sidero_labs_own() -> None:

@@ -124,7 +124,7 @@ async def test_the_users_own_variants_are_built_from_their_folder() -> None:
 async def test_a_wrong_word_is_refused_before_anything_is_read(
     arguments: dict[str, Any], error: type[CozystackTalosError], message: str
 ) -> None:
-    module = CozystackTalos()
+    module = CozystackTalos(upstream=None)
     with pytest.raises(error) as raised:
         await module.ci_files(source=cast("dagger.Directory", Folder()), **arguments)
     assert str(raised.value).startswith(message)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ci.verify.extension_images import REQUIREMENTS as EXTENSION_REQUIREMENTS
 from ci.verify.model import Part
-from ci.verify.verify import PARTS_OF, REQUIREMENTS
+from ci.verify.requirements import REQUIREMENTS
+from ci.verify.verify import PARTS_OF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

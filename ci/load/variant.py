@@ -71,14 +71,14 @@ class AddedExtension(Value):
         if isinstance(data, Mapping):
             fields = {**cast("Mapping[str, Any]", data)}
             if "reference" in fields and "name" not in fields and isinstance(fields["reference"], str):
-                fields["name"] = _own(fields["reference"]).name
+                fields["name"] = _own_extension(fields["reference"]).name
             return fields
         raise ValueError(f"write a name, name:version, reference@digest or a mapping, not {data!r}")
 
     @field_validator("reference")
     @classmethod
     def _pinned(cls, text: str | None) -> str | None:
-        return None if text is None else str(_own(text))
+        return None if text is None else str(_own_extension(text))
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -89,7 +89,7 @@ class AddedExtension(Value):
 
 def _parse_word(text: str) -> dict[str, Any]:
     if "/" in text or "@" in text:
-        reference = _own(text)
+        reference = _own_extension(text)
         return {"name": reference.name, "reference": str(reference)}
     name, _, version = text.partition(":")
     if not re.fullmatch(EXTENSION, name) or (":" in text and not re.fullmatch(_VERSION, version)):
@@ -97,9 +97,13 @@ def _parse_word(text: str) -> dict[str, Any]:
     return {"name": name, "version": version or None}
 
 
-def _own(text: str) -> Reference:
+def _own_extension(text: str) -> Reference:
     if name := name_in_catalog(text):
         raise ValueError(f"{text!r} has no digest: write {name} for the extension of the catalog")
+    return _own(text)
+
+
+def _own(text: str) -> Reference:
     try:
         reference = parse_reference(text)
     except CozystackTalosError as error:

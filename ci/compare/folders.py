@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import stat
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import yaml
@@ -10,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ci.compare.differences import FirstDifference, first_difference
 from ci.inspect.errors import MissingFileError
+from ci.inspect.extension import printable
 from ci.inspect.source import open_file
 from ci.report.inspection import size_text
 
@@ -19,14 +22,21 @@ if TYPE_CHECKING:
     from ci.report.inspection import Format
 
 
+_NOTHING = "nothing"
+_KINDS = {stat.S_IFREG: "file", stat.S_IFLNK: "link", stat.S_IFDIR: "folder"}
+
+
 class FileComparison(BaseModel):
     """One path in both folders."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
+    #: `file`, `link`, `folder` (an empty one; others show in what they hold) or `a special file`.
+    kind: str = "file"
     #: Of the file in the first folder; of the second's, where the first has none.
     size: int
+    #: Empty for all but files.
     sha256: str
     #: `None` where the files are equal.
     first_difference: FirstDifference | None = None
@@ -56,28 +66,62 @@ class Comparison(BaseModel):
 
 
 def _line(file: FileComparison, width: int) -> str:
+    if file.first_difference is None and file.kind != "file":
+        return f"same    {file.path:<{width}}  {file.kind:>9}"
     if file.first_difference is None:
         return f"same    {file.path:<{width}}  {size_text(file.size):>9}  sha256 {file.sha256}"
     return f"DIFFER  {file.path}: {file.first_difference}"
 
 
 def compare_folders(one: Path, other: Path) -> Comparison:
-    """Compares every file below two folders; raises `MissingFileError` where one of them is none."""
+    """Compare everything below two folders: files by their bytes, links by their targets, the rest by what it is.
+
+    Raises `MissingFileError` where one of them is no folder, or where nothing is in either of them.
+    """
     for folder in (one, other):
         if not folder.is_dir():
             raise MissingFileError(str(folder), "", "no such folder")
-    names = sorted({str(path.relative_to(top)) for top in (one, other) for path in top.rglob("*") if path.is_file()})
+    paths = sorted({str(path.relative_to(top)) for top in (one, other) for path in top.rglob("*")})
+    if not paths:
+        raise MissingFileError(str(one), "", f"nothing is in it, nor in {other}: there is nothing to compare")
+    # A folder shows in what is below it.
+    shown = {str(parent) for name in paths for parent in PurePath(name).parents}
+    names = [name for name in paths if name not in shown]
     return Comparison(files=tuple(_compare(one / name, other / name, name) for name in names))
 
 
 def _compare(one: Path, other: Path, name: str) -> FileComparison:
-    there = [path for path in (one, other) if path.is_file()]
-    with open_file(there[0], name) as left:
-        found = FileComparison(path=name, size=left.size, sha256=left.sha256())
-        if len(there) == 1:
-            words = ["there" if path.is_file() else "nothing" for path in (one, other)]
-            difference = FirstDifference(place=("the file",), one=words[0], other=words[1])
+    kinds = [_kind(path) for path in (one, other)]
+    name = printable(name)
+    if kinds != ["file", "file"]:
+        there = next(path for path, kind in zip((one, other), kinds, strict=True) if kind != _NOTHING)
+        found = _described(there, name)
+        if kinds[0] == kinds[1] == "link":
+            targets = [printable(str(path.readlink())) for path in (one, other)]
+            if targets[0] == targets[1]:
+                return found
+            difference = FirstDifference(place=("the link's target",), one=targets[0], other=targets[1])
+        elif kinds[0] == kinds[1]:
+            return found
         else:
-            with open_file(other, name) as right:
-                difference = first_difference(left, right)
-    return found.model_copy(update={"first_difference": difference})
+            words = ["there" if kind == "file" and _NOTHING in kinds else kind for kind in kinds]
+            difference = FirstDifference(place=("the file",), one=words[0], other=words[1])
+        return found.model_copy(update={"first_difference": difference})
+    with open_file(one, name) as left, open_file(other, name) as right:
+        found = FileComparison(path=name, size=left.size, sha256=left.sha256())
+        return found.model_copy(update={"first_difference": first_difference(left, right)})
+
+
+def _kind(path: Path) -> str:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return _NOTHING
+    return _KINDS.get(stat.S_IFMT(mode), "a special file")
+
+
+def _described(path: Path, name: str) -> FileComparison:
+    if _kind(path) != "file":
+        return FileComparison(path=name, kind=_kind(path), size=0, sha256="")
+    with open_file(path, name) as source:
+        return FileComparison(path=name, size=source.size, sha256=source.sha256())

@@ -269,6 +269,7 @@ BeforeFile: TypeAlias = Annotated[dagger.File | None, Doc("The older file, inste
 After: TypeAlias = Annotated[dagger.Directory | None, Doc("Folder of the newer assets")]
 AfterImage: TypeAlias = Annotated[str | None, Doc("The newer container image, instead of --after")]
 AfterFile: TypeAlias = Annotated[dagger.File | None, Doc("The newer file, instead of --after")]
+AllFiles: TypeAlias = Annotated[bool, Name("all"), Doc("Name every file in the text, also in folders of many")]
 FailOnChange: TypeAlias = Annotated[bool, Doc("Make any difference an error, whose text is the difference")]
 PlannedVariant: TypeAlias = Annotated[
     str | None,

@@ -315,6 +315,7 @@ class CozystackTalos:
         image: args.AssetImage = None,
         file: args.AssetFile = None,
         format_: args.Format = "text",
+        all_: args.AllFiles = False,
     ) -> str:
         """Show what is inside boot assets: a folder, a container image, or a file of any kind.
 
@@ -322,7 +323,7 @@ class CozystackTalos:
         What can't be read is an error that names the file and the place in it.
         """
         form = tables.parse_format(format_)
-        return await examine.inspect(await self._subject(assets, image, file), form)
+        return await examine.inspect(await self._subject(assets, image, file), form, whole=all_)
 
     @api_function
     async def verify(

@@ -19,7 +19,7 @@ from ci.inspect.context import Context
 from ci.inspect.cpio import plain_archive, read_members
 from ci.inspect.errors import InspectError
 from ci.inspect.kinds import kind_of
-from ci.inspect.limits import LIMITS
+from ci.inspect.limits import CHUNK, LIMITS
 from ci.inspect.source import ByteStream
 
 if TYPE_CHECKING:
@@ -67,12 +67,13 @@ def first_difference(one: Source, other: Source) -> FirstDifference | None:
 def first_offset(one: Source, other: Source) -> int | None:
     """Returns the place of the first byte that differs, `None` where there is none."""
     at = 0
-    for left, right in zip_longest(one.chunks(), other.chunks(), fillvalue=b""):
+    while (at := min(one.next_data(at), other.next_data(at))) < min(one.size, other.size):
+        left, right = one.read_up_to(at, CHUNK), other.read_up_to(at, CHUNK)
         if left != right:
             pairs = zip_longest(left, right)
             return at + next(number for number, (a, b) in enumerate(pairs) if a != b)
         at += len(left)
-    return None
+    return min(one.size, other.size) if one.size != other.size else None
 
 
 _PARTS: dict[str, Callable[[Source], Iterator[Part]]] = {

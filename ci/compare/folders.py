@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from ci.common.text import escaped
 from ci.compare.differences import FirstDifference, first_difference
 from ci.inspect.errors import MissingFileError
-from ci.inspect.extension import printable
-from ci.inspect.source import open_file
+from ci.inspect.limits import LIMITS
+from ci.inspect.source import open_file, printable
+from ci.report.documents import json_text, yaml_text
 from ci.report.inspection import size_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ci.inspect.source import Source
     from ci.report.inspection import Format
 
 
@@ -36,7 +37,7 @@ class FileComparison(BaseModel):
     kind: str = "file"
     #: Of the file in the first folder; of the second's, where the first has none.
     size: int
-    #: Empty for all but files.
+    #: Empty for all but files, and of those for the ones that are too large for a checksum.
     sha256: str
     #: `None` where the files are equal.
     first_difference: FirstDifference | None = None
@@ -58,18 +59,18 @@ class Comparison(BaseModel):
         """Returns the comparison in one of the forms, with a line feed at the end."""
         document = {"equal": self.equal, **self.model_dump(mode="json", exclude_none=True)}
         if form == "json":
-            return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+            return json_text(document)
         if form == "yaml":
-            return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+            return yaml_text(document)
         width = max((len(file.path) for file in self.files), default=0)
-        return "".join(f"{_line(file, width)}\n" for file in self.files)
+        return "".join(f"{escaped(_line(file, width))}\n" for file in self.files)
 
 
 def _line(file: FileComparison, width: int) -> str:
     if file.first_difference is None and file.kind != "file":
         return f"same    {file.path:<{width}}  {file.kind:>9}"
     if file.first_difference is None:
-        return f"same    {file.path:<{width}}  {size_text(file.size):>9}  sha256 {file.sha256}"
+        return f"same    {file.path:<{width}}  {size_text(file.size):>9}  sha256 {file.sha256 or '(too large)'}"
     return f"DIFFER  {file.path}: {file.first_difference}"
 
 
@@ -80,7 +81,7 @@ def compare_folders(one: Path, other: Path) -> Comparison:
     """
     for folder in (one, other):
         if not folder.is_dir():
-            raise MissingFileError(str(folder), "", "no such folder")
+            raise MissingFileError(printable(str(folder)), "", "no such folder")
     paths = sorted({str(path.relative_to(top)) for top in (one, other) for path in top.rglob("*")})
     if not paths:
         raise MissingFileError(str(one), "", f"nothing is in it, nor in {other}: there is nothing to compare")
@@ -108,7 +109,7 @@ def _compare(one: Path, other: Path, name: str) -> FileComparison:
             difference = FirstDifference(place=("the file",), one=words[0], other=words[1])
         return found.model_copy(update={"first_difference": difference})
     with open_file(one, name) as left, open_file(other, name) as right:
-        found = FileComparison(path=name, size=left.size, sha256=left.sha256())
+        found = _file(left, name)
         return found.model_copy(update={"first_difference": first_difference(left, right)})
 
 
@@ -124,4 +125,9 @@ def _described(path: Path, name: str) -> FileComparison:
     if _kind(path) != "file":
         return FileComparison(path=name, kind=_kind(path), size=0, sha256="")
     with open_file(path, name) as source:
-        return FileComparison(path=name, size=source.size, sha256=source.sha256())
+        return _file(source, name)
+
+
+def _file(source: Source, name: str) -> FileComparison:
+    digest = source.sha256() if source.size <= LIMITS.digested else ""
+    return FileComparison(path=name, size=source.size, sha256=digest)

@@ -140,9 +140,9 @@ def verify(assets: str, expectation: str | None, form: str) -> list[str]:
     return ["python", "-m", "ci.steps.verify", "check", "--assets", assets, *expected, "--format", form]
 
 
-def inspect(path: str, name: str, form: str) -> list[str]:
+def inspect(path: str, name: str, form: str, *, whole: bool = False) -> list[str]:
     """Show what is inside a file or folder, under a name of its own."""
-    return ["python", "-m", "ci.steps.inspect", "show", path, "--name", name, "--format", form]
+    return ["python", "-m", "ci.steps.inspect", "show", path, "--name", name, "--format", form, *["--all"] * whole]
 
 
 def diff(before: str, after: str, names: tuple[str, str], form: str, *, fail_on_change: bool) -> list[str]:

@@ -71,10 +71,10 @@ async def subject(
     return Subject(image, dag.container(platform=dagger.Platform(arch.platform)).from_(image).as_tarball())
 
 
-async def inspect(subject: Subject, form: Format) -> str:
-    """Return what is inside."""
+async def inspect(subject: Subject, form: Format, *, whole: bool = False) -> str:
+    """Return what is inside; a folder of many files is one line of the text, unless it is to be whole."""
     run = subject.mounted(await tools("ci.steps.inspect"), f"{_IN}/it").with_exec(
-        commands.inspect(f"{_IN}/it", subject.name, form.value), expect=dagger.ReturnType.ANY
+        commands.inspect(f"{_IN}/it", subject.name, form.value, whole=whole), expect=dagger.ReturnType.ANY
     )
     if await run.exit_code() != 0:
         raise AssetsError(_complaint(await run.stderr()))

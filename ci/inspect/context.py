@@ -6,7 +6,7 @@ import os
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from ci.inspect.errors import LimitExceededError, UnsafePathError
+from ci.inspect.errors import LimitExceededError, NoSpaceError, UnsafePathError
 from ci.inspect.limits import LIMITS, Limits
 from ci.inspect.source import FileSource, is_zeros
 
@@ -60,7 +60,10 @@ class Context:
 
     def spool(self, name: str, chunks: Iterable[bytes]) -> FileSource:
         """Returns the content as a source that can be read anywhere: a temporary file, gone when it is closed."""
-        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (the source that is returned closes it)
+        try:
+            file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (the source that is returned closes it)
+        except OSError as error:
+            raise _no_space(name, error) from error
         try:
             self._fill(name, file, chunks)
         except BaseException:
@@ -77,5 +80,15 @@ class Context:
             self._spooled += len(chunk)
             if self._spooled > self.limits.spooled:
                 raise LimitExceededError(name, "", f"needs more than {self.limits.spooled} bytes of temporary space")
-            file.write(chunk)
+            try:
+                left = memoryview(chunk)
+                while left:
+                    left = left[file.write(left) :]
+            except OSError as error:
+                raise _no_space(name, error) from error
         file.truncate(file.tell())
+
+
+def _no_space(name: str, error: OSError) -> NoSpaceError:
+    reason = f"no temporary file for it: {error.strerror or error}; TMPDIR may name a folder with more space"
+    return NoSpaceError(name, "", reason)

@@ -36,5 +36,9 @@ class UnsupportedFileError(InspectError):
     """The file is of a kind or of a feature that no reader here knows."""
 
 
+class NoSpaceError(InspectError):
+    """The machine that reads has no room for a temporary file: that says nothing about the file that is read."""
+
+
 class MissingFileError(InspectError):
     """There is nothing at the path given."""

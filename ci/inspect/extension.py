@@ -12,7 +12,7 @@ from ci.inspect.errors import CorruptFileError, LimitExceededError
 from ci.inspect.image import entry_of
 from ci.inspect.manifest import parse_manifest
 from ci.inspect.models import Entry, EntryType, ExtensionFacts
-from ci.inspect.source import ByteStream, open_file
+from ci.inspect.source import ByteStream, open_file, printable
 from ci.inspect.tar import stream_members
 from ci.inspect.texts import is_kept
 
@@ -33,11 +33,6 @@ _TYPES: dict[int, EntryType] = {
     stat.S_IFIFO: "fifo",
     stat.S_IFSOCK: "socket",
 }
-
-
-def printable(name: str) -> str:
-    """Returns a file's name with the bytes that are no UTF-8 written out, as the other readers have them."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def folder_entries(root: Path, name: str, context: Context) -> Iterator[tuple[Entry, Path]]:

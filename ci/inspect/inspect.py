@@ -13,7 +13,7 @@ from ci.inspect.content import ContentReader, elf_machine
 from ci.inspect.context import Context
 from ci.inspect.cpio import MAGICS
 from ci.inspect.disk import read_partitions
-from ci.inspect.errors import InspectError, LimitExceededError, MissingFileError, UnsupportedFileError
+from ci.inspect.errors import InspectError, LimitExceededError, MissingFileError, NoSpaceError, UnsupportedFileError
 from ci.inspect.extension import folder_entries, read_extension_folder, read_extension_tar
 from ci.inspect.grub import is_menu, menu_entries
 from ci.inspect.image import entry_of, inspect_image
@@ -41,7 +41,7 @@ from ci.inspect.models import (
 from ci.inspect.oci import ARCHIVE, INDEX, LAYOUT, files_of
 from ci.inspect.partitions import read_partition
 from ci.inspect.pe import inspect_pe
-from ci.inspect.source import ByteStream, Source, open_file
+from ci.inspect.source import ByteStream, Source, open_file, printable
 from ci.inspect.squashfs import inspect_squashfs
 from ci.inspect.tar import is_tar, stream_members
 
@@ -74,9 +74,9 @@ def inspect_path(path: Path | str, limits: Limits = LIMITS, *, name: str | None 
     path = Path(path)
     context = Context(limits)
     if path.is_dir():
-        return _folder(path, name or str(path), context)
+        return _folder(path, name or printable(str(path)), context)
     with open_file(path, name) as source:
-        return _inspect(source, name or path.name, source.name, context)
+        return _inspect(source, name or printable(path.name), source.name, context)
 
 
 def _inspect(source: Source, name: str, path: str, context: Context, digest: str = "") -> Inspection:
@@ -85,13 +85,15 @@ def _inspect(source: Source, name: str, path: str, context: Context, digest: str
     try:
         if context.nesting > context.limits.nesting:
             raise LimitExceededError(source.name, "", f"more than {context.limits.nesting} archives in one another")
-        digest = digest or source.sha256()
-        known = context.seen.get(digest) if source.size >= _SMALL else None
+        if not digest and source.size <= context.limits.digested:
+            digest = source.sha256()
+        known = context.seen.get(digest) if digest and source.size >= _SMALL else None
         if known is not None:
             return known.model_copy(update={"name": name, "contents": (), "same_as": known.same_as})
         facts, contents = _read(source, path, context)
         found = Inspection(name=name, size=source.size, sha256=digest, facts=facts, contents=contents)
-        context.seen[digest] = found.model_copy(update={"same_as": path})
+        if digest:
+            context.seen[digest] = found.model_copy(update={"same_as": path})
         return found
     finally:
         context.nesting -= 1
@@ -129,7 +131,15 @@ def _boot_files(files: list[tuple[str, Source]], path: str, context: Context) ->
 
 
 def _nested(sources: list[tuple[str, Source]], path: str, context: Context) -> tuple[Inspection, ...]:
-    return tuple(_inspect(source, name, f"{path}:{name}", context) for name, source in sources)
+    return tuple(_known(source, name, f"{path}:{name}", context) for name, source in sources)
+
+
+def _known(source: Source, name: str, path: str, context: Context) -> Inspection:
+    """Inspect a file inside another one; what no reader knows is named, and the rest of the file is read."""
+    try:
+        return _inspect(source, name, path, context)
+    except UnsupportedFileError as error:
+        return Inspection(name=name, size=source.size, sha256=source.sha256(), facts=UnreadableFacts(error=str(error)))
 
 
 def _other(source: Source, context: Context) -> AnyFacts:
@@ -246,8 +256,10 @@ def _folder(path: Path, name: str, context: Context) -> Inspection:
 def _readable(place: Path, entry: Entry, context: Context, digest: str) -> Inspection:
     """Reads a file, whose digest is known, or an OCI layout, which has none."""
     try:
-        return _file(place, entry.path, context, digest) if digest else _layout(place, entry.path, context)
-    except MissingFileError:
+        if entry.type == "directory":
+            return _layout(place, entry.path, context)
+        return _file(place, entry.path, context, digest)
+    except (MissingFileError, NoSpaceError):
         raise
     except InspectError as error:
         return Inspection(name=entry.path, size=entry.size, sha256=digest, facts=UnreadableFacts(error=str(error)))
@@ -260,7 +272,7 @@ def _file(path: Path, name: str, context: Context, digest: str) -> Inspection:
 
 def _digest(path: Path, name: str) -> str:
     with open_file(path, name) as source:
-        return source.sha256()
+        return source.sha256() if source.size <= LIMITS.digested else ""
 
 
 def _layout(root: Path, name: str, context: Context) -> Inspection:

@@ -25,6 +25,8 @@ class Limits:
     expanded: int = 12 * GIB
     #: Bytes of expanded content held on disk at a time (a compressed disk image's holes do not count).
     spooled: int = 6 * GIB
+    #: Bytes of a file that has a checksum: of a sparse one, holes count too, and zeros take as long as anything else.
+    digested: int = 16 * GIB
     #: Bytes of a text that is read whole: manifest, command line, image configuration.
     text: int = 4 * MIB
     #: Bytes of the SPDX documents that are kept of one file; those beyond are passed over.

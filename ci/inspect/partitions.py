@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from ci.inspect.content import Content, read_source
-from ci.inspect.errors import CorruptFileError, InspectError
+from ci.inspect.errors import CorruptFileError, InspectError, NoSpaceError
 from ci.inspect.fat import Fat, is_fat
 from ci.inspect.kinds import Kind, kind_of, unknown_file_system
 from ci.inspect.models import Entry, PartitionFacts, UnreadPartition
@@ -43,6 +43,8 @@ def read_partition(
     if kind in _READERS:
         try:
             entries, files = _READERS[kind](window, context)
+        except NoSpaceError:
+            raise
         except InspectError as error:
             return partition, [], _unread(partition, f"{kind}: {error.place}: {error.reason}")
         return _with(partition, cast("FileSystem", kind), entries), files, None

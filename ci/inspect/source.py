@@ -29,6 +29,11 @@ def is_zeros(data: bytes) -> bool:
     return all(_ZEROS.startswith(data[at : at + CHUNK]) for at in range(0, len(data), CHUNK))
 
 
+def printable(name: str) -> str:
+    """Returns a file's name with the bytes that are no UTF-8 written out, as the other readers have them."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 class Source:
     """A sequence of bytes of known size that can be read anywhere; `name` is what errors call it."""
 
@@ -329,7 +334,7 @@ class ByteStream:
 
 def open_file(path: Path, name: str | None = None) -> FileSource:
     """Opens a regular file for reading; its name in errors is the path as given."""
-    name = name or str(path)
+    name = name or printable(str(path))
     try:
         file = path.open("rb", buffering=0)
     except FileNotFoundError as error:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from ci.common.text import escaped
 from ci.inspect.models import (
     ArchiveFacts,
     CmdlineFacts,
@@ -24,6 +23,7 @@ from ci.inspect.models import (
     SquashfsFacts,
     UkiFacts,
 )
+from ci.report.documents import json_text, yaml_text
 from ci.report.inspection import Format, size_text
 
 if TYPE_CHECKING:
@@ -71,6 +71,10 @@ def diff(before: Inspection, after: Inspection) -> Difference:
     return Difference(before=before.name, after=after.name, changes=tuple(_changes("", before, after)))
 
 
+#: Kinds of what is no file.
+_WITHOUT_DIGEST = ("folder", "extension", "image")
+
+
 def _changes(place: str, before: Inspection, after: Inspection) -> Iterator[Change]:
     if before.sha256 and before.sha256 == after.sha256:
         return
@@ -81,7 +85,9 @@ def _changes(place: str, before: Inspection, after: Inspection) -> Iterator[Chan
     inner = list(_contents(place, before, after))
     yield from inner
     # Bytes that differ, and nothing that is compared does: what differs is not equal.
-    if not values and not inner and before.sha256 != after.sha256:
+    if not values and not inner and not before.sha256 and before.kind not in _WITHOUT_DIGEST:
+        yield Change(place=place, kind="changed", what="content", before="not compared: too large for a checksum")
+    elif not values and not inner and before.sha256 != after.sha256:
         yield Change(place=place, kind="changed", what="content", before=before.sha256[:12], after=after.sha256[:12])
 
 
@@ -188,18 +194,16 @@ def _files(entries: Iterable[Entry]) -> _Values:
 
 def render_diff(difference: Difference, form: Format) -> str:
     """Returns the difference as text or as a document."""
-    if form == "json":
-        return json.dumps(difference.model_dump(mode="json", exclude_none=True), indent=2, ensure_ascii=False) + "\n"
-    if form == "yaml":
+    if form != "text":
         document = difference.model_dump(mode="json", exclude_none=True)
-        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
-    lines = [f"--- {difference.before}", f"+++ {difference.after}"]
+        return json_text(document) if form == "json" else yaml_text(document)
+    lines = [escaped(f"--- {difference.before}"), escaped(f"+++ {difference.after}")]
     place: str | None = None
     for change in difference.changes:
         if change.place != place:
             place = change.place
-            lines.append(f"@@ {place or 'the two themselves'}")
-        lines.append(_line(change))
+            lines.append(escaped(f"@@ {place or 'the two themselves'}"))
+        lines.append(escaped(_line(change)))
     if not difference.changes:
         lines.append("no difference")
     return "\n".join(lines) + "\n"

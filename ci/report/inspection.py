@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import TYPE_CHECKING, Literal
 
-import yaml
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from ci.common.text import escaped
 from ci.inspect.models import (
     AnyFacts,
     ArchiveFacts,
@@ -32,6 +31,7 @@ from ci.inspect.models import (
     UkiFacts,
     UnreadableFacts,
 )
+from ci.report.documents import json_text, yaml_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,17 +43,21 @@ Format = Literal["text", "json", "yaml"]
 #: More than any line of a tree: rich would cut it.
 _WIDTH = 8192
 
+#: Files of a folder from which on they are one line of a text that is not whole.
+_FOLDED_ABOVE = 12
+
 _UNITS = ("B", "KiB", "MiB", "GiB")
 
 
-def render(inspection: Inspection, form: Format) -> str:
-    """Returns the inspection in one of the forms, with a line feed at the end."""
+def render(inspection: Inspection, form: Format, *, whole: bool = False) -> str:
+    """Return the inspection in one of the forms, with a line feed at the end; the text is folded, unless it is whole.
+
+    JSON and YAML are always whole.
+    """
     if form == "text":
-        return render_text(inspection)
+        return render_text(inspection, whole=whole)
     document = inspection.model_dump(mode="json", exclude_none=True)
-    if form == "json":
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    return json_text(document) if form == "json" else yaml_text(document)
 
 
 def size_text(size: int) -> str:
@@ -66,35 +70,53 @@ def size_text(size: int) -> str:
     return f"{value:.1f} {_UNITS[-1]}"
 
 
-def render_text(inspection: Inspection) -> str:
-    """Returns a tree of what is inside what, with the facts that matter; control characters are shown, not sent.
+def render_text(inspection: Inspection, *, whole: bool = False) -> str:
+    """Return a tree of what is inside what, with the facts that matter; control characters are shown, not sent.
 
-    A command line stays one line, however long it is.
+    A command line stays one line, however long it is. A folder of many files is one line, unless all is to be shown.
     """
     out = io.StringIO()
     console = Console(file=out, width=_WIDTH, color_system=None, highlight=False, markup=False, emoji=False)
-    console.print(_tree(inspection), soft_wrap=True)
+    console.print(_tree(inspection, whole), soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def _tree(node: Inspection) -> Tree:
+def _tree(node: Inspection, whole: bool) -> Tree:
     title = f"{node.name}: {node.kind}"
     if node.sha256:
         title += f", {size_text(node.size)}, sha256 {node.sha256[:12]}"
+    elif node.size:
+        title += f", {size_text(node.size)}, too large for a checksum"
     tree = Tree(_safe(title))
     if node.same_as is not None:
         tree.add(_safe(f"the same bytes as {node.same_as}"))
         return tree
-    for line in _lines(node.facts):
+    for line in _lines(node.facts, whole):
         tree.add(_safe(line))
     for inner in node.contents:
-        tree.add(_tree(inner))
+        tree.add(_tree(inner, whole))
     return tree
 
 
 def _safe(text: str) -> Text:
     """Names come from the files: whatever a terminal would act on is written out."""
-    return Text("".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text))
+    return Text(escaped(text, most=_WIDTH))
+
+
+def _files(entries: Iterable[Entry], whole: bool) -> list[str]:
+    """Return the paths of files; a folder of many is one line, at the place of its first."""
+    files = [entry for entry in entries if entry.type == "file"]
+    folders: dict[str, list[Entry]] = {}
+    for entry in files:
+        folders.setdefault(entry.path.rpartition("/")[0], []).append(entry)
+    lines: dict[str, None] = {}
+    for entry in files:
+        folder = entry.path.rpartition("/")[0]
+        if whole or len(folders[folder]) <= _FOLDED_ABOVE:
+            lines[entry.path] = None
+        else:
+            lines[f"{folder}/: {_count(folders[folder])}"] = None
+    return list(lines)
 
 
 def _count(entries: Iterable[Entry]) -> str:
@@ -104,7 +126,7 @@ def _count(entries: Iterable[Entry]) -> str:
     return text + (f", programs for {', '.join(machines)}" if machines else "")
 
 
-def _lines(facts: AnyFacts) -> list[str]:  # noqa: C901 (one short case for each kind)
+def _lines(facts: AnyFacts, whole: bool) -> list[str]:  # noqa: C901 (one short case for each kind)
     match facts:
         case KernelFacts():
             efi = "EFI" if facts.efi else "no EFI header"
@@ -123,9 +145,9 @@ def _lines(facts: AnyFacts) -> list[str]:  # noqa: C901 (one short case for each
             wants = facts.compatibility or "any"
             return [f"{facts.name} {facts.version}, for Talos {wants}", _count(facts.entries)]
         case IsoFacts():
-            return [f"volume {facts.volume}", *(entry.path for entry in facts.entries if entry.type == "file")]
+            return [f"volume {facts.volume}", *_files(facts.entries, whole)]
         case DiskFacts():
-            return _disk(facts)
+            return _disk(facts, whole)
         case ArchiveFacts():
             return [_count(facts.entries)]
         case CmdlineFacts():
@@ -139,7 +161,8 @@ def _lines(facts: AnyFacts) -> list[str]:  # noqa: C901 (one short case for each
         case DataFacts():
             return [f"begins with {facts.head}"]
         case FolderFacts():
-            return [f"{entry.path} is a {entry.type}" for entry in facts.entries if entry.type != "directory"]
+            others = [f"{entry.path} is a {entry.type}" for entry in facts.entries if entry.type != "directory"]
+            return others if whole or len(others) <= _FOLDED_ABOVE else [f"{len(others)} links and special files"]
         case UnreadableFacts():
             return [facts.error]
 
@@ -172,7 +195,7 @@ def _image(facts: ImageFacts) -> list[str]:
     return lines
 
 
-def _disk(facts: DiskFacts) -> list[str]:
+def _disk(facts: DiskFacts, whole: bool) -> list[str]:
     lines = [f"{size_text(facts.capacity)}, packed with {facts.compression}"]
     unread = {partition.number: partition.reason for partition in facts.unread}
     for partition in facts.partitions:
@@ -181,5 +204,5 @@ def _disk(facts: DiskFacts) -> list[str]:
         lines.append(f"{title}: {holds}, {partition.filesystem}" if partition.filesystem else f"{title}: {holds}")
         if partition.number in unread:
             lines.append(f"{title}: not read: {unread[partition.number]}")
-        lines += [entry.path for entry in partition.entries if entry.type == "file"]
+        lines += _files(partition.entries, whole)
     return lines

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import textwrap
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -17,6 +15,7 @@ from rich.text import Text
 from ci.common.errors import OutputError, suggest
 from ci.common.text import shown
 from ci.plan import profile
+from ci.report.documents import json_text, yaml_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,9 +120,7 @@ def plan_as(plan: Plan, form: Format) -> str:
 
 def document_as(document: dict[str, Any], form: Format) -> str:
     """Return a document as JSON or YAML; the format `text` has a writer of its own for each document."""
-    if form is Format.YAML:
-        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=WIDTH)
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return yaml_text(document, WIDTH) if form is Format.YAML else json_text(document)
 
 
 def plan_summary(plan: Plan) -> str:

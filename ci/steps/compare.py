@@ -25,7 +25,12 @@ def main(argv: list[str] | None = None) -> int:
     except InspectError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    sys.stdout.write(comparison.render(arguments.format))
+    try:
+        sys.stdout.write(comparison.render(arguments.format))
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"error: standard output: {error.strerror}", file=sys.stderr)
+        return 2
     return 0 if comparison.equal else 1
 
 

@@ -1,6 +1,6 @@
 """`python -m ci.steps.inspect`: what is inside files and folders, and how two of them differ.
 
-    show  PATH          [--name NAME]              [--format text|json|yaml]
+    show  PATH          [--name NAME]              [--format text|json|yaml] [--all]
     diff  BEFORE AFTER  [--names BEFORE AFTER]     [--format text|json|yaml] [--fail-on-change]
 
 Names are what the outermost are called instead of their paths. Ends with 0, with 1 if something changed and that is to
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ci.inspect.errors import InspectError
 from ci.inspect.inspect import inspect_path
+from ci.inspect.source import printable
 from ci.report.diff import diff, render_diff
 from ci.report.inspection import render
 
@@ -31,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="what is inside a file or folder of any kind")
     show.add_argument("paths", type=Path, nargs=1, metavar="PATH")
     show.add_argument("--name", dest="names", nargs=1)
+    show.add_argument("--all", action="store_true", help="name every file in the text, also in folders of many")
     compare = commands.add_parser("diff", help="what changed from one to another")
     compare.add_argument("paths", type=Path, nargs=2, metavar="PATH")
     compare.add_argument("--names", nargs=2)
@@ -43,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 def _read(paths: Sequence[Path], names: Sequence[str] | None) -> list[Inspection] | None:
     """Inspects all paths, and returns `None` where one can't be read: all those were told then."""
     found: list[Inspection] = []
-    for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
+    for path, name in zip(paths, names or [printable(str(path)) for path in paths], strict=True):
         try:
             found.append(inspect_path(path, name=name))
         except InspectError as error:
@@ -63,8 +65,13 @@ def main(argv: list[str] | None = None) -> int:
         text = render_diff(difference, arguments.format)
         code = int(arguments.fail_on_change and difference.changed)
     else:
-        text = render(found[0], arguments.format)
-    sys.stdout.write(text)
+        text = render(found[0], arguments.format, whole=arguments.all)
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"error: standard output: {error.strerror}", file=sys.stderr)
+        return 2
     return code
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from ci.common.errors import CozystackTalosError
 from ci.common.filenames import CHECKSUMS, UNLISTED
-from ci.inspect.extension import printable
-from ci.inspect.source import open_file
+from ci.inspect.source import open_file, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

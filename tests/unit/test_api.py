@@ -131,7 +131,7 @@ def test_the_functions_are_these() -> None:
             "talm": False,
             "check": None,
         },
-        "inspect": {"assets": None, "image": None, "file": None, "format": "text"},
+        "inspect": {"assets": None, "image": None, "file": None, "format": "text", "all": False},
         "verify": {"assets": None, "image": None, "file": None, "variant": None, "format": "text"},
         "diff": {
             **dict.fromkeys(["before", "before_image", "before_file", "after", "after_image", "after_file"]),

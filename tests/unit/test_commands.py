@@ -82,6 +82,7 @@ def test_a_file_is_shown_under_its_name() -> None:
     assert commands.inspect("/in/it", "ghcr.io/a/b:c", "yaml") == [
         "python", "-m", "ci.steps.inspect", "show", "/in/it", "--name", "ghcr.io/a/b:c", "--format", "yaml",
     ]  # fmt: skip
+    assert commands.inspect("/in/it", "a", "text", whole=True)[-1] == "--all"
 
 
 @pytest.mark.parametrize("fail", [False, True])
@@ -172,7 +173,7 @@ OF_OURS = (
     commands.seal("/no/assets", "/no/expected.json", "/no/plan.json"),
     commands.verify("/no/assets", None, "yaml"),
     commands.verify("/no/assets", "/no/expected.json", "text"),
-    commands.inspect("/no/a", "a", "json"),
+    commands.inspect("/no/a", "a", "json", whole=True),
     commands.diff("/no/a", "/no/b", ("/no/1", "/no/2"), "text", fail_on_change=True),
     commands.compare("/no/a", "/no/b", "json"),
     commands.normalise_initramfs("/no/a", "/no/b", 7),

@@ -547,9 +547,7 @@ class CozystackTalos:
         file: dagger.File | None,
         flags: tuple[str, str, str] = examine.FLAGS,
     ) -> examine.Subject:
-        arch, login, _ = self._parsed()
-        if login:
-            await login.log_in()
+        arch = (await self._inputs()).arch
         return await examine.subject(assets, image, file, arch, flags=flags)
 
 

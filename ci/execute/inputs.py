@@ -51,10 +51,8 @@ class Inputs:
     _source: Source
     _epoch: int | None
     _files: LocalFiles
-    _login: Login | None
     _checkouts: Memo[None, Checkout] = field(default_factory=Memo[None, Checkout])
     _local_images: Memo[Arch, tuple[LocalImage, ...]] = field(default_factory=Memo["Arch", tuple[LocalImage, ...]])
-    _logins: Memo[None, None] = field(default_factory=Memo[None, None])
     _resolvers: dict[Arch, EngineResolver] = field(default_factory=dict["Arch", EngineResolver])
 
     @classmethod
@@ -68,12 +66,14 @@ class Inputs:
         login: Login | None,
         keys: Keys | None,
     ) -> Inputs:
-        """Read the variants and take all else as it is.
+        """Give the login to the engine, read the variants, and take all else as it is.
 
         `epoch` is the time of all timestamps, in seconds since 1970. Raises `VariantError` for a variant file that is
         refused.
         """
-        return cls(await load_variants(variants), arch, keys, source, epoch, files, login)
+        if login is not None:
+            await login.log_in()
+        return cls(await load_variants(variants), arch, keys, source, epoch, files)
 
     async def checkout(self) -> Checkout:
         """Return CozyStack's checkout; raises `UpstreamError` where it can't be understood."""
@@ -83,11 +83,6 @@ class Inputs:
         """Return the extensions that were given as files, for an architecture."""
         files = self._files
         return await self._local_images.get(arch, lambda: read_local_images(files.archives, files.layouts, arch))
-
-    async def log_in(self) -> None:
-        """Give the registry's login, where there is one, to the engine; before anything is asked of that registry."""
-        if self._login is not None:
-            await self._logins.get(None, self._login.log_in)
 
     def resolver(self, arch: Arch) -> EngineResolver:
         """Return what looks tags up for nodes of an architecture; each tag is asked for once."""
@@ -104,7 +99,6 @@ class Inputs:
         wanted = parse_outputs(outputs or DEFAULT_OUTPUTS, chosen)
         found = self.variants.get(variant)
         where = arch or self.arch
-        await self.log_in()
         files = tuple(image.extension for image in await self.local_images(where))
         checkout = await self.checkout()
         request = BuildRequest(

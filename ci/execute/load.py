@@ -12,6 +12,8 @@ from dagger import dag
 from ci.common import pins
 from ci.common.concurrency import Memo, gather_each, gather_two
 from ci.common.errors import (
+    CatalogError,
+    FileError,
     NotFoundInRegistryError,
     PlanError,
     RepositoryError,
@@ -21,6 +23,7 @@ from ci.common.errors import (
 )
 from ci.common.references import parse_reference
 from ci.common.text import without_credentials
+from ci.common.yamltext import check_size
 from ci.execute import commands
 from ci.execute.tools import tools
 from ci.load import variant
@@ -60,15 +63,20 @@ class Checkout:
     date: int | None
 
 
-async def read_texts(folder: dagger.Directory, patterns: tuple[str, ...]) -> dict[str, str]:
-    """Return path → text of the files that fit the patterns."""
+async def read_texts(
+    folder: dagger.Directory, patterns: tuple[str, ...], error: type[FileError] = UpstreamError
+) -> dict[str, str]:
+    """Return path → text of the files that fit the patterns; raises `error` for one that is too large to be one."""
     found = await gather_each(folder.glob, patterns)
-    return await _read(folder, {path for paths in found for path in paths if not path.endswith("/")})
+    return await _read(folder, {path for paths in found for path in paths if not path.endswith("/")}, error)
 
 
-async def _read(folder: dagger.Directory, paths: set[str]) -> dict[str, str]:
+async def _read(folder: dagger.Directory, paths: set[str], error: type[FileError]) -> dict[str, str]:
     async def read(path: str) -> str:
-        return await folder.file(path).contents()
+        file = folder.file(path)
+        # Asked first: a file of some hundred megabytes would go through the engine, and into memory.
+        check_size(await file.size(), path, error)
+        return await file.contents()
 
     files = sorted(paths)
     return dict(zip(files, await gather_each(read, files), strict=True))
@@ -94,9 +102,10 @@ async def load_checkout(
         folder, origin = ref.tree(), Origin(where=without_credentials(repository), release=tag, commit=commit)
     else:
         origin = Origin(where="given as --upstream")
+    called = "--upstream" if origin.release is None else f"{origin.where}#{origin.release}"
 
     async def read() -> Upstream:
-        return load_upstream(await read_texts(folder, PATTERNS))
+        return load_upstream(await read_texts(folder, PATTERNS), called)
 
     upstream, told = await gather_two(read, lambda: _told_by_git(folder))
     commit, date = told.get("commit"), told.get("date")
@@ -133,7 +142,7 @@ async def load_variants(folder: dagger.Directory | None) -> Variants:
     variants = variant.read_variants(variant.BUILTIN)
     if folder is None:
         return variants
-    own = variant.load_variants(await read_texts(folder, ("*.yaml", "*.yml")))
+    own = variant.load_variants(await read_texts(folder, ("*.yaml", "*.yml"), VariantError))
     if not own.names:
         raise VariantError("--variants", None, "no variant in this folder: add NAME.yaml")
     return variants.merged(own)
@@ -248,5 +257,5 @@ async def tool_images(checkout: Checkout, resolver: EngineResolver) -> tuple[Pul
 
 async def _read_catalog(reference: str) -> Catalog:
     root = dag.container().from_(reference).rootfs()
-    texts = await _read(root, {IMAGE_DIGESTS, DESCRIPTIONS}.intersection(await root.entries()))
+    texts = await _read(root, {IMAGE_DIGESTS, DESCRIPTIONS}.intersection(await root.entries()), CatalogError)
     return parse_catalog(texts.get(IMAGE_DIGESTS, ""), texts.get(DESCRIPTIONS, ""))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ci.common.arch import Arch
 
 MANIFEST: Final = "manifest.yaml"
+#: Folder of an extension's files.
+ROOT: Final = "rootfs"
 #: What lies in a folder of the OCI layout beside its blobs (OCI image specification, image-layout.md).
 LAYOUT_FILES: Final = ("index.json", "oci-layout")
 
@@ -104,6 +106,8 @@ async def _read(archive: _Archive, arch: Arch) -> LocalImage:
     root = container.rootfs()
     if not await root.exists(MANIFEST):
         raise LocalImageError(f"{called}: no system extension: the image has no /{MANIFEST}")
+    if not await root.exists(ROOT):
+        raise LocalImageError(f"{called}: no system extension: the image has no /{ROOT}, the folder of its files")
     try:
         manifest = parse_manifest(f"{called}:/{MANIFEST}", (await root.file(MANIFEST).contents()).encode())
     except InspectError as error:

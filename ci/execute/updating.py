@@ -43,7 +43,6 @@ class Update:
 
 async def find_update(inputs: Inputs, repository: str | None, wanted: str | None) -> Update:
     """Compare the current release with the newest one, or a wanted one, of CozyStack's repository."""
-    await inputs.log_in()
     current, arch, resolver = await inputs.checkout(), inputs.arch, inputs.resolver(inputs.arch)
     repository = repository or pins.COZYSTACK_GIT
     tags = await from_repository(repository, "the releases", dag.git(repository).tags(patterns=["v*"]))

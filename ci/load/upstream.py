@@ -146,13 +146,13 @@ def parse_release(text: str) -> str:
     return text
 
 
-def load_upstream(files: Mapping[str, str]) -> Upstream:
-    """Read a checkout, given as path → text of (at least) the files that `PATTERNS` names.
+def load_upstream(files: Mapping[str, str], called: str = "--upstream") -> Upstream:
+    """Read a checkout, given as path → text of (at least) the files that `PATTERNS` names; errors call it `called`.
 
     Raises `UpstreamError` with file, line and reason for a checkout that can't be understood: a layout of neither
     kind, a missing profile, profiles that disagree, a path of another architecture, no YAML.
     """
-    layout = _layout(files)
+    layout = _layout(files, called)
     folder = f"{layout}/images/talos/profiles"
     profiles: dict[str, tuple[_Profile, yamltext.Document]] = {}
     for kind in PROFILES:
@@ -177,7 +177,7 @@ def load_upstream(files: Mapping[str, str]) -> Upstream:
     )
 
 
-def _layout(files: Mapping[str, str]) -> str:
+def _layout(files: Mapping[str, str], called: str) -> str:
     found = [layout for layout in LAYOUTS if any(p.startswith(f"{layout}/images/talos/profiles/") for p in files)]
     if len(found) == 1:
         return found[0]
@@ -186,7 +186,7 @@ def _layout(files: Mapping[str, str]) -> str:
         reason = f"there are profiles in both {' and '.join(folders)}: which of them count is not clear"
     else:
         reason = f"no Talos profiles: a CozyStack checkout (v0.38 or later) has them in {' or '.join(folders)}"
-    raise UpstreamError("checkout", None, reason)
+    raise UpstreamError(called, None, reason)
 
 
 def _check(kind: Kind, profile: _Profile, document: yamltext.Document) -> None:

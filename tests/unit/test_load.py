@@ -211,6 +211,10 @@ class Text:
     """A file of the engine."""
 
     text: str
+    claimed: int | None = None
+
+    async def size(self) -> int:
+        return len(self.text) if self.claimed is None else self.claimed
 
     async def contents(self) -> str:
         return self.text
@@ -232,6 +236,17 @@ async def test_ones_own_variants_come_beside_the_built_in_ones() -> None:
     variants = await load_variants(directory(Folder(edge_yaml=HEAD)))
     assert variants.names == ("edge", "spin-only", "spin-tailscale")
     assert variants.get("tailscale+spin").name == "spin-tailscale"
+
+
+async def test_a_variant_file_of_300_megabytes_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(_: object) -> str:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(Text, "contents", never)
+    folder = Folder(edge_yaml=HEAD)
+    monkeypatch.setattr(folder, "file", lambda _: Text("", claimed=300 << 20))
+    with pytest.raises(VariantError, match=r"^edge\.yaml: 314572800 characters are too many for this file"):
+        await load_variants(directory(folder))
 
 
 async def test_a_folder_without_a_variant_is_refused() -> None:

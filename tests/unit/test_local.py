@@ -76,7 +76,7 @@ class Archive:
 
 
 def archive(called: str, *, name: str = "sensors", version: str = "1.0", platform: str = "linux/arm64") -> Archive:
-    return Archive(called, platform, {"manifest.yaml": MANIFEST.format(name=name, version=version)})
+    return Archive(called, platform, {"manifest.yaml": MANIFEST.format(name=name, version=version), "rootfs": ""})
 
 
 class Layout:
@@ -121,8 +121,10 @@ async def test_files_are_read_in_the_order_given(monkeypatch: pytest.MonkeyPatch
          "amd.tar: the image is for linux/amd64; the build is for linux/arm64"),
         (Archive("debian.tar"), LocalImageError,
          "debian.tar: no system extension: the image has no /manifest.yaml"),
-        (Archive("bad.tar", files={"manifest.yaml": "version: v1alpha1\n"}), LocalImageError,
+        (Archive("bad.tar", files={"manifest.yaml": "version: v1alpha1\n", "rootfs": ""}), LocalImageError,
          "bad.tar:/manifest.yaml: metadata: Field required"),
+        (Archive("bare.tar", files={"manifest.yaml": MANIFEST}), LocalImageError,
+         "bare.tar: no system extension: the image has no /rootfs, the folder of its files"),
     ],
 )  # fmt: skip
 async def test_a_file_that_can_not_be_taken_is_refused_by_name(

@@ -140,14 +140,14 @@ def test_a_missing_kind_is_refused(name: str) -> None:
 
 def test_a_checkout_of_something_else_is_refused() -> None:
     assert refusal({"README.md": "hello"}) == (
-        "checkout: no Talos profiles: a CozyStack checkout (v0.38 or later) has them in "
+        "--upstream: no Talos profiles: a CozyStack checkout (v0.38 or later) has them in "
         "packages/core/talos/images/talos/profiles/ or packages/core/installer/images/talos/profiles/"
     )
 
 
 def test_profiles_in_both_layouts_are_refused() -> None:
     assert refusal({**checkout(TAG), **checkout("v0.38.2")}) == (
-        "checkout: there are profiles in both packages/core/talos/images/talos/profiles/ and "
+        "--upstream: there are profiles in both packages/core/talos/images/talos/profiles/ and "
         "packages/core/installer/images/talos/profiles/: which of them count is not clear"
     )
 

@@ -1,4 +1,4 @@
-"""What a node has to be told for its extensions: the part `configuration` of a variant file.
+"""The configuration that a node needs for its extensions: the part `configuration` of a variant file.
 
 Without it an extension's service waits, and the boot does not end.
 """
@@ -62,7 +62,7 @@ class KernelModule(Value):
 
     name: Text
     parameters: tuple[Text, ...] = ()
-    #: What is there once it is loaded, for services that wait for it: `/dev/zfs`.
+    #: Paths that exist once it is loaded, for services that wait for them: `/dev/zfs`.
     provides: tuple[AbsolutePath, ...] = ()
     reason: Text
 
@@ -74,7 +74,7 @@ class ServiceVariable(Value):
     description: Text
     #: What it is set to; without a value only a required variable is written, with a placeholder.
     value: Annotated[Text | None, BeforeValidator(must_be_quoted)] = None
-    #: Whether the service can't do without it.
+    #: Whether the service needs it.
     required: bool = False
     #: Whether its value must be kept from sight.
     secret: bool = False
@@ -82,7 +82,7 @@ class ServiceVariable(Value):
     @model_validator(mode="after")
     def _no_secret_in_a_file(self) -> Self:
         if self.secret and self.value is not None:
-            raise ValueError(f"{self.name} is secret, so its value can't stand in a variant file: leave value out")
+            raise ValueError(f"{self.name} is secret, so a variant file can't hold its value: leave value out")
         return self
 
 
@@ -111,14 +111,14 @@ class RuntimeClassNeed(Value):
 
 
 class KnownPath(Value):
-    """A path that services wait for and that is there without any configuration, such as a device of the machine."""
+    """A path that services wait for and that exists without any configuration, such as a device of the machine."""
 
     path: AbsolutePath
     reason: Text
 
 
 class Configuration(Value):
-    """What a node has to be told; without it its extensions wait, and the boot does not end."""
+    """The configuration that a node needs; without it its extensions wait, and the boot does not end."""
 
     kernel_modules: tuple[KernelModule, ...] = ()
     extension_services: tuple[ExtensionService, ...] = ()
@@ -127,5 +127,5 @@ class Configuration(Value):
 
 
 def placeholder(variable: str) -> str:
-    """Return what stands in place of a variable's value that is not known; no value looks like it."""
+    """Return the placeholder for a variable's unknown value; no value looks like it."""
     return f"<put {variable} here>"

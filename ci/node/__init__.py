@@ -1,1 +1,1 @@
-"""What a node has to be told for the extensions in its image."""
+"""Machine configuration: what the extensions in an image need of a node, and whether a configuration has it."""

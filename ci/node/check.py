@@ -219,11 +219,9 @@ def _tailscale(found: NodeConfiguration, given: ServiceConfig, subject: Subject)
 def _installers(found: NodeConfiguration, subject: Subject) -> Iterator[Finding]:
     if not found.installers:
         if found.is_talm:
-            yield _note("no installer is named here: a node that is yet to be installed takes image of values.yaml")
+            yield _note("no installer is named here: a new node installs image of values.yaml")
         elif not found.is_partial:
-            yield _problem(
-                "no installer is named: a node that is yet to be installed would not get this variant's image"
-            )
+            yield _problem("no installer is named: a new node would not install this variant's image")
     for installer in found.installers:
         yield from _installer(installer, subject)
 

@@ -94,7 +94,7 @@ class ServiceConfig:
 
 @dataclass(frozen=True)
 class Installer:
-    """A reference of what a node that is yet to be installed puts on its disk."""
+    """The reference of what a new node installs."""
 
     text: str
     #: The field or document that names it.

@@ -56,7 +56,7 @@ def machine_parts(
     sysctls: Mapping[str, str],
     install: Document | None = None,
 ) -> list[Document]:
-    """Return what a machine is told, apart from its services, in one of the forms."""
+    """Return a machine's settings, apart from its services, in one of the forms."""
     loaded, valid, params = module_entries(modules), list(subnets), dict(sysctls)
     if form is Form.FIELDS:
         fields = {
@@ -75,7 +75,7 @@ def machine_parts(
 
 
 def install_part(form: Form, image: str, disk: str | None) -> Document:
-    """Return what a node that is yet to be installed puts on which disk.
+    """Return what a new node installs on which disk.
 
     `disk` is a path such as /dev/sda, or an expression in CEL, which only a document takes. A document needs the disk:
     a patch without it takes away the one that the configuration has (v1.14.0-rc.1).
@@ -89,7 +89,7 @@ def install_part(form: Form, image: str, disk: str | None) -> Document:
 
 
 def cluster_parts(form: Form, *, subnets: Iterable[str], manifests: Mapping[str, str]) -> list[Document]:
-    """Return what control plane nodes are told in addition: etcd's networks, and manifests by name."""
+    """Return the further settings of control plane nodes: etcd's networks, and manifests by name."""
     cluster: Document = {"etcd": {"advertisedSubnets": list(subnets)}} if subnets else {}
     if form is Form.FIELDS:
         if manifests:

@@ -19,15 +19,15 @@ TALM_NODE: Final = "talm/node.yaml"
 TALM_VALUES: Final = "talm/values.yaml"
 
 _NO_INSTALLER: Final = """
-A node that is yet to be installed puts on its disk what {field} names, and not what it booted.
+A new node installs what {field} names, not what it booted.
 That has to be this variant's installer: give machine-config the reference that publish prints, as --installer."""
 
 _INSTALL_FIELD: Final = "machine.install.image"
 
 _NODE: Final = """\
 
-    talosctl patch machineconfig --nodes NODE --patch @{name}                         a node that runs
-    talosctl machineconfig patch {base} --patch @{name} --output THIS-NODE.yaml  one that is to come
+    talosctl patch machineconfig --nodes NODE --patch @{name}                         a running node
+    talosctl machineconfig patch {base} --patch @{name} --output THIS-NODE.yaml  a new node
 
 Patch a node once. Talos adds what a patch lists to what is there: of a module that is listed twice the last
 entry's parameters count, so take parameters of your own over into this file; of a variable that is set twice
@@ -48,8 +48,8 @@ disk.dev_path == "/dev/sda"), or give machine-config --install-disk: this patch 
 provisioning, and without an expression no disk is selected."""
 
 _OBJECTS: Final = f"""\
-The objects of {KUBERNETES}, for a cluster that is yet to be made: Talos itself creates them. A patch for
-control plane nodes; other nodes pay no heed to it."""
+The objects of {KUBERNETES} for a new cluster: Talos creates them itself. A patch for control plane nodes;
+other nodes ignore it."""
 
 TALM_HEAD: Final = ("For talm: lines of values.yaml, which count for all nodes of the cluster.",)
 TALM_IMAGE: Final = ("For nodes whose own file does not name another; `talm upgrade` takes it as well.",)
@@ -78,7 +78,7 @@ def node(
             field=f"{_INSTALL_FIELD} (or installer.image of UnattendedInstallConfig)" if both else _INSTALL_FIELD
         )
     elif both:
-        yield from ("", f"A node that is yet to be installed needs {_folder(form)}{INSTALL} as well.")
+        yield from ("", f"A new node needs {_folder(form)}{INSTALL} as well.")
 
 
 def which(form: Form, *, both: bool = True) -> Iterator[str]:
@@ -92,9 +92,9 @@ def _folder(form: Form) -> str:
 
 
 def install(form: Form, name: str, variant: str, *, has_disk: bool) -> Iterator[str]:
-    """Yield the head of the patch for a node that is yet to be installed."""
-    yield f"What a node of variant {variant} that is yet to be installed puts on its disk: a patch in addition to"
-    yield f"{_folder(form)}{NODE}. A node that is installed does not need it."
+    """Yield the head of the patch that says what a new node installs."""
+    yield f"What a new node of variant {variant} installs on which disk: a patch in addition to {_folder(form)}{NODE}."
+    yield "A node that is installed already does not need it."
     yield from which(form)
     yield from ("", f"    talosctl machineconfig patch THIS-NODE.yaml --patch @{name} --output THIS-NODE.yaml")
     if form is Form.DOCUMENTS and not has_disk:

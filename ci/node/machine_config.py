@@ -3,7 +3,7 @@
     node.yaml           patch for every node of the variant: kernel modules, ExtensionServiceConfig documents
     kubernetes.yaml     objects of the cluster, once per cluster: RuntimeClasses
     controlplane.yaml   patch for control plane nodes: the same objects for a new cluster, and etcd's networks
-    install.yaml        from Talos v1.14 on: what a node that is yet to be installed puts on its disk
+    install.yaml        from Talos v1.14 on: what a new node installs
     v1alpha1/           from Talos v1.14 on: the same patches for a configuration of the older form
 
 Only control plane nodes act upon inline manifests, and a RuntimeClass belongs to the cluster, not to a node: so it is
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _IPV6_FORWARDING: Final = {"net.ipv6.conf.all.forwarding": "1"}
 _IPV6_REASON: Final = (
     "net.ipv6.conf.all.forwarding: a route is IPv6, and Tailscale's service does not start without it. Talos itself",
-    "sets forwarding for IPv4, and for links that are yet to come.",
+    "sets forwarding for IPv4, and for links that are made later.",
 )
 
 
@@ -70,7 +70,7 @@ def make_machine_config(
 ) -> MachineConfig:
     """Return the files for a variant's nodes; `told` counts only where they run Tailscale.
 
-    `installer` is what a node that is yet to be installed puts on its disk; left out, what its configuration names.
+    `installer` is what a new node installs; left out, what its configuration names.
     With an auth key its placeholder stays in the text: the caller puts the key there, where nobody sees it. Raises
     `MachineConfigError` for a service whose document would be empty.
     """

@@ -32,7 +32,7 @@ class NodeKind(StrEnum):
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """What a node is to be told that does not follow from its variant."""
+    """Settings of a node that do not follow from its variant."""
 
     #: Networks that the node's own address may be in; `None` leaves the choice to Talos.
     subnets: tuple[str, ...] | None = None
@@ -41,7 +41,7 @@ class NodeSettings:
     disk: str | None = None
     #: Whether talm's form is written as well.
     talm: bool = False
-    #: What is to be said of the installer.
+    #: Warnings about the installer.
     warnings: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""Extension services: what the service files in an image wait for, and whether a node is told of it.
+"""Extension services: what the service files in an image wait for, and whether a configuration meets it.
 
 Talos starts what `/usr/local/etc/containers/*.yaml` describes, each when all of its dependencies are there, and its
 boot waits for all of them (siderolabs/talos, pkg/machinery/extensions/services; v1.11.3 and v1.13.6 alike).
@@ -37,11 +37,11 @@ class ServiceFileError(FileError):
 
 
 class UnmetDependencyError(FileError):
-    """A service of the image waits for something that the node is not told."""
+    """A service of the image waits for something that the configuration does not provide."""
 
 
 class _Lenient(BaseModel):
-    # Talos's own reader, and fields of later versions, are not this project's business.
+    # What Talos reads beyond these fields, and fields of later versions, do not matter here.
     model_config = ConfigDict(extra="ignore")
 
 
@@ -95,8 +95,8 @@ def parse_service(file: str, text: str) -> Service:
 def unmet(services: Iterable[Service], paths: Iterable[str], configured: Iterable[str]) -> Iterator[str]:
     """Yield, for each dependency that nothing meets, what waits for what, and what to do.
 
-    `paths` are there once the node is told what it is told; `configured` are the services that it has an
-    ExtensionServiceConfig document for.
+    `paths` exist on a node with its configuration; `configured` are the services that have an
+    ExtensionServiceConfig document.
     """
     services, there, documents = tuple(services), {*ALWAYS, *paths}, set(configured)
     own = {_PREFIX + service.name for service in services}

@@ -72,7 +72,7 @@ class Tailscale:
 
     @property
     def unneeded(self) -> frozenset[str]:
-        """Required variables that are not: a node with an identity of its own has no auth key."""
+        """Required variables that are not: a node that logs in by identity federation has no auth key."""
         return frozenset({AUTH_KEY}) if self.client_id else frozenset()
 
 

@@ -229,9 +229,7 @@ def test_another_installer_is_named(image: str, problem: str) -> None:
 
 def test_no_installer_is_a_problem_of_a_whole_configuration() -> None:
     text = changed(WORKER, f"    image: {PUBLISHED}\n", "")
-    assert problems(text) == [
-        "no installer is named: a node that is yet to be installed would not get this variant's image"
-    ]
+    assert problems(text) == ["no installer is named: a new node would not install this variant's image"]
 
 
 def test_an_installer_as_a_document_is_read_and_does_not_stand_next_to_the_field() -> None:
@@ -322,7 +320,7 @@ def test_a_node_file_of_talm_is_read_as_what_is_merged_over_its_templates() -> N
     told = " ".join(finding.text for finding in result)
     for part in (
         "zfs is not in this file; talm's preset",
-        "takes image of values.yaml",
+        "installs image of values.yaml",
         "talm takes it from values.yaml",
     ):
         assert part in told

@@ -68,7 +68,7 @@ def test_the_installer_that_a_node_is_to_install_is_named_or_missed() -> None:
     assert "--installer" not in made.files["node.yaml"]
     told = files("spin-only")["node.yaml"]
     assert "install" not in next(yaml.safe_load_all(told))["machine"]
-    assert "machine.install.image names, and not what it booted" in told
+    assert "machine.install.image names, not what it booted" in told
 
 
 def test_the_kernel_modules_that_cozystack_and_its_extensions_need_are_loaded() -> None:
@@ -398,7 +398,7 @@ def test_a_file_with_the_key_in_it_says_so() -> None:
         ("paths: [{path: /dev/x/, reason: r}]",
          "configuration.paths[0].path: bad path '/dev/x/': write it from / on, without a / at its end"),
         ("extensionServices: [{name: x, reason: r, environment: [{name: A, description: d, secret: true, value: v}]}]",
-         ("configuration.extensionServices[0].environment[0]: A is secret, so its value can't stand in a variant file: "
+         ("configuration.extensionServices[0].environment[0]: A is secret, so a variant file can't hold its value: "
           "leave value out")),
         ("extensionServices: [{name: x, reason: r, environment: [{name: A, description: d, value: true}]}]",
          ("configuration.extensionServices[0].environment[0].value: true is a truth value in YAML: put it in quotes")),

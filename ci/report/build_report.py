@@ -29,7 +29,7 @@ _MARKS = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}
 
 
 def render_report(report: Report) -> str:
-    """Returns the report as text; of stand-ins the first line says so."""
+    """Return the report as text; of stand-ins the first line says so."""
     title = f"Talos boot assets: {report.variant or 'no variant named'}, {report.arch or 'unknown architecture'}"
     plan = _plan(report)
     parts = [
@@ -67,7 +67,7 @@ def _head(report: Report, plan: Plan | None) -> Iterator[tuple[str, str]]:
 
 
 def _extensions(report: Report, plan: Plan | None) -> Iterator[tuple[str, str, str, str]]:
-    """Yields what is planned, in the version that was found, and then what else was found."""
+    """Yield what is planned, in the version that was found, and then what else was found."""
     found = {extension.name: extension.version for extension in report.extensions}
     for extension in plan.extensions if plan and plan.builds_initramfs else ():
         # Of an initramfs that can't be read here, the plan says what is in it.
@@ -79,7 +79,7 @@ def _extensions(report: Report, plan: Plan | None) -> Iterator[tuple[str, str, s
 
 
 def _inputs(plan: Plan) -> Iterator[Iterable[str]]:
-    """Yields tables of what a plan leaves out, and of the images that it takes."""
+    """Yield tables of what a plan leaves out, and of the images that it takes."""
     images = [
         (name, image) for name, image in plan.images if plan.builds_initramfs or not isinstance(image, PlannedExtension)
     ]
@@ -97,13 +97,13 @@ def _remarks(report: Report) -> Iterator[str]:
 
 
 def _table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wrapped: bool = True) -> Iterator[str]:
-    """Yields rows below their heading, and nothing where there are none."""
+    """Yield rows below their heading, and nothing where there are none."""
     if found := list(rows):
         yield from _columns([heading, *found], wrapped=wrapped)
 
 
 def _columns(rows: Iterable[tuple[str, ...]], *, wrapped: bool = True) -> Iterator[str]:
-    """Yields rows in columns; the last one is wrapped unless it is to be found and copied whole."""
+    """Yield rows in columns; the last one is wrapped unless it is to be found and copied whole."""
     rows = list(rows)
     widths = [max(len(cell) for cell in column) for column in zip(*(row[:-1] for row in rows), strict=True)]
     for row in rows:
@@ -115,7 +115,7 @@ def _columns(rows: Iterable[tuple[str, ...]], *, wrapped: bool = True) -> Iterat
 
 
 def render_checks(checks: tuple[Check, ...]) -> str:
-    """Returns one line a check, of failed and skipped ones with the evidence, and a last line that counts."""
+    """Return one line a check, of failed and skipped ones with the evidence, and a last line that counts."""
     width = max((len(check.id) for check in checks), default=0)
     lines: list[str] = []
     for check in checks:
@@ -128,7 +128,7 @@ def render_checks(checks: tuple[Check, ...]) -> str:
 
 
 def render_result(result: Result, form: Format = "text") -> str:
-    """Returns a verification in one of the forms, with a line feed at the end."""
+    """Return a verification in one of the forms, with a line feed at the end."""
     if form == "text":
         return render_checks(result.checks) + "\n"
     document = {"ok": result.ok, **result.model_dump(mode="json")}

@@ -67,7 +67,7 @@ def _image(name: str, image: PinnedImage | PlannedExtension, signers: Mapping[st
 
 
 def package_url(reference: str, digest: str) -> str:
-    """Returns an image's package URL in its canonical form; the reference has a tag, or none, and no digest."""
+    """Return an image's package URL in its canonical form; the reference has a tag, or none, and no digest."""
     folder, slash, last = reference.rpartition("/")
     name, _, tag = last.partition(":")  # a colon before the last slash is a port's
     where = f"repository_url={quote(f'{folder}{slash}{name}', safe=':')}" + (f"&tag={tag}" if tag else "")

@@ -45,7 +45,7 @@ class Sbom:
     prefixes: set[str] = field(default_factory=set[str])
 
     def to_json(self) -> str:
-        """Returns the document as text, with a line feed at the end."""
+        """Return the document as text, with a line feed at the end."""
         return json.dumps(self.document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -65,12 +65,12 @@ def _relation(element: str, kind: str, related: str) -> _Object:
 
 
 def _word(text: str) -> str:
-    """Returns a text with nothing in it that an identifier can't have."""
+    """Return a text with nothing in it that an identifier can't have."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-") or "x"
 
 
 def make_sbom(assets: Assets, expectation: Expectation, epoch: int) -> Sbom:
-    """Returns the SBOM of assets; `epoch` is the time that it says it was made at, in seconds since 1970."""
+    """Return the SBOM of assets; `epoch` is the time that it says it was made at, in seconds since 1970."""
     name = "-".join(part for part in ("talos-assets", expectation.variant, expectation.arch) if part)
     subject = {
         path: digest
@@ -157,7 +157,7 @@ def _described(document: _Object, owner: str) -> Iterator[str]:
 
 
 def _renamed(value: Any, prefix: str, owner: str) -> Any:
-    """Returns a value with all identifiers of its document prefixed; the document itself becomes the owner.
+    """Return a value with all identifiers of its document prefixed; the document itself becomes the owner.
 
     Identifiers stand in texts of their own, licences also inside expressions; other texts have neither.
     """

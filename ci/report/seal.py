@@ -1,4 +1,4 @@
-"""Write what belongs beside new assets, SBOM, provenance, checksums and report, and check all of it."""
+"""Write what belongs next to new assets, SBOM, provenance, checksums and report, and check all of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def seal(folder: Path, expectation: Expectation, plan: Plan) -> Result:
-    """Writes SBOM, provenance, checksums and the build report into a folder of assets, and returns the checks.
+    """Write SBOM, provenance, checksums and the build report into a folder of assets, and return the checks.
 
     All is written whatever the checks say. The SBOM's time is the plan's source date.
     """
@@ -59,7 +59,7 @@ def _write_report(assets: Assets, expected: Expectation, result: Result, plan: P
 
 
 def _with(assets: Assets, *names: str) -> Assets:
-    """Returns the same assets with files that were just written, without reading all the others again."""
+    """Return the same assets with files that were just written, without reading all the others again."""
     written = [inspect_path(assets.root / name).model_copy(update={"name": name}) for name in names]
     others = [node for node in assets.inspection.contents if node.name not in names]
     return Assets(assets.inspection.model_copy(update={"contents": (*others, *written)}), assets.root)

@@ -74,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> Result:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command and returns its exit code."""
+    """Run a command and return its exit code."""
     arguments = _parser().parse_args(argv)
     try:
         result = _run(arguments)

@@ -106,13 +106,13 @@ class Assets:
         self.files = {node.name: node for node in inspection.contents}
 
     def of(self, kind: type[_Facts]) -> list[Found[_Facts]]:
-        """Returns all of one kind, wherever they are, repeated bytes included."""
+        """Return all of one kind, wherever they are, repeated bytes included."""
         return [
             Found(path, node.sha256, node.facts, node) for path, node in self._nodes if isinstance(node.facts, kind)
         ]
 
     def distinct(self, kind: type[_Facts]) -> list[Found[_Facts]]:
-        """Returns all of one kind, the same bytes only once."""
+        """Return all of one kind, the same bytes only once."""
         first: dict[str, Found[_Facts]] = {}
         for found in self.of(kind):
             first.setdefault(found.sha256 or found.path, found)
@@ -176,11 +176,11 @@ class Assets:
         return lines + [(found.path, found.facts.cmdline) for found in self.of(CmdlineFacts)]
 
     def images_of(self, initramfs: Found[InitramfsFacts]) -> dict[str, SquashfsFacts]:
-        """Returns the squashfs images of an initramfs by name."""
+        """Return the squashfs images of an initramfs by name."""
         return {node.name: node.facts for node in initramfs.node.contents if isinstance(node.facts, SquashfsFacts)}
 
     def extensions(self, initramfs: Found[InitramfsFacts]) -> list[Extension]:
-        """Returns what `extensions.yaml` lists, but for the index of modules."""
+        """Return what `extensions.yaml` lists, but for the index of modules."""
         images = self.images_of(initramfs)
         return [
             Extension(layer, f"{initramfs.path}:{layer.image}", images.get(layer.image))
@@ -189,7 +189,7 @@ class Assets:
         ]
 
     def trees(self) -> list[tuple[str, tuple[Entry, ...]]]:
-        """Returns every file tree that runs on a node or installs one, the same bytes once."""
+        """Return every file tree that runs on a node or installs one, the same bytes once."""
         found: list[tuple[str, tuple[Entry, ...]]] = []
         for initramfs in self.distinct(InitramfsFacts):
             entries = tuple(entry for frame in initramfs.facts.frames for entry in frame.entries)
@@ -234,7 +234,7 @@ class Assets:
         return STAND_IN in self.files or any(STAND_IN_LABEL in image.facts.labels for image in self.images)
 
     def text(self, path: str) -> str | None:
-        """Returns a text file's content whatever kind it was taken for, `None` where there is none."""
+        """Return a text file's content whatever kind it was taken for, `None` where there is none."""
         node = self.files.get(path)
         if node is None or node.size > _LONGEST_TEXT:
             return None
@@ -252,7 +252,7 @@ def _names(facts: Facts) -> tuple[Entry, ...]:
 
 
 def _walk(node: Inspection, above: str, originals: Mapping[str, Inspection]) -> Iterator[tuple[str, Inspection]]:
-    """Yields a node and all inside it with their paths; what was read once is found at each of its places."""
+    """Yield a node and all inside it with their paths; what was read once is found at each of its places."""
     path = f"{above}:{node.name}" if above else node.name
     node = originals.get(node.sha256, node) if node.sha256 else node
     yield path, node
@@ -261,7 +261,7 @@ def _walk(node: Inspection, above: str, originals: Mapping[str, Inspection]) -> 
 
 
 def find_root(folder: Path) -> Path:
-    """Returns the folder with the assets: the one given, or the only `talos/<arch>` below it."""
+    """Return the folder with the assets: the one given, or the only `talos/<arch>` below it."""
     if not folder.is_dir():
         raise VerifyError(f"{folder}: no such folder: give the one that `build` exported")
     if (folder / "boot").is_dir() or (folder / CHECKSUMS).exists():
@@ -275,7 +275,7 @@ def find_root(folder: Path) -> Path:
 
 
 def read_assets(folder: Path) -> Assets:
-    """Inspects the assets in or below a folder."""
+    """Inspect the assets in or below a folder."""
     root = find_root(folder)
     inspection = inspect_path(root)
     if not isinstance(inspection.facts, FolderFacts):
@@ -286,7 +286,7 @@ def read_assets(folder: Path) -> Assets:
 
 
 def check_boots(assets: Assets) -> None:
-    """Raises `VerifyError` where nothing is there that boots: a wrong path would pass checks that have no object."""
+    """Raise `VerifyError` where nothing is there that boots: a wrong path would pass checks that have no object."""
     if any(assets.of(kind) for kind in _ASSETS):
         return
     kinds = ", ".join(sorted({node.kind for node in assets.inspection.contents}))
@@ -297,7 +297,7 @@ def check_boots(assets: Assets) -> None:
 
 
 def expected_of(assets: Assets, expectation: Expectation | None) -> Expectation:
-    """Returns the expectation, what it leaves open filled in from the assets: they must agree with themselves.
+    """Return the expectation, what it leaves open filled in from the assets: they must agree with themselves.
 
     What they don't tell, their report may: a kernel names no Talos version, a command line no architecture either.
     """
@@ -311,7 +311,7 @@ def expected_of(assets: Assets, expectation: Expectation | None) -> Expectation:
 
 
 def _reported(assets: Assets) -> Expectation:
-    """Returns what the report says that the assets are for; one that can't be read is for a check to say."""
+    """Return what the report says that the assets are for; one that can't be read is for a check to say."""
     with suppress(ValueError, AttributeError):
         document = json.loads(assets.text(REPORT) or "{}")
         return Expectation(arch=document.get("arch"), talos=document.get("talos"))

@@ -1,4 +1,4 @@
-"""Checks of what a machine starts: kernel, unified kernel images, command lines, boot loaders."""
+"""Check of what a machine starts: kernel, unified kernel images, command lines, boot loaders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the initramfs and of the system extensions in it."""
+"""Check of the initramfs and of the system extensions in it."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def compatible(assets: Assets, expectation: Expectation) -> Verdict:
 
 
 def compatibility(constraints: Iterable[tuple[str, str]], talos: str) -> Verdict:
-    """Returns whether a Talos version meets the constraints of extensions."""
+    """Return whether a Talos version meets the constraints of extensions."""
     verdict = Verdict()
     for name, constraint in constraints:
         try:
@@ -202,7 +202,7 @@ class _Tree:
 
 
 def _trees(assets: Assets) -> list[_Tree]:
-    """Returns every extension; an image that is listed twice is one."""
+    """Return every extension; an image that is listed twice is one."""
     found: dict[str, _Tree] = {}
     for initramfs in assets.distinct(InitramfsFacts):
         for extension in assets.extensions(initramfs):

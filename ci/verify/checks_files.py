@@ -1,4 +1,4 @@
-"""Checks of the files themselves: readable, in their places, with true checksums and a true report."""
+"""Check of the files themselves: readable, in their places, with true checksums and a true report."""
 
 from __future__ import annotations
 

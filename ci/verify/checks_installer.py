@@ -1,4 +1,4 @@
-"""Checks of installer images."""
+"""Check of installer images."""
 
 from __future__ import annotations
 

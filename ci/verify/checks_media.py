@@ -1,4 +1,4 @@
-"""Checks of ISO and disk images."""
+"""Check of ISO and disk images."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class ChecksumsError(CozystackTalosError):
 
 
 def file_digests(inspection: Inspection, root: Path) -> dict[str, str]:
-    """Returns the digest of every file below the root by its path; the inspection has most of them already."""
+    """Return the digest of every file below the root by its path; the inspection has most of them already."""
     known = {node.name: node.sha256 for node in inspection.contents if node.sha256}
     digests: dict[str, str] = {}
     for path in sorted(root.rglob("*")):
@@ -41,12 +41,12 @@ def file_digests(inspection: Inspection, root: Path) -> dict[str, str]:
 
 
 def render_checksums(digests: Mapping[str, str]) -> str:
-    """Returns the list for these files, in the order of their paths."""
+    """Return the list for these files, in the order of their paths."""
     return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests) if name not in UNLISTED)
 
 
 def parse_checksums(text: str) -> list[tuple[str, str]]:
-    """Returns path and digest of every line; one that `sha256sum -c` would not take is an error."""
+    """Return path and digest of every line; one that `sha256sum -c` would not take is an error."""
     found: list[tuple[str, str]] = []
     for number, line in enumerate(text.splitlines(), 1):
         match = _LINE.fullmatch(line)

@@ -1,4 +1,4 @@
-"""Checks of system extension images before they are packed: what the imager accepts without a word."""
+"""Check of system extension images before they are packed: what the imager accepts without a word."""
 
 from __future__ import annotations
 
@@ -108,11 +108,15 @@ REQUIREMENTS: tuple[Requirement, ...] = tuple(
     Requirement(*row)
     for row in (
         ("extension.readable", "Every extension has a valid manifest and a root file system.", _readable),
-        ("extension.manifest", "Every manifest is of the version that Talos knows, with nothing beside it.", _manifest),
+        (
+            "extension.manifest",
+            "Every manifest is of the version that Talos knows, with nothing next to it.",
+            _manifest,
+        ),
         ("extension.compatible", "Every extension is compatible with the Talos version.", _compatible),
         ("extension.paths", "Extensions carry files only where Talos allows them.", _paths),
         ("extension.modes", "Nothing in an extension is writable by everyone.", _modes),
-        ("extension.machine", "Every ELF file is for the wanted architecture, firmware apart.", _machine),
+        ("extension.machine", "Every ELF file is for the planned architecture, firmware excepted.", _machine),
         ("extension.kernel", "Every kernel module is for the kernel that the imager has.", _kernel),
         ("extension.unique", "No two extensions have the same name.", _unique),
         ("extension.overlap", "No two extensions carry different files at the same path.", _overlap),

@@ -31,7 +31,7 @@ PORTABLE_MACHINES = ("0x00f7",)
 
 
 def path_problems(entries: Iterable[Entry], talos: str | None) -> Iterator[str]:
-    """Yields what an extension's root file system holds that Talos does not allow there."""
+    """Yield what an extension's root file system holds that Talos does not allow there."""
     allowed = quirks_of(talos).extension_paths
     for entry in entries:
         if entry.type not in ("file", "directory", "symlink", "hardlink"):
@@ -43,7 +43,7 @@ def path_problems(entries: Iterable[Entry], talos: str | None) -> Iterator[str]:
 
 
 def mode_problems(entries: Iterable[Entry]) -> Iterator[str]:
-    """Yields what is writable by everyone: files, and folders without the sticky bit that a `tmp` has.
+    """Yield what is writable by everyone: files, and folders without the sticky bit that a `tmp` has.
 
     Talos means to refuse these too, but looks at a value that has no permission bits. A link has no mode of its own.
     """
@@ -53,7 +53,7 @@ def mode_problems(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def foreign_programs(entries: Iterable[Entry], arch: str) -> Iterator[str]:
-    """Yields the ELF files that are not the machine's, firmware and GRUB's modules apart."""
+    """Yield the ELF files that are not the machine's, firmware and GRUB's modules apart."""
     for entry in entries:
         if (
             entry.machine is not None

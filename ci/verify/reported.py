@@ -84,7 +84,7 @@ class Report(_Value):
 
 
 def make_report(assets: Assets, expectation: Expectation, result: Result, plan: Any = None) -> Report:
-    """Returns the report of a verification."""
+    """Return the report of a verification."""
     initramfs = assets.initramfs[:1]
     return Report(
         stand_in=assets.stand_in if expectation.stand_in is None else expectation.stand_in,
@@ -118,7 +118,7 @@ def _boots(assets: Assets) -> Iterator[ReportedBoot]:
 
 
 def parse_report(text: str, name: str) -> Report:
-    """Returns the report in a JSON document."""
+    """Return the report in a JSON document."""
     try:
         return Report.model_validate_json(text)
     except ValidationError as error:

@@ -57,12 +57,12 @@ def _version(expectation: Expectation) -> str | None:
 REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("files.readable", "Every file can be read to its end as what it is.", files.readable, _ANY),
     Requirement("layout.complete", "Every planned output is in its place and is of its kind.", files.complete, _ANY),
-    Requirement("layout.nothing-else", "Nothing lies beside the planned outputs.", files.nothing_else, _ANY),
+    Requirement("layout.nothing-else", "There is nothing next to the planned outputs.", files.nothing_else, _ANY),
     Requirement("checksums.complete", "checksums.sha256 lists every file, once.", files.checksums_complete, _ANY),
     Requirement("checksums.true", "Every file has the checksum that is listed.", files.checksums_true, _ANY),
     Requirement(
         "kernel.machine",
-        "Every kernel is an EFI image of the wanted architecture.",
+        "Every kernel is an EFI image of the planned architecture.",
         boot.kernel_machine,
         (Part.KERNEL,),
     ),
@@ -130,7 +130,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "elf.machine",
-        "Every program and module is for the wanted architecture.",
+        "Every program and module is for the planned architecture.",
         extensions.elf_machine,
         (Part.INITRAMFS, Part.IMAGE),
     ),
@@ -172,7 +172,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         runtimes.runtimes_shims,
         _INITRAMFS,
     ),
-    Requirement("uki.machine", "Every unified kernel image is for the wanted architecture.", boot.uki_machine, _UKI),
+    Requirement("uki.machine", "Every unified kernel image is for the planned architecture.", boot.uki_machine, _UKI),
     Requirement(
         "uki.sections",
         "Every unified kernel image holds a kernel, an initramfs and its texts.",
@@ -210,13 +210,13 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "boot-loader.machine",
-        "Every boot loader is for the wanted architecture.",
+        "Every boot loader is for the planned architecture.",
         boot.loader_machine,
         (Part.LOADER,),
     ),
     Requirement(
         "installer.architecture",
-        "The installer image is for the wanted architecture.",
+        "The installer image is for the planned architecture.",
         installer.installer_architecture,
         _IMAGE,
     ),
@@ -284,5 +284,5 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         _ANY,
     ),
     Requirement("report.agrees", "The build report says what the files are.", files.report_agrees, _ANY),
-    Requirement("report.stand-in", "Stand-ins say that they are some.", files.stand_in, _ANY),
+    Requirement("report.stand-in", "Assets built from stand-ins are labelled as such.", files.stand_in, _ANY),
 )

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def render_signatures(signers: Mapping[str, str]) -> str:
-    """Returns the file's text."""
+    """Return the file's text."""
     return json.dumps(dict(sorted(signers.items())), indent=2) + "\n"
 
 
 def read_signatures(text: str | None) -> dict[str, str]:
-    """Returns signers by reference with digest; a text that is no such file says nothing."""
+    """Return signers by reference with digest; a text that is no such file says nothing."""
     try:
         document: Any = json.loads(text or "{}")
     except ValueError:

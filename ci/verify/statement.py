@@ -35,12 +35,12 @@ def subjects(digests: Mapping[str, str]) -> list[_Object]:
 
 
 def digest_set(digest: str) -> dict[str, str]:
-    """Returns a digest (`sha256:…`) as statements have it."""
+    """Return a digest (`sha256:…`) as statements have it."""
     return {"sha256": digest.removeprefix("sha256:")}
 
 
 def provenance_problems(text: str, digests: Mapping[str, str], planned: Iterable[str] | None) -> Iterable[str]:
-    """Yields where a statement is not of the files that are there; it must name those planned, or else all."""
+    """Yield where a statement is not of the files that are there; it must name those planned, or else all."""
     try:
         document = json.loads(text)
         subject = {one["name"]: one["digest"]["sha256"] for one in document["subject"]}
@@ -61,7 +61,7 @@ def provenance_problems(text: str, digests: Mapping[str, str], planned: Iterable
 
 
 def _has_place(given: _Object) -> bool:
-    """Tells whether an input can be found by its `uri`, if it has one; an image's need not be in the canonical form."""
+    """Say whether an input can be found by its `uri`, if it has one; an image's need not be in the canonical form."""
     if "uri" not in given or str(given["uri"]).startswith(_NO_IMAGE):
         return True
     found = _IMAGE.fullmatch(unquote(str(given["uri"])))

@@ -25,6 +25,7 @@ from ci.execute.build import (
 )
 from ci.execute.ci_files import write_ci_files
 from ci.execute.configure import check_files, check_services, configure, folder
+from ci.execute.images_check import image_lines, verify_image
 from ci.execute.inputs import Inputs, LocalFiles, Source
 from ci.execute.load import tool_images
 from ci.execute.pipeline import with_overlay
@@ -338,7 +339,8 @@ class CozystackTalos:
 
         With a variant, they have to be what is planned for it: versions, extensions, nothing of what it must not have.
         Without, they have to agree with themselves: one architecture, one Talos version, one kernel and initramfs.
-        Where nothing boots there is nothing to check, which is an error.
+        Where nothing boots there is nothing to check, which is an error. Of an image, what crane says of it is checked
+        too: platform, labels, annotations, digests, files.
         """
         form = tables.parse_format(format_)
         found = await self._subject(assets, image, file)
@@ -346,6 +348,9 @@ class CozystackTalos:
         if variant:
             plan = await (await self._inputs()).plan(variant)
             expected = await with_overlay(expectation_anywhere(plan), plan)
+        if image is not None:
+            arch, login, _ = self._parsed()
+            return await verify_image(image, arch, login, expected, form)
         return await examine.verify(found, expected, form)
 
     @api_function
@@ -455,9 +460,10 @@ class CozystackTalos:
     @check
     @api_function
     async def test(self, source: args.TestSource, boot: args.Boot = False) -> str:
-        """Run the unit tests, build every variant, and check each requirement on what came out.
+        """Run the unit tests, build every variant and its images, and check each requirement on what came out.
 
-        Prints a line for each requirement and variant; one that is not met, or a unit test that fails, is an error.
+        Prints a line for each requirement and variant, of images with the image's name; one that is not met, or a unit
+        test that fails, is an error. Images are looked at with crane, from outside: they have no shell.
         """
         printed = await unit_tests(source)
         lines: list[str] = []
@@ -467,6 +473,9 @@ class CozystackTalos:
             assets = await build_assets(inputs, await inputs.plan(variant.name))
             lines += await requirement_lines(assets)
             failed = failed or not assets.passed
+            of_images, good = await image_lines(inputs, variant.name)
+            lines += of_images
+            failed = failed or not good
             for way in WAYS if boot else ():
                 booted = await boot_variant(inputs, variant.name, way, parse_options(DEADLINE, None, kvm=False))
                 lines += boot_lines(booted)

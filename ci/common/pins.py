@@ -53,5 +53,8 @@ BUSYBOX: Final = "docker.io/library/busybox:1.37.0-musl"
 #: The program that makes and checks images' signatures.
 COSIGN: Final = "ghcr.io/sigstore/cosign/cosign:v3.1.3"
 
+#: The program that lists what is in an image, and reads its manifest and configuration.
+CRANE: Final = "gcr.io/go-containerregistry/crane:v0.22.1"
+
 #: Config label (and manifest annotation) of images that stand in for the published ones.
 STAND_IN_LABEL: Final = "io.cozystack.talos.stand-in"

@@ -45,6 +45,18 @@ NEEDED: Final = {
         "steps/__init__.py",
         "steps/compare.py",
     ),
+    "ci.steps.images": (
+        "__init__.py",
+        "common",
+        "inspect",
+        "load",
+        "plan",
+        "report",
+        "resolve",
+        "steps/__init__.py",
+        "steps/images",
+        "verify",
+    ),
     "ci.steps.inspect": ("__init__.py", "common", "inspect", "report", "steps/__init__.py", "steps/inspect.py"),
     "ci.steps.key": ("__init__.py", "node", "steps/__init__.py", "steps/key.py"),
     "ci.steps.normalise": ("__init__.py", "common", "inspect", "steps/__init__.py", "steps/normalise"),
@@ -138,6 +150,14 @@ def verify(assets: str, expectation: str | None, form: str) -> list[str]:
     """Check a folder of assets, against an expectation or against what the assets say of themselves."""
     expected = ["--expect", expectation] if expectation else []
     return ["python", "-m", "ci.steps.verify", "check", "--assets", assets, *expected, "--format", form]
+
+
+def check_image(
+    image: str, name: str, expected: str, form: str, *, about: str | None = None, assets: str | None = None
+) -> list[str]:
+    """Check a container image, by what crane says of it; `assets` is the expectation for what it holds, `-`: none."""
+    more = [*(("--about", about) if about else ()), *(("--assets-expect", assets) if assets else ())]
+    return ["python", "-m", "ci.steps.images", image, "--name", name, "--expect", expected, *more, "--format", form]
 
 
 def inspect(path: str, name: str, form: str, *, whole: bool = False) -> list[str]:

@@ -77,7 +77,7 @@ async def inspect(subject: Subject, form: Format, *, whole: bool = False) -> str
         commands.inspect(f"{_IN}/it", subject.name, form.value, whole=whole), expect=dagger.ReturnType.ANY
     )
     if await run.exit_code() != 0:
-        raise AssetsError(_complaint(await run.stderr()))
+        raise AssetsError(complaint(await run.stderr()))
     return await run.stdout()
 
 
@@ -88,7 +88,7 @@ async def diff(before: Subject, after: Subject, form: Format, *, fail_on_change:
     container = before.mounted(await tools("ci.steps.inspect"), f"{_IN}/before")
     run = after.mounted(container, f"{_IN}/after").with_exec(command, expect=dagger.ReturnType.ANY)
     if await run.exit_code() != 0:
-        raise AssetsError((await run.stdout() + _complaint(await run.stderr())).rstrip("\n"))
+        raise AssetsError((await run.stdout() + complaint(await run.stderr())).rstrip("\n"))
     return await run.stdout()
 
 
@@ -104,7 +104,7 @@ async def verify(subject: Subject, expectation: Expectation | None, form: Format
     run = container.with_exec(commands.verify(f"{_IN}/assets", expected, form.value), expect=dagger.ReturnType.ANY)
     code, told = await run.exit_code(), await run.stdout()
     if code not in commands.CHECKED:
-        raise AssetsError(told + _complaint(await run.stderr(), (f"{_IN}/assets", subject.name)))
+        raise AssetsError(told + complaint(await run.stderr(), (f"{_IN}/assets", subject.name)))
     if code != 0:
         # Of the other forms an error is the document alone.
         title = f"{subject.name}: a check failed:\n" if form is Format.TEXT else ""
@@ -112,7 +112,7 @@ async def verify(subject: Subject, expectation: Expectation | None, form: Format
     return told
 
 
-def _complaint(stderr: str, *names: tuple[str, str]) -> str:
+def complaint(stderr: str, *names: tuple[str, str]) -> str:
     """Return what a command complained of, as it is to be shown: an error says itself that it is one.
 
     `names` are paths in the container, and what the user calls them.

@@ -97,3 +97,10 @@ def cosign() -> dagger.Container:
     Root, since secrets are files and variables of root's.
     """
     return dag.container().from_(pins.COSIGN).with_user("0:0")
+
+
+async def crane() -> dagger.File:
+    """Return the program crane, which is linked statically; where its image has it has changed before."""
+    image = dag.container().from_(pins.CRANE)
+    (program, *_) = await image.entrypoint()
+    return image.file(program)

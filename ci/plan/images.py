@@ -32,6 +32,23 @@ PLAN: Final = f"{_OWN}.plan"
 #: SHA-256 of the certificate that the boot images are signed for.
 SECURE_BOOT: Final = f"{_OWN}.secureboot"
 
+
+#: Keys that every image of this project has, as labels and as annotations.
+REPEATED: Final = (
+    *(f"{_OCI}.{key}" for key in ("title", "description", "version", "created")),
+    *(f"{_OWN}.{key}" for key in ("variant", "role", "extensions", "plan")),
+)
+#: All keys of this project's own.
+OWN_KEYS: Final = (
+    *(f"{_OWN}.{key}" for key in ("variant", "role", "extensions", "cozystack", "plan", "secureboot")),
+    pins.STAND_IN_LABEL,
+)
+#: The keys of the OCI image specification that images may have.
+OCI_KEYS: Final = (
+    *(f"{_OCI}.{key}" for key in ("title", "description", "version", "created", "source", "revision")),
+    *(f"{_OCI}.base.{key}" for key in ("name", "digest")),
+)
+
 _SIGNED: Final = "secureboot"
 _CHANNEL: Final = re.compile(rf"(?!v[0-9]|{_SIGNED}\Z)[a-z][a-z0-9]*")
 #: What a tag may hold; its length is 128 at most.

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 import pytest
 import yaml
-from ci.execute.work import Work
 
 from ci import args, main
 from ci.execute import examine, reproduce
+from ci.execute.inputs import Inputs
 from ci.execute.pipeline import Pipeline
 from ci.main import CozystackTalos
 from ci.plan.outputs import Layout, parse_outputs
@@ -104,7 +104,7 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def module(monkeypatch: pytest.MonkeyPatch, assets: Path) -> Any:
     """The module, with plans and assets that are made without an engine."""
 
-    async def plan(_self: object, variant: str, outputs: Iterable[str] | None = None, *_: object) -> Plan:
+    async def plan(_self: object, variant: str, outputs: Iterable[str] | None = None, *_: object, **__: object) -> Plan:
         return await plan_of(request(variant, outputs=tuple(outputs or ("kernel",))))
 
     async def tools(_: str) -> Here:
@@ -131,9 +131,10 @@ def module(monkeypatch: pytest.MonkeyPatch, assets: Path) -> Any:
     async def destination(*_: object, **__: object) -> Destination:
         return cast("Destination", None)
 
-    monkeypatch.setattr(Work, "plan", plan)
-    monkeypatch.setattr(Work, "trees", nothing)
-    monkeypatch.setattr(Work, "orders", nothing)
+    monkeypatch.setattr(Inputs, "plan", plan)
+    monkeypatch.setattr(Inputs, "checkout", checkout)
+    monkeypatch.setattr(Inputs, "local_images", nothing)
+    monkeypatch.setattr(main, "plan_images", nothing)
     monkeypatch.setattr(Pipeline, "__init__", lambda *_, **__: None)  # pyright: ignore
     monkeypatch.setattr(Pipeline, "made", nothing)
     monkeypatch.setattr(Pipeline, "folder", lambda *_: assets)  # pyright: ignore
@@ -144,7 +145,6 @@ def module(monkeypatch: pytest.MonkeyPatch, assets: Path) -> Any:
     monkeypatch.setattr(examine.Subject, "as_folder", lambda _: assets)  # pyright: ignore
     monkeypatch.setattr(main, "publish", publish)
     monkeypatch.setattr(main, "parse_destination", destination)
-    monkeypatch.setattr(main, "load_checkout", checkout)
     monkeypatch.setattr(main, "tool_images", images)
     return CozystackTalos(
         upstream=None, release=None, variant_files=None, arch="arm64", source_date_epoch=None, extension_file=[],
@@ -199,7 +199,7 @@ async def test_a_disk_image_is_of_the_format_that_was_asked_for(
         asked.append(wanted)
         return wanted
 
-    monkeypatch.setattr(Work, "output", output)
+    monkeypatch.setattr(main, "build_output", output)
     await getattr(module, name)("spin-only", format_=form)
     (planned,) = (await plan_of(request(outputs=tuple(asked)))).outputs
     assert planned.path.endswith(f".{form}")

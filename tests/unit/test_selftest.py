@@ -26,6 +26,7 @@ CHECKS = [
     {"id": "kernel.machine", "sentence": "Every kernel is right.", "status": "pass", "evidence": ["boot/vmlinuz"]},
     {"id": "media.bootable", "sentence": "ISO images boot.", "status": "skip", "evidence": ["there is none"]},
 ]
+OF_IMAGES = ["Nothing else."]
 FAILED = {"id": "extensions.absent", "sentence": "No trace.", "status": "fail", "evidence": ["usr/bin/x", "usr/bin/y"]}
 
 
@@ -87,9 +88,13 @@ def built(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
     async def unit_tests(_source: object) -> str:
         return "9 passed"
 
+    async def image_lines(_inputs: object, variant: str) -> tuple[list[str], bool]:
+        return [f"PASS {variant} assets image.files: {sentence}" for sentence in OF_IMAGES], True
+
     monkeypatch.setattr(Inputs, "plan", plan)
     monkeypatch.setattr(main, "build_assets", assets)
     monkeypatch.setattr(main, "unit_tests", unit_tests)
+    monkeypatch.setattr(main, "image_lines", image_lines)
     return checks
 
 
@@ -105,9 +110,22 @@ async def test_it_prints_the_unit_tests_and_a_line_for_each_requirement_and_vari
         "9 passed",
         "PASS spin-only kernel.machine: Every kernel is right.",
         "SKIP spin-only media.bootable: ISO images boot.",
+        "PASS spin-only assets image.files: Nothing else.",
         "PASS spin-tailscale kernel.machine: Every kernel is right.",
         "SKIP spin-tailscale media.bootable: ISO images boot.",
+        "PASS spin-tailscale assets image.files: Nothing else.",
     ]
+
+
+async def test_an_image_that_does_not_meet_a_requirement_is_an_error(
+    built: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def image_lines(_inputs: object, variant: str) -> tuple[list[str], bool]:
+        return [f"FAIL {variant} assets image.files: Nothing else."], variant != "spin-only"
+
+    monkeypatch.setattr(main, "image_lines", image_lines)
+    with pytest.raises(BuildError, match=r"FAIL spin-only assets image\.files: Nothing else\."):
+        await run()
 
 
 @pytest.mark.parametrize("variant", ["spin-only", "spin-tailscale"])

@@ -1,0 +1,1 @@
+"""Looking at container images with crane, inside a container."""

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+
+#: Where no test may be skipped under CI=true: what it would have shown is shown by nothing else.
+_NEVER_SKIPPED = tuple(Path(__file__).parent / name for name in ("unit", "engine"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under CI=true, let a test fail that is skipped for want of a program."""
+    report = yield
+    here = any(item.path.is_relative_to(folder) for folder in _NEVER_SKIPPED)
+    if report.skipped and here and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI=true does not allow: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import dagger
 
 from ci.common.errors import BuildError
 from ci.execute import commands
-from ci.execute.tools import SOURCE, python
+from ci.execute.tools import SOURCE, crane, python
 
 if TYPE_CHECKING:
     from ci.execute.pipeline import BuiltAssets
+
+#: Debian's packages of the programs that the readers are held against.
+PROGRAMS: Final = (
+    "binutils-multiarch",  # an objdump that knows both architectures
+    "cpio",
+    "genisoimage",
+    "git",
+    "squashfs-tools",
+    "xorriso",
+    "xz-utils",
+    "zstd",
+)
 
 _MARKS = {"pass": "PASS", "fail": "FAIL", "skip": "SKIP"}
 
 
 async def unit_tests(source: dagger.Directory) -> str:
-    """Run the unit tests of a checkout and return what they print; raises `BuildError` with it when one fails."""
+    """Run the unit tests of a checkout and return what they print; raises `BuildError` with it when one fails.
+
+    No test is skipped there: the programs that the readers are held against are in the container.
+    """
     run = (
         python(extra="test")
+        .with_exec(commands.apt_install(PROGRAMS))
+        .with_mounted_file("/usr/local/bin/crane", await crane())
+        .with_env_variable("CI", "true")
         .with_directory(SOURCE, source)
         .with_workdir(SOURCE)
         .with_exec(commands.pytest("tests/unit"), expect=dagger.ReturnType.ANY)

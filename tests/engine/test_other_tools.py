@@ -12,15 +12,12 @@ import pytest
 from ci.inspect.inspect import inspect_path
 from ci.inspect.models import ImageFacts, InitramfsFacts, IsoFacts, SquashfsFacts, UkiFacts
 from tests.engine.built import Initramfs, expanded_frames
+from tests.unit.tools import needs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.engine.built import Built
-
-
-def needs(tool: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not on this machine")
 
 
 def run(*command: str | Path, stdin: bytes | None = None) -> bytes:

@@ -147,8 +147,18 @@ class Container:
     def __init__(self, code: int) -> None:
         self.code = code
         self.commands: list[list[str]] = []
+        self.files: list[str] = []
+        self.environment: dict[str, str] = {}
 
     def with_directory(self, *_: object) -> Container:
+        return self
+
+    def with_mounted_file(self, path: str, _: object) -> Container:
+        self.files.append(path)
+        return self
+
+    def with_env_variable(self, name: str, value: str) -> Container:
+        self.environment[name] = value
         return self
 
     def with_workdir(self, *_: object) -> Container:
@@ -178,11 +188,19 @@ async def test_a_unit_test_that_fails_is_an_error_with_what_was_printed(
         assert extra == "test"
         return container
 
+    async def crane() -> object:
+        return None
+
     monkeypatch.setattr(selftest, "python", python)
+    monkeypatch.setattr(selftest, "crane", crane)
     source = cast("dagger.Directory", None)
     if code == 0:
         assert await selftest.unit_tests(source) == "1 passed\n"
     else:
         with pytest.raises(BuildError, match=r"^the unit tests fail:\n1 failed$"):
             await selftest.unit_tests(source)
-    assert [command[2] for command in container.commands] == ["pytest"]
+    install, run = container.commands
+    assert {"cpio", "squashfs-tools", "xorriso"} <= set(install)
+    assert run[2] == "pytest"
+    # no reader goes unheld: what is skipped fails
+    assert (container.files, container.environment) == (["/usr/local/bin/crane"], {"CI": "true"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from ci.inspect.inspect import inspect_path
 from ci.inspect.models import InitramfsFacts, SquashfsFacts, UkiFacts
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
+from tests.unit.tools import needs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,10 +58,6 @@ MKSQUASHFS = {
 }
 BLOCKS = b"a" * 5000 + b"tail"
 PART = b'runtime_type = "io.containerd.spin.v2"\n'
-
-
-def needs(tool: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not on this machine")
 
 
 def run(*command: str | Path, cwd: Path | None = None, stdin: bytes = b"") -> str:

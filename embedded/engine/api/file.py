@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from embedded.engine.api import trees
@@ -74,9 +76,9 @@ async def with_replaced(
 ) -> File:
     text = (await engine.contents(self)).decode()
     if search not in text and not all:
-        raise EngineError(f"{self.name}: {search!r} is not in the file")
+        raise EngineError("search string not found")
     if text.count(search) > 1 and not all and first_from is None:
-        raise EngineError(f"{self.name}: {search!r} is in the file more than once")
+        raise EngineError(f"search string found multiple times: {', '.join(_places(text, search))}")
     start = 0
     if first_from is not None:
         start = sum(len(line) for line in text.splitlines(keepends=True)[: first_from - 1])
@@ -84,6 +86,13 @@ async def with_replaced(
     mode = (await _stat(self, engine)).permissions
     tree = trees.with_new_file(Directory(), self.name, changed.encode(), mode)
     return File(tree.tree, "/" + self.name)
+
+
+def _places(text: str, search: str) -> Iterator[str]:
+    """Say where a text occurs, as Dagger does: `line 1 (4-5)`."""
+    for found in re.finditer(re.escape(search), text):
+        column = found.start() - (text.rfind("\n", 0, found.start()) + 1)
+        yield f"line {text.count(chr(10), 0, found.start()) + 1} ({column}-{column + len(search)})"
 
 
 @resolver("File", "digest")

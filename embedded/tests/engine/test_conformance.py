@@ -43,7 +43,7 @@ def answers() -> dict[str, Any]:
 def test_answers_as_dagger_does(name: str, answers: dict[str, Any]) -> None:
     from embedded.tests.engine.questions import same
 
-    assert same(RECORDED[name], answers[name]), {"dagger": RECORDED[name], "embedded engine": answers[name]}
+    assert same(name, RECORDED[name], answers[name]), {"dagger": RECORDED[name], "embedded engine": answers[name]}
 
 
 @pytest.mark.engine
@@ -54,5 +54,28 @@ def test_every_recorded_question_is_asked(answers: dict[str, Any]) -> None:
 def test_an_answer_of_another_value_is_noticed() -> None:
     from embedded.tests.engine.questions import same
 
-    assert not same({"value": 1}, {"value": 2})
-    assert not same({"value": 1}, {"error": "QueryError", "message": "x"})
+    assert same("x", {"value": 1}, {"value": 1})
+    assert not same("x", {"value": 1}, {"value": 2})
+    assert not same("x", {"value": 1}, {"error": "QueryError", "message": "x"})
+
+
+FAILED = sorted(name for name, answer in RECORDED.items() if answer.get("error") == "QueryError")
+
+
+def test_what_every_recorded_error_says_is_named() -> None:
+    from embedded.tests.engine.questions import SAYS
+
+    assert sorted(SAYS) == FAILED
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_another_error_than_the_recorded_one_is_noticed(name: str) -> None:
+    from embedded.tests.engine.questions import SAYS, same
+
+    recorded = RECORDED[name]
+    assert same(name, recorded, recorded)
+    assert not same(name, recorded, {"value": None})
+    assert not same(name, recorded, {"error": "QueryError", "message": "not supported by the embedded engine: x"})
+    assert not same(name, recorded, {"error": "ExecError", "exit_code": 1, "stdout": "", "stderr": recorded["message"]})
+    for part in SAYS[name]:
+        assert not same(name, recorded, {**recorded, "message": recorded["message"].replace(part, "")})

@@ -21,7 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from meter import Meter
 
-_PYTHON = "docker.io/library/python:3.13-slim-trixie"
+_PYTHON = (
+    "docker.io/library/python:3.13-slim-trixie@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6"
+)
 
 #: Puts the platform into an OCI layout's index, which the imager wants there.
 _LABEL = """

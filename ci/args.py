@@ -33,7 +33,7 @@ TEST_IGNORE = [
     "**/__pycache__",
 ]
 #: All of this project but what names versions of CozyStack and of extensions.
-UPDATE_IGNORE = ["*", "!ci/common/pins.py", "!variants/*.yaml"]
+UPDATE_IGNORE = ["*", *(f"!{name}" for name in pins.NAMED_IN), "!variants/*.yaml"]
 #: All of a repository but its CI files, and the file that tells whether it is this project.
 CI_FILES_IGNORE = ["*", "!dagger.json", *(f"!{path}" for path in vendors.PATHS)]
 

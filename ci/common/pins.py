@@ -45,16 +45,35 @@ MATCHBOX: Final = (
 )
 
 #: Python in which files are read and tests run.
-PYTHON: Final = "docker.io/library/python:3.13-slim-trixie"
+PYTHON: Final = (
+    "docker.io/library/python:3.13-slim-trixie@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6"
+)
 
 #: A shell that needs nothing beside it, for images that have none.
-BUSYBOX: Final = "docker.io/library/busybox:1.37.0-musl"
+BUSYBOX: Final = (
+    "docker.io/library/busybox:1.37.0-musl@sha256:1256f55742579badea94e3e2f574fc90021120f6c1aa01c87182566dfb950c39"
+)
 
 #: The program that makes and checks images' signatures.
-COSIGN: Final = "ghcr.io/sigstore/cosign/cosign:v3.1.3"
+COSIGN: Final = (
+    "ghcr.io/sigstore/cosign/cosign:v3.1.3@sha256:9e5c2f2edc34351160407ca3416c61855bdf9403c3c5936e0f0be7fc261611b8"
+)
 
 #: The program that lists what is in an image, and reads its manifest and configuration.
-CRANE: Final = "gcr.io/go-containerregistry/crane:v0.22.1"
+CRANE: Final = (
+    "gcr.io/go-containerregistry/crane:v0.22.1@sha256:1f968817b95790bed063f71175aa6b8ff879fa17064020415f3e18bb6e6a36e1"
+)
+
+#: The images that work on what others make, each by the digest of an index with arm64 and amd64; `update` renews them.
+TOOLS: Final = (PYTHON, BUSYBOX, COSIGN, CRANE)
+
+#: The files that name them.
+NAMED_IN: Final = (
+    "ci/common/pins.py",
+    "pyproject.toml",
+    "bench/upstream_way.py",
+    "embedded/lab/published.py",
+)
 
 #: Config label (and manifest annotation) of images that stand in for the published ones.
 STAND_IN_LABEL: Final = "io.cozystack.talos.stand-in"

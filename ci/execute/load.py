@@ -162,7 +162,7 @@ class EngineResolver:
 
     async def _look_up(self, reference: str) -> str:
         # the imager and the tools run on the engine's own platform, all else is for the nodes'
-        own = reference.startswith((f"{pins.IMAGER}:", pins.PYTHON, pins.BUSYBOX))
+        own = reference.startswith((f"{pins.IMAGER}:", *(tool.partition("@")[0] for tool in pins.TOOLS)))
         container = dag.container() if own else dag.container(platform=self._platform)
         try:
             found = await container.from_(reference).image_ref()
@@ -243,6 +243,8 @@ async def tool_images(checkout: Checkout, resolver: EngineResolver) -> tuple[Pul
     needs = (
         Need("tools", (parse_reference(pins.PYTHON),)),
         Need("shell", (parse_reference(pins.BUSYBOX),)),
+        Need("signatures", (parse_reference(pins.COSIGN),)),
+        Need("images", (parse_reference(pins.CRANE),)),
         Need("netboot", (netboot,)),
     )
     found = await resolve_all(needs, resolver)
@@ -251,6 +253,8 @@ async def tool_images(checkout: Checkout, resolver: EngineResolver) -> tuple[Pul
         Pulled(described.sdk, "base of Dagger's Python SDK"),
         Pulled(found["tools"].pinned, "reads and checks files, runs the tests"),
         Pulled(found["shell"].pinned, "a shell beside the imager"),
+        Pulled(found["signatures"].pinned, "makes and checks signatures"),
+        Pulled(found["images"].pinned, "looks at images"),
         Pulled(found["netboot"].pinned, "netboot server"),
     )
 

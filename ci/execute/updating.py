@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import dagger
 from dagger import dag
 
 from ci.common import pins
+from ci.common.concurrency import gather_each
 from ci.execute.load import EngineResolver, from_repository, load_catalog, load_checkout, look_up_plan
 from ci.load.variant import BUILTIN, read_variants
 from ci.plan.make import BuildRequest
@@ -34,11 +35,13 @@ class Update:
     #: By variant, what the newer release changes.
     differences: dict[str, list[str]]
     extensions: tuple[updates.NewerExtension, ...]
+    #: Images of tools, by tag and digest → the same by the digest that the tag has now.
+    tools: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def report(self) -> str:
         """All of it as text."""
-        return updates.report(self.differences, self.extensions)
+        return updates.report(self.differences, self.extensions, self.tools)
 
 
 async def find_update(inputs: Inputs, repository: str | None, wanted: str | None) -> Update:
@@ -58,8 +61,9 @@ async def find_update(inputs: Inputs, repository: str | None, wanted: str | None
         # A user's variant may take the place of a built-in one.
         for one in updates.newer_extensions(variant, catalog, builtin=ours.get(variant.name) == variant)
     )
+    tools = await _newer_tools(resolver)
     if tag is None:
-        return Update(None, {}, newer)
+        return Update(None, {}, newer, tools)
     differences = {
         variant.name: updates.changes(
             await _plan(current, variant, resolver, pinned), await _plan(checkout, variant, resolver, tag)
@@ -67,7 +71,19 @@ async def find_update(inputs: Inputs, repository: str | None, wanted: str | None
         for variant in chosen
     }
     release = pins.Release(tag, checkout.origin.commit or "", checkout.date or pins.FALLBACK_EPOCH)
-    return Update(release, differences, newer)
+    return Update(release, differences, newer, tools)
+
+
+async def _newer_tools(resolver: EngineResolver) -> dict[str, str]:
+    """Return the images of tools whose tags name another digest by now; a stand-in's digest is not a published one."""
+
+    async def look(pinned: str) -> tuple[str, str]:
+        tagged = pinned.partition("@")[0]
+        if await dag.container().from_(tagged).label(pins.STAND_IN_LABEL) == "true":
+            return pinned, pinned
+        return pinned, f"{tagged}@{await resolver.resolve(tagged)}"
+
+    return {pinned: found for pinned, found in await gather_each(look, pins.TOOLS) if found != pinned}
 
 
 async def _plan(checkout: Checkout, variant: Variant, resolver: EngineResolver, release: str) -> Plan:
@@ -87,6 +103,11 @@ async def apply_update(source: dagger.Directory, update: Update) -> dagger.Chang
     made = source
     if update.release:
         made = made.with_new_file(PINS, updates.with_release(await source.file(PINS).contents(), update.release))
+    for path in pins.NAMED_IN if update.tools else ():
+        text = await made.file(path).contents()
+        for pinned, newer_image in update.tools.items():
+            text = text.replace(pinned, newer_image)
+        made = made.with_new_file(path, text)
     for name in sorted({one.variant for one in update.extensions if one.builtin}):
         path = f"{BUILTIN.name}/{name}.yaml"
         newer = [one for one in update.extensions if one.variant == name]

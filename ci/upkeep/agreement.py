@@ -63,6 +63,7 @@ def rules(description: Description) -> tuple[Rule, ...]:
         Rule("the oldest Dagger", rf"(?:at_least \"\$version\" |Dagger \(){_VERSION}", dagger),
         *(_image(image, _OF_DESCRIPTION) for image in description.images.values()),
         *(_image(image, _OF_PINS) for image in (pins.PYTHON,)),
+        *(_pinned(image) for image in pins.TOOLS),
         *(
             Rule(action.name, rf"{re.escape(action.name)}@(?P<version>\S+ # \S+)", Pin(pinned, _OF_DESCRIPTION))
             for action in description.actions.values()
@@ -80,6 +81,13 @@ def _image(image: str, file: str) -> Rule:
     ending = re.escape(kind[0]) if kind else ""
     pattern = rf"{stem}(?P<version>[\w.-]+?{ending}(?:@sha256:[0-9a-f]+)?)(?=[\s\"'`]|$)"
     return Rule(f"the image {reference.repository}", pattern, Pin(image.removeprefix(f"{reference.repository}:"), file))
+
+
+def _pinned(image: str) -> Rule:
+    """Return the rule for an image that several files name by its digest."""
+    tagged, _, digest = image.partition("@")
+    pattern = rf"{re.escape(tagged)}@(?P<version>sha256:[0-9a-f]+)"
+    return Rule(f"the digest of {tagged}", pattern, Pin(digest, _OF_PINS))
 
 
 def disagreements(files: Mapping[str, str], checked: tuple[Rule, ...]) -> list[str]:

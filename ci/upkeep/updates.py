@@ -195,11 +195,16 @@ def _changed_names(before: Mapping[str, str], after: Mapping[str, str]) -> Itera
             yield _change(name, before[name], after[name])
 
 
-def report(differences: Mapping[str, list[str]], newer: Iterable[NewerExtension]) -> str:
-    """Return the differences by variant, and the versions in variants' files, as text to read."""
+def report(
+    differences: Mapping[str, list[str]], newer: Iterable[NewerExtension], tools: Mapping[str, str] | None = None
+) -> str:
+    """Return the differences by variant, the versions in variants' files, and the images of tools, as text to read."""
     lines = [f"{name}\n" + "".join(f"  {line}\n" for line in said) for name, said in differences.items() if said]
     lines += [
         f"{one.variant}: {one.name} {one.version} → {one.newer}{'' if one.builtin else ', in your own file'}\n"
         for one in newer
     ]
+    for before, after in (tools or {}).items():
+        tagged, _, digest = before.partition("@")
+        lines.append(f"{tagged}: {digest[:19]} → {after.partition('@')[2][:19]}\n")
     return "\n".join(lines) if lines else "nothing is newer\n"

@@ -19,6 +19,7 @@ from embedded.engine.api.references import Reference
 from embedded.engine.errors import EngineError
 from embedded.engine.events import OnStep, StepEvent
 from embedded.engine.life.config import MIRRORED
+from embedded.lab.published import STOOD_IN_FOR
 
 CHECKOUTS = "lab/checkouts"
 """Below the cache folder: links to the stand-ins for a checkout of CozyStack, by Talos version."""
@@ -70,10 +71,13 @@ class LabImages:
         self._lock = asyncio.Lock()
         self._made: set[tuple[str, str]] = set()
 
-    async def prepare(self, reference: Reference, platform: str) -> None:
-        """Make the image for a platform if the lab has it; refuse what the lab does not stand in for."""
+    async def prepare(self, reference: Reference, platform: str) -> Reference:
+        """Make the image for a platform if the lab has it; refuse what the lab does not stand in for.
+
+        Return what to pull: of a published image that is named by its digest too, the lab's image of that tag.
+        """
         if reference.registry.rpartition(":")[0] in LOOPBACK or reference.registry in LOOPBACK:
-            return
+            return reference
         if reference.registry not in MIRRORED:
             raise EngineError(
                 f"with --lab nothing is pulled from {reference.registry}: {reference}",
@@ -85,9 +89,10 @@ class LabImages:
 
             found = await asyncio.to_thread(lab.builder().by_digest, name, reference.digest)
             if found is None:
-                return
+                return reference
             name = found
         await self.make(name, platform.split("/")[1])
+        return replace(reference, digest="") if str(reference) in STOOD_IN_FOR else reference
 
     async def prepare_folder(self, path: Path) -> None:
         """Make the lab's checkout if this is the path of one, and lead the path to it."""

@@ -50,7 +50,7 @@ async def platform(self: Container, engine: Engine) -> str:
 async def from_(self: Container, engine: Engine, address: str, registry_service: str | None = None) -> Container:
     reference = parse_reference(address)
     if engine.lab is not None:
-        await engine.lab.prepare(reference, self.platform)
+        reference = await engine.lab.prepare(reference, self.platform)
     try:
         image = await engine.bk.resolve_image(str(reference), self.platform)
     except SolveError as error:

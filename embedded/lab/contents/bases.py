@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from embedded.lab import debian
+from embedded.lab import debian, published
 from embedded.lab.contents import seeded
 from embedded.lab.contents.layers import layer
 from embedded.lab.contents.seeded import program
@@ -16,7 +16,7 @@ from embedded.lab.recipe import Bench, Recipe, Value
 from embedded.lab.tree import Folder, Link, Tree
 
 DEBIAN: Final = "docker.io/library/debian:trixie-slim"
-PYTHON: Final = "docker.io/library/python:3.13-slim-trixie"
+PYTHON: Final = published.tagged(published.PYTHON)
 PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # The published image has Python below /usr/local and lets pip write there; Debian's pip refuses because of one file.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from embedded.lab import published
 from embedded.lab.contents import seeded
 from embedded.lab.contents.bases import PATH
 from embedded.lab.contents.layers import layer
@@ -13,7 +14,7 @@ from embedded.lab.oci import Platform
 from embedded.lab.recipe import Bench, Recipe, Value
 from embedded.lab.tree import Folder, Link, Tree
 
-REFERENCE: Final = "docker.io/library/busybox:1.37.0-musl"
+REFERENCE: Final = published.tagged(published.BUSYBOX)
 _PART: Final = f"part/busybox/{NATIVE}"
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from embedded.lab import golang
 from embedded.lab.contents.bases import PATH
-from embedded.lab.contents.talos import layer
+from embedded.lab.contents.layers import layer
 from embedded.lab.debian import NATIVE
 from embedded.lab.oci import Platform
 from embedded.lab.recipe import Bench, Recipe, Value

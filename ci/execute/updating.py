@@ -61,7 +61,7 @@ async def find_update(inputs: Inputs, repository: str | None, wanted: str | None
         # A user's variant may take the place of a built-in one.
         for one in updates.newer_extensions(variant, catalog, builtin=ours.get(variant.name) == variant)
     )
-    tools = await _newer_tools(resolver)
+    tools = await newer_tools(resolver)
     if tag is None:
         return Update(None, {}, newer, tools)
     differences = {
@@ -74,7 +74,7 @@ async def find_update(inputs: Inputs, repository: str | None, wanted: str | None
     return Update(release, differences, newer, tools)
 
 
-async def _newer_tools(resolver: EngineResolver) -> dict[str, str]:
+async def newer_tools(resolver: EngineResolver) -> dict[str, str]:
     """Return the images of tools whose tags name another digest by now; a stand-in's digest is not a published one."""
 
     async def look(pinned: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, cast
 
 import dagger
@@ -304,3 +305,9 @@ async def test_an_error_that_names_the_repository_is_left_as_it_is(monkeypatch: 
     with pytest.raises(dagger.QueryError) as raised:
         await load_checkout(None, "v1.6.2", REPOSITORY)
     assert raised.value is told
+
+
+async def test_every_image_of_a_tool_is_listed_by_the_digest_that_is_pinned() -> None:
+    checkout = cast("Any", SimpleNamespace(upstream=SimpleNamespace(matchbox=None)))
+    listed = {one.reference for one in await load.tool_images(checkout, cast("Any", Registry()))}
+    assert {*pins.TOOLS, pins.MATCHBOX} <= listed

@@ -54,6 +54,10 @@ def test_a_rule_that_finds_nothing_is_told() -> None:
         ("docker.io/library/docker:29.8.0-cli", "the image docker.io/library/docker is 29.8.0-cli here"),
         ("docker.io/library/docker:29.7.0-dind@sha256:12 ", "the image docker.io/library/docker is 29.7.0-dind"),
         ('"docker.io/library/python:3.14-slim-trixie"', "the image docker.io/library/python is 3.14-slim-trixie here"),
+        (
+            '"ghcr.io/sigstore/cosign/cosign:v3.1.3@sha256:12"',
+            "the digest of ghcr.io/sigstore/cosign/cosign:v3",
+        ),
         ("uses: actions/checkout@v7 # v7", "actions/checkout is v7 # v7 here"),
         ("moby/buildkit v0.34.2\nmoby/buildkit:v0.34.1", "BuildKit is 0.34.1 here, 0.34.2 in a:1"),
     ],

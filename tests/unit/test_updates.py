@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from ci.common import pins
 from ci.common.errors import OutputError, PlanError
 from ci.common.pins import Release
+from ci.common.references import parse_reference
+from ci.execute import updating
 from ci.execute.updating import Update, apply_update
 from ci.load.catalog import parse_catalog
 from ci.load.variant import BUILTIN, parse_variant, read_variants
@@ -233,6 +235,57 @@ def test_a_report_names_the_variants() -> None:
     assert report({}, []) == "nothing is newer\n"
     own = NewerExtension("spin-only", "spin", "v0.19.0", "v0.25.1", builtin=False)
     assert report({}, [own]) == "spin-only: spin v0.19.0 → v0.25.1, in your own file\n"
+
+
+def test_a_report_names_the_images_of_tools() -> None:
+    before, after = f"example.com/tool:v1@{digest('a')}", f"example.com/tool:v1@{digest('b')}"
+    assert report({}, [], {before: after}) == "example.com/tool:v1: sha256:aaaaaaaaaaaa → sha256:bbbbbbbbbbbb\n"
+
+
+async def test_the_digest_of_a_tool_changes_wherever_it_is_named() -> None:
+    old = pins.PYTHON
+    new = f"{old.partition('@')[0]}@{digest('b')}"
+    texts = {path: f"# {path}\nX = '{old}'\n" for path in pins.NAMED_IN}
+    source = cast("dagger.Directory", Checkout(texts))
+    made = cast("dict[str, str]", await apply_update(source, Update(None, {}, (), {old: new})))
+    assert made == {path: text.replace(old, new) for path, text in texts.items()}
+
+
+async def test_the_tags_of_tools_are_looked_up_but_for_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    python = pins.PYTHON.partition("@")[0]
+    stand_in = pins.CRANE.partition("@")[0]
+
+    class Image:
+        def __init__(self, reference: str) -> None:
+            self.reference = reference
+
+        async def label(self, name: str) -> str:
+            assert name == pins.STAND_IN_LABEL
+            return "true" if self.reference == stand_in else ""
+
+    class Resolver:
+        async def resolve(self, reference: str) -> str:
+            assert reference != stand_in
+            same = {tool.partition("@")[0]: tool.partition("@")[2] for tool in pins.TOOLS}
+            return digest("b") if reference == python else same[reference]
+
+    class Dag:
+        def container(self) -> Dag:
+            return self
+
+        def from_(self, reference: str) -> Image:
+            return Image(reference)
+
+    monkeypatch.setattr(updating, "dag", Dag())
+    found = await updating.newer_tools(cast("Any", Resolver()))
+    assert found == {pins.PYTHON: f"{python}@{digest('b')}"}
+
+
+@pytest.mark.parametrize("tool", pins.TOOLS)
+def test_a_tool_is_named_by_tag_and_digest(tool: str) -> None:
+    found = parse_reference(tool)
+    assert found.tag
+    assert found.digest
 
 
 async def test_what_is_dropped_is_told_in_the_order_of_the_names() -> None:

@@ -15,6 +15,7 @@ from ci.boot.model import OUTCOME_SENTENCES, Outcome
 from ci.common.errors import VariantError
 from ci.load.variant import VariantSpec, load_variants, parse_variant
 from ci.main import CozystackTalos
+from ci.verify.checks_images import REQUIREMENTS as IMAGE_REQUIREMENTS
 from ci.verify.extension_images import REQUIREMENTS as EXTENSION_REQUIREMENTS
 from ci.verify.verify import REQUIREMENTS
 from tests.unit.planning import plan_of, request
@@ -47,6 +48,12 @@ def test_the_requirements_on_their_page_are_those_that_are_checked() -> None:
     listed = re.findall(r"^\| `([a-z-]+\.[a-z-]+)` \| ([^|]+) \|$", page, re.MULTILINE)
     wanted = (*REQUIREMENTS, *EXTENSION_REQUIREMENTS)
     assert listed == [(one.id, one.sentence) for one in wanted]
+
+
+def test_the_requirements_of_images_are_those_that_are_checked() -> None:
+    text = (TOP / "docs/publish.md").read_text()
+    listed = re.findall(r"^\| `(image\.[a-z-]+)` \| (.+) \|$", text, re.MULTILINE)
+    assert listed == [(one.id, one.sentence) for one in IMAGE_REQUIREMENTS]
 
 
 def commands() -> Iterator[list[str]]:

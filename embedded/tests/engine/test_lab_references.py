@@ -1,0 +1,56 @@
+"""With --lab, what is pulled for a published image that is named by its digest."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from embedded.engine.api.references import Reference, parse_reference
+from embedded.engine.lab import LabImages
+from embedded.lab import published
+from embedded.lab.contents import crane, every
+
+OTHER = "sha256:" + "a" * 64
+
+
+def prepared(monkeypatch: pytest.MonkeyPatch, text: str) -> tuple[Reference, list[str]]:
+    """Return what is pulled for a reference, and what was made before."""
+    made: list[str] = []
+
+    async def make(_: object, name: str, architecture: str | None = None) -> None:
+        made.append(name)
+
+    monkeypatch.setattr(LabImages, "make", make)
+
+    async def prepare() -> Reference:
+        images = LabImages("127.0.0.1:1", Path("/nowhere"), lambda _: None)
+        return await images.prepare(parse_reference(text), "linux/amd64")
+
+    return asyncio.run(prepare()), made
+
+
+@pytest.mark.parametrize("reference", sorted(published.STOOD_IN_FOR))
+def test_a_published_images_digest_gives_the_labs_image_of_its_tag(
+    reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tagged = published.tagged(reference)
+    assert prepared(monkeypatch, reference) == (parse_reference(tagged), [tagged])
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        f"{published.tagged(published.PYTHON)}@{OTHER}",
+        f"ghcr.io/siderolabs/spin:v0.25.1@{OTHER}",
+        published.tagged(published.PYTHON),
+    ],
+)
+def test_any_other_reference_is_pulled_as_it_is(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert prepared(monkeypatch, reference)[0] == parse_reference(reference)
+
+
+def test_the_lab_has_what_it_stands_in_for() -> None:
+    assert {published.tagged(one) for one in published.STOOD_IN_FOR} <= {recipe.name for recipe in every.recipes()}
+    assert published.tagged(published.CRANE) == f"gcr.io/go-containerregistry/crane:{crane.version()}"

@@ -49,7 +49,7 @@ PYTHON: Final = (
     "docker.io/library/python:3.13-slim-trixie@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6"
 )
 
-#: A shell that needs nothing beside it, for images that have none.
+#: A shell without dependencies, for images that have none.
 BUSYBOX: Final = (
     "docker.io/library/busybox:1.37.0-musl@sha256:1256f55742579badea94e3e2f574fc90021120f6c1aa01c87182566dfb950c39"
 )

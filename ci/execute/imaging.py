@@ -51,7 +51,7 @@ class AssetImage:
 
 
 def check_possible(kind: ImageKind, upstream: Upstream) -> None:
-    """Raise `UpstreamError`, before anything is built, where a checkout has not what an image is made of."""
+    """Raise `UpstreamError`, before anything is built, where a checkout lacks what an image is made of."""
     if kind.name == "matchbox":
         matchbox.need(upstream)
 

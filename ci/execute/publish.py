@@ -62,7 +62,7 @@ async def parse_destination(
     where = parse_address(address)
     if (username is None) != (password is None):
         missing = "--password env:NAME" if password is None else "--username"
-        raise RegistryError(f"credentials for {where.host} are half given: add {missing}")
+        raise RegistryError(f"credentials for {where.host} are incomplete: add {missing}")
     credentials = None
     if username is not None and password is not None:
         credentials = Credentials(username, await password.plaintext())

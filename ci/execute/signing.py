@@ -60,7 +60,7 @@ class Signer:
     def of(cls, key: dagger.Secret | None, password: dagger.Secret | None) -> Signer | None:
         """Return who signs, `None` where nobody is to; raises `SignatureError` for a password without a key."""
         if key is None and password is not None:
-            raise SignatureError("--sign-password is that of a key: add --sign-key")
+            raise SignatureError("--sign-password is the password of a key: add --sign-key")
         return cls(key, password) if key is not None else None
 
     async def check(self) -> None:
@@ -91,6 +91,6 @@ class Signer:
             bundle = await signed.file(_BUNDLE).contents()
         except dagger.ExecError as error:
             reason = cosign.reason(error.stderr)
-            raise SignatureError(f"cosign can't sign: {reason}. Look at --sign-key and --sign-password") from None
+            raise SignatureError(f"cosign can't sign: {reason}. Check --sign-key and --sign-password") from None
         json.loads(bundle)
         return bundle

@@ -18,7 +18,7 @@ from ci.resolve.model import Need
 if TYPE_CHECKING:
     from ci.load.upstream import Matchbox, Upstream
 
-#: What the image is looked up as, beside `ci.plan.plan.ImageUse`.
+#: The use under which the image is looked up, in addition to those of `ImageUse`.
 USE: Final = "matchbox"
 
 ROOT: Final = "var/lib/matchbox"

@@ -79,7 +79,9 @@ class Auth:
         given = parameters.get("realm", "")
         realm = parse_url(given, f"{self._host}, as its token server,")
         if secure and realm.scheme != "https":
-            raise RegistryError(f"{self._host} names a token server that no password can be sent to: {given!r}")
+            raise RegistryError(
+                f"{self._host} names a token server without TLS, to which no password is sent: {given!r}"
+            )
         query = {"scope": f"repository:{repository}:pull,push"}
         if "service" in parameters:
             query["service"] = parameters["service"]
@@ -94,7 +96,7 @@ class Auth:
         try:
             answer = await again(self._pauses, lambda: follow(ask, realm))
         except httpx.TransportError as error:
-            raise RegistryError(f"{server} can't be asked: {str(error) or type(error).__name__}") from None
+            raise RegistryError(f"{server} can't be reached: {str(error) or type(error).__name__}") from None
         if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.BAD_REQUEST):
             raise self.refused()
         if answer.status_code != HTTPStatus.OK:
@@ -104,17 +106,16 @@ class Auth:
             kind = answer.headers.get("Content-Type", "something of no type")
             raise RegistryError(
                 f"{server} answers with {kind} in which there is no token: it should be JSON with `token` or "
-                "`access_token`. Is there a proxy, or a login page, before it?"
+                "`access_token`. Is there a proxy, or a login page, in front of it?"
             )
         return token
 
     def refused(self) -> RegistryError:
         """Return the error for credentials that are missing, or not taken."""
         if self._credentials is None:
-            return RegistryError(f"{self._host} wants to know who you are: give --username and --password env:NAME")
+            return RegistryError(f"{self._host} asks for a login: give --username and --password env:NAME")
         return RegistryError(
-            f"{self._host} does not take the password of {self._credentials.username!r}: "
-            "look at --username and --password"
+            f"{self._host} refuses the password of {self._credentials.username!r}: check --username and --password"
         )
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
 _MANIFESTS: Final = f"{MANIFEST}, {INDEX}"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
-#: How those who have no referrers API say so.
+#: Answers of registries without a referrers API.
 _NO_REFERRERS: Final = (400, 404, 405)
 
 
@@ -94,7 +94,7 @@ class Registry:
 
     async def has_blob(self, repository: str, digest: str) -> bool:
         """Say whether a repository has a blob."""
-        # Who sends on to a storage has it; not everybody who can push can also reach the storage.
+        # Who redirects to a storage has it; not everybody who can push can also reach the storage.
         expected = (200, 404, *REDIRECTS)
         answer = await self._send(repository, "HEAD", f"blobs/{digest}", expected, leave=False)
         return answer.status_code == HTTPStatus.OK or answer.has_redirect_location
@@ -224,7 +224,7 @@ class Registry:
         return await follow(lambda step: self._identified(repository, method, step, **more), url, leave=leave)
 
     async def _identified(self, repository: str, method: str, url: httpx.URL, **more: Any) -> httpx.Response:
-        """Send a request; where the registry asks who is there, say so and send it again."""
+        """Send a request; where the registry asks for a login, log in and send it again."""
         answer = await self._request(repository, method, url, **more)
         if answer.status_code != HTTPStatus.UNAUTHORIZED or not self._ours(url):
             return answer
@@ -258,7 +258,9 @@ class Registry:
     @staticmethod
     def _checked(content: bytes, digest: str) -> bytes:
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
-            raise RegistryError(f"what the registry gives as {digest} is something else: it is broken, or not to trust")
+            raise RegistryError(
+                f"what the registry gives as {digest} has other content: the registry is broken, or not to be trusted"
+            )
         return content
 
     # --- in words ---------------------------------------------------------------------------------------------
@@ -267,14 +269,14 @@ class Registry:
         text = str(error) or type(error).__name__
         elsewhere = self._elsewhere(error)
         if elsewhere:
-            return RegistryError(f"{self._host} sends on to {elsewhere}, which can't be reached from here: {text}")
+            return RegistryError(f"{self._host} redirects to {elsewhere}, which can't be reached from here: {text}")
         here = (
             f". {self._host} is here the machine, or the container, that runs this function: with an engine in a "
             "container it is not yours. Name the registry by an address that the engine's containers reach"
         )
         if _no_tls(error):
-            hint = ": it does not speak TLS. If it is a registry without, give --plain-http"
-            return RegistryError(f"{self._host} can't be asked{hint}")
+            hint = ": it does not speak TLS. If the registry has no TLS, give --plain-http"
+            return RegistryError(f"{self._host} does not answer{hint}")
         if "CERTIFICATE_VERIFY_FAILED" in text:
             return RegistryError(
                 f"{self._host} has a certificate that is not trusted ({text}): add its authority to this machine's, or "
@@ -286,14 +288,14 @@ class Registry:
         """Return the server that failed where it is not the registry, else nothing."""
         try:
             url = error.request.url
-        except RuntimeError:  # it is not told which request
+        except RuntimeError:  # the error names no request
             return ""
         return "" if url.host == self._base("https").host else url.netloc.decode()
 
     def _broken(self, error: httpx.TransportError, what: str) -> RegistryError:
         return RegistryError(
-            f"the registry {self._host} broke off at {what}: {str(error) or type(error).__name__}. No tag was set by "
-            "this; call again, what has arrived is not sent again"
+            f"the registry {self._host} closed the connection at {what}: {str(error) or type(error).__name__}. No "
+            "tag was set; call again: what has arrived is not sent again"
         )
 
     def _refusal(self, answer: httpx.Response, repository: str) -> RegistryError:
@@ -301,14 +303,14 @@ class Registry:
         asked = f"{answer.request.method} {answer.request.url.path}"
         answered = f"answers {answer.status_code} {answer.reason_phrase} to {asked}{said}"
         if not self._ours(answer.url):
-            return RegistryError(f"{self._host} sends on to {answer.url.netloc.decode()}, which {answered}")
+            return RegistryError(f"{self._host} redirects to {answer.url.netloc.decode()}, which {answered}")
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             return self._auth.refused()
         if answer.status_code == HTTPStatus.FORBIDDEN:
             verb = "read" if answer.request.method in ("GET", "HEAD") else "push to"
             return RegistryError(f"{self._host} does not let you {verb} {repository}{said}")
         if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED or "UNSUPPORTED" in said:
-            return RegistryError(f"{self._host} takes no images: it, or {repository}, is read-only{said}")
+            return RegistryError(f"{self._host} accepts no images: it, or {repository}, is read-only{said}")
         if answer.has_redirect_location:
             answered += f", and names another address: {answer.headers['Location']}"
         return RegistryError(f"{self._host} {answered}")
@@ -329,8 +331,8 @@ def _descriptors(answer: httpx.Response) -> list[dict[str, Any]]:
         return list(json.loads(answer.content)["manifests"])
     except (ValueError, KeyError, TypeError):
         raise RegistryError(
-            f"{answer.url.netloc.decode()} answers {answer.url.path} with what is no image index: look at the "
-            "registry, or at a proxy before it"
+            f"{answer.url.netloc.decode()} answers {answer.url.path} with something that is not an image index: check "
+            "the registry, or a proxy in front of it"
         ) from None
 
 

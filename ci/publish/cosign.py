@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ci.common.references import PinnedImage
     from ci.resolve.model import PlannedExtension
 
-#: Where a public key lies in cosign's container.
+#: Path of a public key in cosign's container.
 PUBLIC_KEY: Final = "/in/cosign.pub"
 
 #: Variables of a private key (PEM, as `cosign generate-key-pair` writes it) and of its password, which may be empty.

@@ -52,11 +52,12 @@ async def check_moves(
     found = {(one.variant, one.secure_boot is not None) for one in await _named(registry, repository, tag)}
     if found - wanted:
         raise ImageError(
-            f"the tag {repository}:{tag} names {_told(found - wanted)}, and is now to be {_told(wanted)}. {_FORCE}"
+            f"the tag {repository}:{tag} names {_in_words(found - wanted)}, and is now to be {_in_words(wanted)}. "
+            f"{_FORCE}"
         )
 
 
-def _told(contents: Iterable[tuple[str | None, bool]]) -> str:
+def _in_words(contents: Iterable[tuple[str | None, bool]]) -> str:
     said = (
         f"{variant or 'no variant of this project'}{' for secure boot' if signed else ''}"
         for variant, signed in contents

@@ -30,7 +30,7 @@ def parse_url(text: str, said_by: str, base: httpx.URL | None = None) -> httpx.U
     if url is None or url.scheme not in _SCHEMES or not url.host or "%" in url.host:
         raise RegistryError(
             f"{said_by} names an address that can't be used: {text!r}. It should begin with https:// and a host; "
-            "look at the registry's settings, or those of a proxy before it"
+            "check the registry's settings, or those of a proxy in front of it"
         )
     return url
 
@@ -50,9 +50,9 @@ def location(answer: httpx.Response) -> httpx.URL:
     where = named(answer)
     if answer.url.scheme == "https" and where.scheme != "https":
         raise RegistryError(
-            f"{_host(answer.url)} is asked with TLS, and sends on to {_host(where)} without: {_short(where)}. Neither "
-            "images nor passwords are sent there; the registry has to name https:// addresses, and a proxy before it "
-            "to tell it so (X-Forwarded-Proto)"
+            f"{_host(answer.url)} is asked with TLS, and redirects to {_host(where)} without: {_short(where)}. Neither "
+            "images nor passwords are sent there; the registry has to name https:// addresses, and a proxy in front of "
+            "it has to forward that (X-Forwarded-Proto)"
         )
     return where
 
@@ -63,7 +63,7 @@ def named(answer: httpx.Response) -> httpx.URL:
     if "Location" not in answer.headers:
         raise RegistryError(
             f"{said_by} answers {answer.status_code} to {answer.request.method} {answer.url.path} and does not say "
-            "where to go on: it, or a proxy before it, leaves out the header Location"
+            "where to go on: it, or a proxy in front of it, leaves out the header Location"
         )
     return parse_url(answer.headers["Location"], said_by, answer.url)
 
@@ -83,7 +83,7 @@ def next_page(answer: httpx.Response) -> httpx.URL | None:
     if origin(where) != origin(answer.url):
         raise RegistryError(
             f"{_host(answer.url)} gives a part of a list, and names {_short(where)} for the rest, which is not its own "
-            "address: look at the registry's settings, or those of a proxy before it"
+            "address: check the registry's settings, or those of a proxy in front of it"
         )
     return where
 
@@ -93,5 +93,5 @@ def _host(url: httpx.URL) -> str:
 
 
 def _short(url: httpx.URL) -> str:
-    """An address without its query: in that of a storage or of an upload there may be a signature."""
+    """Return an address without its query, which may hold the signature of an upload or of a storage."""
     return str(url.copy_with(query=None))

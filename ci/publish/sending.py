@@ -1,6 +1,6 @@
 """Sending a request until it is answered: again where that may help, and from one address to the next.
 
-httpx follows redirects too, but not by a registry's rules: who is asked decides what may be sent.
+httpx follows redirects too, but not by a registry's rules: what may be sent depends on the server that is asked.
 """
 
 from __future__ import annotations
@@ -56,6 +56,6 @@ async def follow(
             return answer
         url = location(answer)
     raise RegistryError(
-        f"{first.netloc.decode()} redirects a request {_STEPS} times, at last to {url.netloc.decode()}: look at the "
-        "registry's settings, or those of a proxy before it"
+        f"{first.netloc.decode()} redirects a request {_STEPS} times, at last to {url.netloc.decode()}: check the "
+        "registry's settings, or those of a proxy in front of it"
     )

@@ -59,7 +59,7 @@ async def test_a_destination_is_read() -> None:
     ("username", "password", "missing"), [("me", None, "--password env:NAME"), (None, SECRET, "--username")]
 )
 async def test_half_of_the_credentials_are_refused(username: str | None, password: Any, missing: str) -> None:
-    with pytest.raises(RegistryError, match=f"^credentials for ghcr.io are half given: add {missing}$"):
+    with pytest.raises(RegistryError, match=f"^credentials for ghcr.io are incomplete: add {missing}$"):
         await parse_destination("ghcr.io/me", None, username, password, plain_http=False)
 
 
@@ -264,7 +264,7 @@ async def test_a_signature_of_before_is_taken_for_what_it_is() -> None:
 
 async def test_a_password_without_a_key_is_refused() -> None:
     assert Signer.of(None, None) is None
-    with pytest.raises(SignatureError, match="--sign-password is that of a key: add --sign-key"):
+    with pytest.raises(SignatureError, match="--sign-password is the password of a key: add --sign-key"):
         Signer.of(None, SECRET)
 
 

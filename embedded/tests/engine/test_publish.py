@@ -157,10 +157,10 @@ def test_a_wrong_password_is_told_and_the_right_one_opens(registry: Registry, fa
     faulty.password = "right"
     address = f"{faulty.host}/door"
     assert refused(address) == (
-        f"Error: FunctionError: {faulty.host} wants to know who you are: give --username and --password env:NAME"
+        f"Error: FunctionError: {faulty.host} asks for a login: give --username and --password env:NAME"
     )
     assert refused(address, "--username", "me", "--password", "env:PW", PW="wrong-one") == (
-        f"Error: FunctionError: {faulty.host} does not take the password of 'me': look at --username and --password"
+        f"Error: FunctionError: {faulty.host} refuses the password of 'me': check --username and --password"
     )
     assert tags(registry, "door/talos") == set()
     (image,) = published(address, "--username", "me", "--password", "env:PW", PW="right")["images"]
@@ -170,7 +170,7 @@ def test_a_wrong_password_is_told_and_the_right_one_opens(registry: Registry, fa
 def test_a_read_only_registry_is_told_before_anything_is_built(faulty: Faulty) -> None:
     faulty.read_only = True
     assert refused(f"{faulty.host}/sealed") == (
-        f"Error: FunctionError: {faulty.host} takes no images: it, or sealed/talos, is read-only"
+        f"Error: FunctionError: {faulty.host} accepts no images: it, or sealed/talos, is read-only"
     )
 
 
@@ -181,8 +181,8 @@ def test_a_registry_that_dies_in_the_middle_has_no_tag_and_the_next_call_goes_on
     faulty.dies_after = 1 << 20
     address = f"{faulty.host}/dying"
     said = refused(address)
-    assert f"the registry {faulty.host} broke off at sha256:" in said
-    assert "No tag was set by this; call again" in said
+    assert f"the registry {faulty.host} closed the connection at sha256:" in said
+    assert "No tag was set; call again" in said
     assert tags(registry, "dying/talos") == set()
     arrived = len(faulty.puts)
     assert arrived > 0

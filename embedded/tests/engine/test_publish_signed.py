@@ -155,5 +155,5 @@ def test_a_key_that_does_not_open_is_told_before_anything_is_published(
 ) -> None:
     said = refused(f"{registry.host}/closed", *keys.signing("ours"), *given, SIGN_PASSWORD="wrong")
     assert said.startswith("Error: FunctionError: cosign can't sign: ")
-    assert said.endswith(". Look at --sign-key and --sign-password")
+    assert said.endswith(". Check --sign-key and --sign-password")
     assert "closed/talos" not in crane("catalog", registry.host).splitlines()

@@ -64,7 +64,7 @@ NO_TOKEN = f"{SERVER} answers with application/json in which there is no token"
         (httpx.Response(200, json={}), NO_TOKEN),
         (httpx.Response(200, json=[]), NO_TOKEN),
         (httpx.Response(200, json={"token": 1}), NO_TOKEN),
-        (httpx.Response(403), "registry.example does not take the password of 'me'"),
+        (httpx.Response(403), "registry.example refuses the password of 'me'"),
     ],
 )  # fmt: skip
 async def test_a_token_server_without_a_token_is_named(answer: httpx.Response, said: str) -> None:
@@ -76,7 +76,7 @@ async def test_a_token_server_that_is_not_reached_is_named(fault: httpx.Transpor
     def token(_: httpx.Request) -> httpx.Response:
         raise fault
 
-    assert await said_by(asking(token)) == f"{SERVER} can't be asked: no route"
+    assert await said_by(asking(token)) == f"{SERVER} can't be reached: no route"
 
 
 @pytest.mark.parametrize("host", ["auth.example", "other.example"])
@@ -109,7 +109,7 @@ async def test_a_token_servers_address_keeps_its_own_query() -> None:
         ('Bearer realm=,service="s"', "registry.example, as its token server, names an address that can't be used: ''"),
         ('Bearer service="s"', "registry.example, as its token server, names an address that can't be used: ''"),
         ('Bearer realm="http://[bad"', "registry.example, as its token server, names an address that can't be used"),
-        ('Bearer realm="http://auth.example/"', "registry.example names a token server that no password can be sent"),
+        ('Bearer realm="http://auth.example/"', "registry.example names a token server without TLS, to which no pass"),
     ],
 )  # fmt: skip
 async def test_a_token_server_without_a_usable_address_is_told(challenge: str, said: str) -> None:

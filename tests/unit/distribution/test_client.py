@@ -181,10 +181,10 @@ async def test_a_storage_that_is_not_reached_or_refuses_is_named() -> None:
 
     async with Answers(answer).registry() as registry:
         assert await refusal(registry.manifest(REPOSITORY, "stable")) == (
-            "registry.example sends on to elsewhere.example, which can't be reached from here: no route"
+            "registry.example redirects to elsewhere.example, which can't be reached from here: no route"
         )
         assert await refusal(registry.manifest(REPOSITORY, "other")) == (
-            "registry.example sends on to elsewhere.example, which answers 403 Forbidden to GET /up"
+            "registry.example redirects to elsewhere.example, which answers 403 Forbidden to GET /up"
         )
 
 
@@ -201,7 +201,7 @@ async def test_nothing_goes_without_tls_after_an_upload_was_opened_with_it(host:
         ):
             said = await refusal(call)
             assert said.startswith(
-                f"registry.example is asked with TLS, and sends on to {host} without: "
+                f"registry.example is asked with TLS, and redirects to {host} without: "
                 f"http://{host}/v2/lab/talos/blobs/uploads/1. Neither images nor passwords are sent there;"
             )
     assert {url for _, url, _ in answers.asked} == {"https://registry.example/v2/lab/talos/blobs/uploads/"}
@@ -210,7 +210,7 @@ async def test_nothing_goes_without_tls_after_an_upload_was_opened_with_it(host:
 async def test_a_redirect_to_no_tls_is_not_followed() -> None:
     answers = Answers(lambda _: httpx.Response(307, headers={"Location": "http://registry.example/x"}))
     async with answers.registry() as registry:
-        assert "sends on to registry.example without" in await refusal(registry.manifest(REPOSITORY, "stable"))
+        assert "redirects to registry.example without" in await refusal(registry.manifest(REPOSITORY, "stable"))
     assert len(answers.asked) == 1
 
 
@@ -271,4 +271,4 @@ async def test_a_document_is_checked_by_its_digest() -> None:
     answers = Answers(lambda _: httpx.Response(200, content=b"another"))
     async with answers.registry() as registry:
         for call in (registry.blob(REPOSITORY, DIGEST), registry.manifest(REPOSITORY, DIGEST)):
-            assert (await refusal(call)).startswith(f"what the registry gives as {DIGEST} is something else")
+            assert (await refusal(call)).startswith(f"what the registry gives as {DIGEST} has other content")

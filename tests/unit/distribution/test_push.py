@@ -140,8 +140,8 @@ async def test_a_registry_that_dies_in_the_middle_has_no_tag_and_the_next_try_go
     fake = FakeRegistry(dies=9)
     said = await refusal(push(fake, image))
     assert said == (
-        f"the registry registry.example broke off at {image.blobs[0]['digest']} (14 bytes): Connection reset by peer. "
-        "No tag was set by this; call again, what has arrived is not sent again"
+        f"the registry registry.example closed the connection at {image.blobs[0]['digest']} (14 bytes): "
+        "Connection reset by peer. No tag was set; call again: what has arrived is not sent again"
     )
     assert fake.tags == set()
     fake.dies = 1  # once more, which is not even seen
@@ -165,7 +165,7 @@ async def test_a_busy_registry_is_asked_again(image: Image) -> None:
 async def test_a_read_only_registry_says_so_before_anything_is_built() -> None:
     async with registry(FakeRegistry(read_only=True)) as client:
         assert await refusal(client.check_push(REPOSITORY)) == (
-            "registry.example takes no images: it, or lab/talos, is read-only (UNSUPPORTED read-only)"
+            "registry.example accepts no images: it, or lab/talos, is read-only (UNSUPPORTED read-only)"
         )
 
 
@@ -181,7 +181,7 @@ async def test_a_wrong_password_is_told_before_anything_is_built(*, token_server
     fake = FakeRegistry(password="right", token_server=token_server)
     async with registry(fake, Credentials("me", "wrong-pass")) as client:
         said = await refusal(client.check_push(REPOSITORY))
-    assert said == "registry.example does not take the password of 'me': look at --username and --password"
+    assert said == "registry.example refuses the password of 'me': check --username and --password"
     assert fake.asked == []
 
 
@@ -189,7 +189,7 @@ async def test_a_wrong_password_is_told_before_anything_is_built(*, token_server
 async def test_a_missing_password_is_asked_for(*, token_server: bool) -> None:
     async with registry(FakeRegistry(password="right", token_server=token_server)) as client:
         assert await refusal(client.check_push(REPOSITORY)) == (
-            "registry.example wants to know who you are: give --username and --password env:NAME"
+            "registry.example asks for a login: give --username and --password env:NAME"
         )
 
 
@@ -203,7 +203,7 @@ async def test_a_missing_password_is_asked_for(*, token_server: bool) -> None:
           "machine, or the container, that runs this function: with an engine in a container it is not yours. Name the "
           "registry by an address that the engine's containers reach")),
         ("r.example", "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)",
-         "r.example can't be asked: it does not speak TLS. If it is a registry without, give --plain-http"),
+         "r.example does not answer: it does not speak TLS. If the registry has no TLS, give --plain-http"),
         ("r.example", "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate",
          ("r.example has a certificate that is not trusted ([SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate): "
           "add its authority to this machine's, or to the engine's")),

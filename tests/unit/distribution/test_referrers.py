@@ -51,11 +51,11 @@ async def test_a_list_that_goes_on_elsewhere_or_without_end_is_told(link: str, s
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="x"'}), "does not take the password of 'me'"),
+        (httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="x"'}), "refuses the password of 'me'"),
         (httpx.Response(403), "registry.example does not let you read lab/talos"),
         (httpx.Response(429), "registry.example answers 429 Too Many Requests to GET"),
         (httpx.Response(500), "registry.example answers 500 Internal Server Error to GET"),
-        (httpx.Response(200, text="{", headers={"Content-Type": INDEX}), "with what is no image index"),
+        (httpx.Response(200, text="{", headers={"Content-Type": INDEX}), "with something that is not an image index"),
     ],
 )
 async def test_what_says_nothing_of_the_referrers_api_is_not_taken_for_its_absence(

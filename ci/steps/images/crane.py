@@ -31,7 +31,7 @@ class CraneError(CozystackTalosError):
 
 def _ended(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603
-        [*words], capture_output=True, text=True, errors="replace", check=False, timeout=_SECONDS
+        [*words], capture_output=True, encoding="utf-8", errors="backslashreplace", check=False, timeout=_SECONDS
     )
 
 
@@ -76,7 +76,9 @@ def find(image: Path, name: str, scratch: Path) -> FoundImage:
         checked = _ended(CRANE, "validate", "--remote", reference)
         flat = scratch / "flat.tar"
         run(CRANE, "export", reference, flat, name=name)
-    listed = {line.rstrip("/") for line in run("tar", "-tf", flat, name=name).splitlines()} - {"", "."}
+    listed = {
+        line.rstrip("/") for line in run("tar", "--quoting-style=literal", "-tf", flat, name=name).splitlines()
+    } - {"", "."}
     entries, checksums = _entries(flat)
     if listed != entries.keys():
         odd = ", ".join(sorted(map(repr, listed ^ entries.keys()))[:5])
@@ -115,7 +117,7 @@ def _unpacked(archive: Path, folder: Path) -> Path:
 def _entries(flat: Path) -> tuple[dict[str, ImageEntry], str | None]:
     entries: dict[str, ImageEntry] = {}
     checksums: str | None = None
-    with tarfile.open(flat) as archive:
+    with tarfile.open(flat, encoding="utf-8", errors="backslashreplace") as archive:
         for member in archive:
             path = member.name.rstrip("/")
             content = archive.extractfile(member) if member.isreg() else None

@@ -34,7 +34,7 @@ def layout(tmp_path: Path) -> Path:
     boot = tmp_path / "root/assets/boot"
     boot.mkdir(parents=True)
     (boot / "vmlinuz").write_bytes(b"kernel" * 10_000)
-    (tmp_path / "root/assets/notes.txt").write_text("notes")
+    (tmp_path / "root/assets/notés $.txt").write_text("notes")
     (tmp_path / "scratch").mkdir()
     write_image(SPEC, tmp_path / "layout", root=tmp_path / "root")
     return tmp_path / "layout"
@@ -50,8 +50,8 @@ def test_all_that_an_image_says_is_found(layout: Path, tmp_path: Path) -> None:
     assert (found.digest, found.complaint) == (digest_of(layout), "")
     types = {path: entry.type for path, entry in found.entries.items()}
     assert types == {"assets": "directory", "assets/boot": "directory", "assets/boot/vmlinuz": "file",
-                     "assets/notes.txt": "file"}  # fmt: skip
-    assert found.entries["assets/notes.txt"].sha256 == hashlib.sha256(b"notes").hexdigest()
+                     "assets/notés $.txt": "file"}  # fmt: skip
+    assert found.entries["assets/notés $.txt"].sha256 == hashlib.sha256(b"notes").hexdigest()
 
 
 @pytest.mark.parametrize("archive", ["layout.tar", "docker.tar"])

@@ -76,7 +76,6 @@ async def find_update(inputs: Inputs, repository: str | None, wanted: str | None
 
 async def newer_tools(resolver: EngineResolver) -> dict[str, str]:
     """Return the images of tools whose tags name another digest by now; none where they are stand-ins."""
-
     # Where one is a stand-in, all are, and making the others would take minutes.
     if await dag.container().from_(pins.PYTHON.partition("@")[0]).label(pins.STAND_IN_LABEL) == "true":
         return {}

@@ -116,12 +116,14 @@ async def check_image(reference: Reference | None, plan: Plan) -> tuple[str, ...
     questions = check_installer(reference, plan)
     found = await examine.subject(None, str(reference), None, plan.arch)
     try:
-        told = await examine.verify(found, expectation_anywhere(plan), Format.JSON)
+        await found.as_folder().entries()  # pulls it: what fails after this is not the registry's fault
     except dagger.QueryError as error:
         if any(sign in str(error).lower() for sign in _OTHER_PLATFORMS):
             raise MachineConfigError(f"--installer: {reference} is not for {plan.arch.value}: {said(error)}") from None
         reason = said(error).strip().splitlines()[0]
         return (*questions, f"--installer: {reference} was not looked into, since it can't be pulled: {reason}")
+    try:
+        told = await examine.verify(found, expectation_anywhere(plan), Format.JSON)
     except AssetsError as error:
         raise MachineConfigError(_refusal(reference, plan, str(error))) from None
     say(f"--installer: {reference} is what is planned:\n" + "\n".join(_evidence(json.loads(told))))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, cast
 
+import dagger
 import pytest
 
 from ci.common.arch import Arch
@@ -24,8 +25,6 @@ from tests.unit.test_services import TAILSCALE, ZFS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import dagger
 
     from ci.load.variant import Variant
     from ci.resolve.model import PlannedExtension
@@ -123,13 +122,31 @@ def checked(**changed: tuple[str, list[str]]) -> str:
     )
 
 
-async def look(answer: str | Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    async def subject(assets: object, image: str, file: object, arch: Arch) -> str:
-        assert (assets, image, file, arch) == (None, str(REFERENCE), None, Arch.ARM64)
-        return image
+@dataclass
+class Image:
+    """An image that is pulled, or can't be."""
 
-    async def verify(found: str, expectation: Any, form: Any) -> str:
-        assert (found, expectation.variant, form) == (str(REFERENCE), "spin-only", Format.JSON)
+    name: str
+    error: Exception | None
+
+    def as_folder(self) -> Image:
+        return self
+
+    async def entries(self) -> list[str]:
+        if self.error:
+            raise self.error
+        return [self.name]
+
+
+async def look(
+    answer: str | Exception, monkeypatch: pytest.MonkeyPatch, *, pull: Exception | None = None
+) -> tuple[str, ...]:
+    async def subject(assets: object, image: str, file: object, arch: Arch) -> Image:
+        assert (assets, image, file, arch) == (None, str(REFERENCE), None, Arch.ARM64)
+        return Image(image, pull)
+
+    async def verify(found: Image, expectation: Any, form: Any) -> str:
+        assert (found.name, expectation.variant, form) == (str(REFERENCE), "spin-only", Format.JSON)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -169,7 +186,7 @@ async def test_an_image_in_which_nothing_boots_is_refused(monkeypatch: pytest.Mo
 
 
 async def test_an_image_that_can_not_be_pulled_is_warned_of_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    question, unread = await look(engine_error("dial tcp: no such host"), monkeypatch)
+    question, unread = await look("", monkeypatch, pull=engine_error("dial tcp: no such host"))
     assert question.startswith(f"--installer: {REFERENCE} follows a channel")
     assert unread == (f"--installer: {REFERENCE} was not looked into, since it can't be pulled: dial tcp: no such host")
 
@@ -178,7 +195,14 @@ async def test_an_image_for_another_architecture_is_refused(monkeypatch: pytest.
     with pytest.raises(
         MachineConfigError, match=f"^--installer: {REFERENCE} is not for arm64: .*no match for platform"
     ):
-        await look(engine_error("no match for platform in manifest: not found"), monkeypatch)
+        await look("", monkeypatch, pull=engine_error("no match for platform in manifest: not found"))
+
+
+async def test_an_engine_that_fails_after_the_pull_is_not_taken_for_the_registry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(dagger.QueryError, match="no space left"):
+        await look(engine_error("no space left on device"), monkeypatch)
 
 
 async def test_without_a_reference_nothing_is_looked_into() -> None:

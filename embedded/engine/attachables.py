@@ -12,19 +12,32 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from embedded.engine.errors import EngineError
+from embedded.shown import shown
 
 START_SECONDS = 20
+ANSWER_SECONDS = 20
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    """Read a line of the helper's; what is none counts as its error."""
+    with contextlib.suppress(ValueError):
+        answer: Any = json.loads(line)
+        if isinstance(answer, dict):
+            return cast("dict[str, Any]", answer)
+    return {"error": line.decode(errors="replace").strip()}
 
 
 class Attachables:
     """The session of one call, open between `start` and `close`."""
 
-    def __init__(self, program: Path, address: str) -> None:
+    def __init__(self, program: Path, address: str, state: Path) -> None:
         self._program = program
         self._address = address
+        self._state = state
+        self._last = "the session ended"
         self._process: asyncio.subprocess.Process | None = None
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -35,8 +48,7 @@ class Attachables:
     async def start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
             str(self._program),
-            "--addr",
-            self._address,
+            *("--addr", self._address, "--state", str(self._state)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -46,20 +58,20 @@ class Attachables:
         line = b""
         with contextlib.suppress(asyncio.TimeoutError):
             line = await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)
-        try:
-            self.id = json.loads(line)["id"]
-        except (ValueError, KeyError):
-            cause = await self._last_words()
-            raise EngineError(f"the BuildKit engine at {self._address} does not open a session: {cause}") from None
+        answer = _answer(line)
+        if not isinstance(answer.get("id"), str):
+            cause = shown(answer.get("error") or await self._complaint())
+            raise EngineError(f"the BuildKit engine at {self._address} does not open a session: {cause}")
+        self.id = answer["id"]
         self._reader = asyncio.create_task(self._read())
 
-    async def _last_words(self) -> str:
+    async def _complaint(self) -> str:
         assert self._process is not None
         assert self._process.stderr is not None
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         words = (await self._process.stderr.read()).decode(errors="replace").strip()
-        return words.splitlines()[-1] if words else "no answer"
+        return words.split("\n")[-1] if words else f"the session helper did not answer for {START_SECONDS} s"
 
     async def close(self) -> None:
         if self._process is None:
@@ -79,21 +91,34 @@ class Attachables:
         assert self._process is not None
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
-            answer: dict[str, Any] = json.loads(line)
+            answer = _answer(line)
             if waiting := self._answers.pop(answer.get("n", -1), None):
-                waiting.set_result(answer)
+                if not waiting.done():
+                    waiting.set_result(answer)
+            elif answer.get("error"):  # its last word: the session is over
+                self._last = shown(answer["error"])
         for waiting in self._answers.values():
-            waiting.set_result({"error": "the session ended"})
+            if not waiting.done():
+                waiting.set_result({"error": self._last})
 
     async def _tell(self, op: str, **fields: Any) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         self._number += 1
         answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
-        self._process.stdin.write(json.dumps({"n": self._number, "op": op, **fields}).encode() + b"\n")
-        await self._process.stdin.drain()
-        if error := (await answer).get("error"):
-            raise EngineError(f"the session of the BuildKit engine refused {op}: {error}")
+        if self._reader is None or self._reader.done():
+            raise EngineError(f"the session of the BuildKit engine refused {op}: {self._last}")
+        try:
+            self._process.stdin.write(json.dumps({"n": self._number, "op": op, **fields}).encode() + b"\n")
+            await self._process.stdin.drain()
+        except ConnectionError:
+            await asyncio.gather(self._reader, return_exceptions=True)  # it takes what the helper said at last
+        try:
+            error = (await asyncio.wait_for(answer, ANSWER_SECONDS)).get("error")
+        except TimeoutError:
+            error = f"the session helper did not answer for {ANSWER_SECONDS} s"
+        if error:
+            raise EngineError(f"the session of the BuildKit engine refused {op}: {shown(error)}")
 
     async def offer_folder(self, name: str, path: Path) -> None:
         """Answer for the source `local://NAME`."""

@@ -13,7 +13,7 @@ import contextlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -25,6 +25,8 @@ from embedded.engine import llb
 from embedded.engine.errors import EngineError
 from embedded.engine.events import StepEvent
 from embedded.engine.protos import control, gateway, rpc_status
+from embedded.engine.waiting import Silence, network_seconds
+from embedded.shown import shown
 
 CONTROL = "/moby.buildkit.v1.Control/"
 BRIDGE = "/moby.buildkit.v1.frontend.LLBBridge/"
@@ -76,6 +78,29 @@ class _Vertex:
     name: str = ""
     chunks: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    started: int = 0
+    """When its latest run began, in nanoseconds."""
+    error: str = ""
+    ran: bool = False
+    """Whether it ran to its end here: what is only ever found in the cache did not."""
+    heard: set[tuple[int, int, bytes]] = field(default_factory=set[tuple[int, int, bytes]])
+    """The pieces of log that came, with their times: each build that needs a vertex reports them anew."""
+
+    def begins(self, started: int) -> None:
+        """Forget what an earlier run logged: one that failed runs again for the next that needs it."""
+        if started > self.started:
+            self.started = started
+            self.chunks.clear()
+            self.heard.clear()
+
+    def hear(self, log: Any) -> bool:
+        """Keep a piece of log; returns whether it is new."""
+        piece = (log.timestamp.ToNanoseconds(), log.stream, log.msg)
+        if piece in self.heard:
+            return False
+        self.heard.add(piece)
+        self.chunks.append((log.stream, log.msg))
+        return True
 
 
 @dataclass(frozen=True)
@@ -100,6 +125,7 @@ class FileStat:
     mode: int
     size: int
     link: str
+    owner: tuple[int, int] = (0, 0)
 
     @property
     def is_dir(self) -> bool:
@@ -137,10 +163,12 @@ class BuildKit:
         self._images: dict[tuple[str, str], asyncio.Task[ImageConfig]] = {}
         self._vertices: dict[str, _Vertex] = {}
         self._closing = False
+        self._silence = Silence(network_seconds())
 
     async def __aenter__(self) -> Self:
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.aio.insecure_channel(self._address, options=unlimited)
+        self._spawn(self._silence.watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -209,19 +237,23 @@ class BuildKit:
             vertex.ended.set()
 
     def _note(self, response: Any) -> None:
+        self._silence.note(response)
+        for vertex in response.vertexes:
+            if vertex.HasField("started"):
+                self._vertices.setdefault(vertex.digest, _Vertex()).begins(vertex.started.ToNanoseconds())
         for log in response.logs:
             seen = self._vertices.setdefault(log.vertex, _Vertex())
-            seen.chunks.append((log.stream, log.msg))
-            if self._on_step:
+            if seen.hear(log) and self._on_step:
                 self._on_step(StepEvent(id=log.vertex, name=seen.name, log=log.msg.decode(errors="replace")))
         for vertex in response.vertexes:
             seen = self._vertices.setdefault(vertex.digest, _Vertex())
-            seen.name = vertex.name
+            seen.name, seen.error = vertex.name, shown(vertex.error) or seen.error
             started, completed = vertex.HasField("started"), vertex.HasField("completed")
             if started and not completed:
                 seen.ended.clear()
             if completed:
                 seen.ended.set()
+                seen.ran = seen.ran or not vertex.cached
             if self._on_step:
                 self._on_step(
                     StepEvent(
@@ -262,7 +294,9 @@ class BuildKit:
         for attempt in range(1, ATTEMPTS + 1):
             build = await self._build(insecure)
             try:
-                response = await self._bridge(build, "Solve", request, gateway.SolveResponse)
+                names = frozenset(vertex.name for vertex in llb.vertices(output))
+                solving = self._bridge(build, "Solve", request, gateway.SolveResponse)
+                response = await self._silence.ended(names, solving)
                 return Ref(build, response.result.ref.id)
             except SolveError as error:
                 self._retire(insecure, build)
@@ -285,12 +319,12 @@ class BuildKit:
             return []
         request = gateway.ReadDirRequest(Ref=reference.id, DirPath=path)
         response = await self._bridge(reference.build, "ReadDir", request, gateway.ReadDirResponse)
-        return [FileStat(e.path, e.mode, e.size, e.linkname) for e in response.entries]
+        return [_file_stat(entry) for entry in response.entries]
 
     async def stat(self, reference: Ref, path: str) -> FileStat:
         request = gateway.StatFileRequest(Ref=reference.id, Path=path)
         entry = (await self._bridge(reference.build, "StatFile", request, gateway.StatFileResponse)).stat
-        return FileStat(entry.path, entry.mode, entry.size, entry.linkname)
+        return _file_stat(entry)
 
     async def read_file(self, reference: Ref, path: str) -> bytes:
         """A file's contents, in pieces that stay below the gateway's limit for a message."""
@@ -320,9 +354,10 @@ class BuildKit:
         system, _, rest = platform.partition("/")
         request.Platform.OS = system
         request.Platform.Architecture, _, request.Platform.Variant = rest.partition("/")
-        response = await self._bridge(
+        asking = self._bridge(
             await self._build(False), "ResolveImageConfig", request, gateway.ResolveImageConfigResponse
         )
+        response = await self._silence.limited(reference.partition("/")[0], f"look up {reference}", asking)
         return ImageConfig(response.Ref or reference, response.Digest, json.loads(response.Config))
 
     async def export(self, output: llb.Output, exporter: str, attrs: Mapping[str, str]) -> dict[str, str]:
@@ -334,8 +369,20 @@ class BuildKit:
             request.Entitlements.extend([INSECURE] if output.vertex.insecure else [])
         request.Exporters.add(Type=exporter, Attrs=dict(attrs))
         self._spawn(self._watch(reference))
-        response = await self._call(CONTROL + "Solve", request, control.SolveResponse)
+        names = frozenset(vertex.name for vertex in llb.vertices(output))
+        with self._pushing(attrs) as pushing:
+            solving = self._call(CONTROL + "Solve", request, control.SolveResponse)
+            response = await self._silence.ended(names | pushing, solving)
         return dict(response.ExporterResponse)
+
+    @contextlib.contextmanager
+    def _pushing(self, attrs: Mapping[str, str]) -> Generator[frozenset[str]]:
+        """Watch the push that an export's attributes ask for, if they do."""
+        if attrs.get("push") != "true":
+            yield frozenset()
+            return
+        with self._silence.pushing(attrs["name"]) as name:
+            yield frozenset({name})
 
     async def export_platforms(
         self, trees: Mapping[str, tuple[llb.Output, dict[str, Any]]], exporter: str, attrs: Mapping[str, str]
@@ -362,8 +409,31 @@ class BuildKit:
             result.result.refs.refs[platform].CopyFrom(answer.result.ref)
             result.result.metadata[f"containerimage.config/{platform}"] = json.dumps(config).encode()
         result.result.metadata["refs.platforms"] = json.dumps({"Platforms": platforms}).encode()
-        await self._bridge(reference, "Return", result, gateway.ReturnResponse)
-        return dict((await solve).ExporterResponse)
+        with self._pushing(attrs) as pushing:
+            await self._bridge(reference, "Return", result, gateway.ReturnResponse)
+            return dict((await self._silence.ended(pushing, solve)).ExporterResponse)
+
+    async def failed(self, error: SolveError) -> str:
+        """Return the name of the vertex that an error is of, as it was shown; empty where nothing was heard of one.
+
+        BuildKit names it for an exec, and not for an image that it can't pull.
+        """
+        if error.vertex in self._vertices:
+            return self._vertices[error.vertex].name
+        for _ in range(10):  # its report may come after the answer
+            for seen in self._vertices.values():
+                if seen.error and (seen.error in error.message or error.message in seen.error):
+                    return seen.name
+            await asyncio.sleep(0.05)
+        return ""
+
+    def ran(self, name: str) -> bool:
+        """Tell whether a vertex of this name ran in this session; else it came from the cache."""
+        return any(seen.ran and seen.name == name for seen in self._vertices.values())
+
+
+def _file_stat(entry: Any) -> FileStat:
+    return FileStat(entry.path, entry.mode, entry.size, entry.linkname, (entry.uid, entry.gid))
 
 
 def solve_error(error: grpc.aio.AioRpcError) -> EngineError:
@@ -376,7 +446,7 @@ def solve_error(error: grpc.aio.AioRpcError) -> EngineError:
     vertex: str = details.get("errdefs.Vertex", {}).get("digest", "")
     args = details.get("errdefs.Solve", {}).get("op", {}).get("exec", {}).get("meta", {}).get("args", ())
     found = _EXIT_CODE.search(text)
-    return SolveError(text, vertex, tuple(args), int(found.group(1)) if found else None)
+    return SolveError(shown(text), vertex, tuple(args), int(found.group(1)) if found else None)
 
 
 def _details(packed: bytes) -> dict[str, dict[str, Any]]:

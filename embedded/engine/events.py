@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import itertools
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 
@@ -27,6 +30,25 @@ class StepEvent:
     log: str = ""
     told: bool = False
     detail: bool = False
+
+
+_numbers = itertools.count()
+
+
+@contextmanager
+def step(on_step: OnStep | None, name: str) -> Generator[None]:
+    """Show what runs in the block as a step of the session."""
+    event = StepEvent(id=f"engine:{next(_numbers)}", name=name, started=time.time())
+    if on_step is None:
+        yield
+        return
+    on_step(event)
+    try:
+        yield
+    except BaseException as error:
+        on_step(replace(event, completed=time.time(), error=str(error) or type(error).__name__))
+        raise
+    on_step(replace(event, completed=time.time()))
 
 
 OnStep: TypeAlias = Callable[[StepEvent], None]

@@ -131,10 +131,9 @@ def _request(body: Any) -> tuple[str, dict[str, Any] | None, str | None] | None:
     query: Any = fields.get("query")
     variables: Any = fields.get("variables")
     operation: Any = fields.get("operationName")
-    for value, kinds in ((query, str), (variables, dict | None), (operation, str | None)):
-        if not isinstance(value, kinds):
-            return None
-    return query, variables, operation
+    if not isinstance(query, str) or not isinstance(operation, str | None):
+        return None
+    return (query, variables, operation) if variables is None or isinstance(variables, dict) else None
 
 
 async def _body(receive: Any) -> bytes:

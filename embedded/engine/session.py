@@ -75,7 +75,7 @@ class Session:
                 await self._start_ahead()
             stack.push_async_callback(self._close_runner)
             held = await asyncio.to_thread(stack.enter_context, lease(self._paths, self._mode))
-            attachables = Attachables(tool("session-helper"), held.address)
+            attachables = Attachables(tool("session-helper"), held.address, self._paths.cache / "session")
             stack.push_async_callback(attachables.close)
             await attachables.start()
             client = await stack.enter_async_context(BuildKit(held.address, attachables.id, self._on_step))
@@ -113,6 +113,8 @@ class Session:
             helper=llb.source("local://exec-helper", attrs, name="upload the exec helper"),
             ca_bundle=bundle,
             unreachable_hint=LAB_HINT if self._mode == "real" else "",
+            on_step=self._on_step,
+            exports=self._paths.cache / "exports",
             env=dict(os.environ),
             lab=LabImages(held.registry, self._paths.cache, self._on_step) if held.registry else None,
             nested=(self.port, self._nested_token),
@@ -127,7 +129,7 @@ class Session:
         if self._source is None:
             return
         self._copy = copy_module(self._source, self._folder("modules"))
-        python = await environment(self._paths, self._copy)
+        python = await environment(self._paths, self._copy, self._on_step)
         names = (self._source.name, self._source.main_object)
         launcher = Launcher(self._paths.cache, python, self._copy, names, self.port, idle_seconds())
         self._runner = Runner(launcher, self.tokens, self._on_step)

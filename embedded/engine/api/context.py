@@ -13,13 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from embedded.engine import llb
+from embedded.engine import causes, llb
 from embedded.engine.api.references import Reference
 from embedded.engine.api.values import Directory, File
 from embedded.engine.attachables import Attachables
 from embedded.engine.buildkit import BuildKit, FileStat, Ref, SolveError
 from embedded.engine.errors import EngineError, ExecFailedError
+from embedded.engine.events import OnStep
+from embedded.engine.life.config import user_file
 from embedded.engine.life.diagnosis import FULL_DISK_HINT
+from embedded.engine.waiting import host_of
+from embedded.shown import shown
 
 T = TypeVar("T")
 
@@ -68,7 +72,11 @@ class Engine:
     """The exec helper: a tree with `/exec-helper`."""
     ca_bundle: Path | None = None
     unreachable_hint: str = ""
-    """Said when a registry can't be reached."""
+    """Shown when a registry can't be reached."""
+    on_step: OnStep | None = None
+    """Shows what the engine itself waits for."""
+    exports: Path | None = None
+    """Where it is noted which folders of the host were written: those alone may be emptied."""
     env: dict[str, str] = field(default_factory=dict[str, str])
     secrets: dict[str, bytes] = field(default_factory=dict[str, bytes])
     offered: set[str] = field(default_factory=set[str])
@@ -136,17 +144,19 @@ class Engine:
 
     async def explain(self, error: SolveError) -> EngineError:
         if error.args_of_exec[:1] != (HELPER_PATH,) or error.exit_code is None:
-            return self.reworded(error)
+            return await self.reworded(error)
         instructions, *command = error.args_of_exec[1:]
         stdout, stderr = (text.decode(errors="replace").strip() for text in await self.bk.streams(error.vertex))
         code = error.exit_code
         if code == UNEXPECTED_SUCCESS and json.loads(instructions).get("expect") == "FAILURE":
             code = 0
         if code == HELPER_FAILED and "exec helper:" in stderr:
-            return EngineError(stderr.splitlines()[-1])
+            return EngineError(shown(stderr.split("\n")[-1]))
+        if NO_SPACE in stderr.lower() or NO_SPACE in stdout.lower():
+            stderr += f"\n\nThe disk of the engine's cache is full. {FULL_DISK_HINT}"
         return ExecFailedError(command, code, stdout, stderr)
 
-    def reworded(self, error: SolveError) -> EngineError:
+    async def reworded(self, error: SolveError) -> EngineError:
         """Say what BuildKit's text means for who reads it."""
         text = error.message
         if NO_SPACE in text:
@@ -156,16 +166,21 @@ class Engine:
                 "this engine refuses privileged execs (security.insecure)",
                 'Allow it in its buildkitd.toml: insecure-entitlements = [ "security.insecure" ]',
             )
-        if self.unreachable_hint and any(sign in text for sign in UNREACHABLE):
-            return EngineError(text, self.unreachable_hint)
-        return error
+        vertex = await self.bk.failed(error)
+        return self.diagnosed(text, host_of(vertex), f"{shown(vertex)}: {text}" if vertex else text) or error
 
     def unresolved(self, registry: str, reference: str, platform: str, error: SolveError) -> EngineError:
-        """An image that could not be looked up: the registry, the cause, and the way out if it can't be reached."""
+        """An image that could not be looked up: the registry, the cause, and the way out."""
         text = f'failed to resolve image "{reference}" (platform: "{platform}"): {error.message}'
-        if any(sign in error.message for sign in UNREACHABLE):
-            return EngineError(f"the registry {registry} can't be reached: {text}", self.unreachable_hint)
-        return EngineError(text)
+        return self.diagnosed(error.message, registry, text) or EngineError(text)
+
+    def diagnosed(self, text: str, host: str, told: str) -> EngineError | None:
+        """Return the error for a text of BuildKit's about a registry, None where the table of causes has none."""
+        found = causes.found(text, host, str(user_file()))
+        if found is None:
+            return None
+        hint = f"{found.hint} {self.unreachable_hint}".strip() if found.unreachable else found.hint
+        return EngineError(f"{found.message}: {told}", hint)
 
     async def entries(self, directory: Directory, path: str = "") -> list[FileStat]:
         reference = await self.solve(directory.tree)
@@ -207,22 +222,6 @@ class Engine:
             return await self.bk.read_file(reference, file.path)
         except SolveError as error:
             raise _worded(error, file.path.lstrip("/")) from None
-
-
-UNREACHABLE = (
-    "dial tcp",
-    "no such host",
-    "i/o timeout",
-    "connection refused",
-    "network is unreachable",
-    "TLS handshake",
-    "x509:",
-    "server misbehaving",
-    "403 Forbidden",
-    "deadline exceeded",
-    "EOF",
-)
-"""Signs in BuildKit's texts that a host could not be reached at all."""
 
 
 def missing(path: str) -> EngineError:

@@ -9,9 +9,10 @@ from typing import Final
 
 from embedded.engine import llb
 from embedded.engine.api import trees
+from embedded.engine.api.contents import content_digest
 from embedded.engine.api.context import Engine
 from embedded.engine.api.globs import glob
-from embedded.engine.api.hostpaths import make_host_folder
+from embedded.engine.api.hostpaths import make_host_folder, note_export, refuse_to_wipe
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory, File, Named
 from embedded.engine.buildkit import FileStat
@@ -214,9 +215,8 @@ async def find_up(self: Directory, engine: Engine, name: str, start: str) -> str
 
 @resolver("Directory", "digest")
 async def digest(self: Directory, engine: Engine) -> str:
-    """Stable for equal graphs, as Dagger promises it between invocations of one engine."""
-    vertex = trees.rooted(self).tree.vertex
-    return vertex.digest if vertex else "sha256:" + "0" * 64
+    """Equal for equal content, however it was composed: names, modes, owners, links and bytes, not times."""
+    return await content_digest(engine, self)
 
 
 @resolver("Directory", "sync")
@@ -228,7 +228,10 @@ async def sync(self: Directory, engine: Engine) -> str:
 @resolver("Directory", "export")
 async def export(self: Directory, engine: Engine, path: str, wipe: bool = False) -> str:
     target = engine.host_path(path)
+    if wipe:
+        refuse_to_wipe(target, engine.workdir, engine.exports)
     await export_directory(engine, self, target, wipe=wipe)
+    note_export(target, engine.exports)
     return str(target)
 
 

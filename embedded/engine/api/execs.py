@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass, replace
 
 from embedded.engine import llb
@@ -32,6 +32,9 @@ API_ID = "session"
 """Of the socket that leads to the session's API, and of the secret with its token."""
 INLINE_STDIN = 32 << 10
 """Bytes of standard input that travel in the helper's argument; the kernel takes 128 KiB in one."""
+
+_ABOUT = re.compile(r"^ *(?:kind|platform|arch): ([\w.-]{1,40})$", re.MULTILINE)
+"""Lines of a YAML document on standard input by which two runs of one program can be told apart."""
 
 # the helper may run as any user, and the root of an empty mount belongs to root
 _OUTPUT = llb.file_op(llb.SCRATCH, [trees.make_folder("/" + OUTPUT_FOLDER, 0o777)], "make room for the output")
@@ -171,7 +174,7 @@ def with_exec(engine: Engine, container: Container, command: Command) -> Contain
             secret_env=_secret_env(container, command),
             insecure=command.insecure,
             platform=container.platform,
-            name=f"exec {_shown(command.args)}",
+            name=f"exec {_label(command)}",
         )
     )
     root, kept, after = outputs[0], outputs[1], outputs[1 + len(helpers) :]
@@ -192,6 +195,9 @@ def _after(point: MountPoint, tree: llb.Output | None) -> MountPoint:
     return replace(point, source=Directory(tree, point.source.path))
 
 
-def _shown(args: Sequence[str]) -> str:
-    text = " ".join(args).replace("\n", " ")
-    return text if len(text) <= 100 else text[:99] + "…"
+def _label(command: Command) -> str:
+    """Name a command by its words, and by what its standard input is about: the imager's profiles say that."""
+    text = " ".join(command.args).replace("\n", " ")
+    text = text if len(text) <= 100 else text[:99] + "…"
+    about = list(dict.fromkeys(_ABOUT.findall(command.stdin))) if len(command.stdin) <= INLINE_STDIN else []
+    return f"{text} < {' '.join(about)}" if about else text

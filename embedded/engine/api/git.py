@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
+import signal
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +18,9 @@ from embedded.engine.api.context import Engine
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory
 from embedded.engine.errors import EngineError, UnsupportedError
+from embedded.engine.events import step
+from embedded.engine.waiting import host_of, network_seconds, silent_error
+from embedded.shown import shown, without_passwords
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SCHEME = re.compile(r"^[a-z]+://|^git@")
@@ -44,7 +49,7 @@ async def git(_: object, engine: Engine, url: str, keep_git_dir: bool = True, **
         raise UnsupportedError(f"Query.git({', '.join(asked)}: …)")
     if url.startswith("file:"):
         raise EngineError(
-            f"can't read the git repository {url}: the engine fetches repositories over the network",
+            f"can't read the git repository {shown(url)}: the engine fetches repositories over the network",
             "Give the folder itself where a directory is asked for: /path/to/checkout instead of file:///path/to/checkout.",
         )
     return GitRepository(url if _SCHEME.match(url) else f"https://{url}", keep_git_dir)
@@ -52,6 +57,7 @@ async def git(_: object, engine: Engine, url: str, keep_git_dir: bool = True, **
 
 async def ls_remote(engine: Engine, repository: GitRepository, *patterns: str) -> dict[str, str]:
     """Ref → commit, annotated tags already followed to their commit."""
+    url = shown(repository.url)
     try:
         process = await asyncio.create_subprocess_exec(
             "git",
@@ -59,25 +65,37 @@ async def ls_remote(engine: Engine, repository: GitRepository, *patterns: str) -
             "--",
             repository.url,
             *patterns,
+            stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=os.environ | {"GIT_TERMINAL_PROMPT": "0"},
+            start_new_session=True,  # git leaves the connection to a program of its own, which ends with the group
         )
     except FileNotFoundError:
         raise EngineError(
-            f"can't read the git repository {repository.url}: there is no git on this machine",
+            f"can't read the git repository {url}: there is no git on this machine",
             "Install git, or give a folder where a directory is asked for.",
         ) from None
-    out, err = await process.communicate()
+    seconds = network_seconds()
+    what = f"look up refs of {url}"
+    try:
+        with step(engine.on_step if engine else None, what):
+            out, err = await asyncio.wait_for(process.communicate(), seconds)
+    except TimeoutError:
+        raise silent_error(host_of(f"fetch {repository.url}"), seconds, what) from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
     if process.returncode:
-        cause = err.decode(errors="replace").strip().splitlines()
         raise EngineError(
-            f"can't read the git repository {repository.url}: {cause[-1] if cause else 'no answer'}",
+            f"can't read the git repository {url}: {_reason(err.decode(errors='replace'), repository.url)}",
             "Check the address and that it can be reached from here; a folder on this machine works too. "
             + engine.unreachable_hint,
         )
     refs: dict[str, str] = {}
-    for line in out.decode().splitlines():
+    for line in out.decode(errors="replace").split("\n"):
         commit, _, name = line.partition("\t")
         if name.endswith("^{}"):
             refs[name[:-3]] = commit
@@ -86,12 +104,25 @@ async def ls_remote(engine: Engine, repository: GitRepository, *patterns: str) -
     return refs
 
 
+def _reason(complaint: str, url: str) -> str:
+    """Return git's last line that says something: a server's own words may stand before or behind it.
+
+    What comes before the `@` of the address is left out, which git repeats without the rest of it, too.
+    """
+    if user_info := re.match(r"[a-z+]+://([^/]*)@", url):
+        complaint = complaint.replace(user_info[1], "***")
+    lines = [line.strip() for line in complaint.split("\n") if line.strip()]
+    fatal = [line for line in lines if line.startswith(("fatal:", "error:", "ERROR:"))]
+    return shown((fatal or lines or ["no answer"])[-1], 500)
+
+
 async def _find(engine: Engine, repository: GitRepository, *names: str) -> GitRef:
     refs = await ls_remote(engine, repository, *names, *(f"{name}^{{}}" for name in names))
     for name in names:
         if name in refs:
             return GitRef(repository, name, refs[name])
-    raise EngineError(f"the git repository {repository.url} has no ref {names[0].removeprefix('refs/tags/')!r}")
+    wanted = names[0].removeprefix("refs/tags/")
+    raise EngineError(f"the git repository {shown(repository.url)} has no ref {wanted!r}")
 
 
 @resolver("GitRepository", "ref")
@@ -156,7 +187,7 @@ async def latest_version(self: GitRepository, engine: Engine) -> GitRef:
         if not version.is_prerelease:
             versions.append((version, name))
     if not versions:
-        raise EngineError(f"the git repository {self.url} has no tag that is a version")
+        raise EngineError(f"the git repository {shown(self.url)} has no tag that is a version")
     return await _find(engine, self, f"refs/tags/{max(versions)[1]}")
 
 
@@ -178,5 +209,5 @@ async def tree(
     attrs = {"git.fullurl": self.repository.url, "git.checksum": self.commit}
     if self.repository.keep_git_dir and not discard_git_dir:
         attrs["git.keepgitdir"] = "true"
-    name = f"fetch {self.repository.url} {self.ref}"
+    name = f"fetch {without_passwords(self.repository.url)} {self.ref}"
     return Directory(llb.source(f"git://{remote}#{self.ref}", attrs, name=name))

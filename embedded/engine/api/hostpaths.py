@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 import stat
 from pathlib import Path
 
@@ -48,3 +51,41 @@ def file_place(what: str, target: Path) -> Path:
     if kind not in ("", "file"):
         raise EngineError(f"can't write {what} to {target}: it is a {kind}, not a file")
     return target.resolve() if target.is_symlink() else target
+
+
+def refuse_to_wipe(target: Path, workdir: Path, exports: Path | None) -> None:
+    """Raise EngineError unless a folder may be emptied: it is empty, or an earlier export wrote it (`exports` tells).
+
+    Never one that the caller works in, a checkout, or a home folder: what else is there is not what an export wrote.
+    """
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    place = target.resolve()
+    way_out = "Name a folder of its own for the result, or leave out --wipe: what is there stays, then."
+    if workdir.resolve().is_relative_to(place):
+        raise EngineError(f"--wipe would delete all of {target}, which holds the folder of this call", way_out)
+    if place == Path(os.environ.get("HOME") or "/").resolve():
+        raise EngineError(f"--wipe would delete all of {target}, which is your home folder", way_out)
+    for name in (".git", "dagger.json"):
+        if (place / name).exists():
+            raise EngineError(f"--wipe would delete all of {target}, which holds {name}", way_out)
+    if exports is None or not (exports / _key(place)).exists():
+        raise EngineError(
+            f"--wipe would delete all of {target}, and no earlier export wrote that folder",
+            f"Empty it yourself if that is meant. {way_out}",
+        )
+
+
+def note_export(target: Path, exports: Path | None) -> None:
+    """Note that an export wrote a folder, so that another one may empty it."""
+    if exports is None:
+        return
+    with contextlib.suppress(OSError):  # a cache that can't be written costs no more than that
+        exports.mkdir(parents=True, exist_ok=True)
+        (exports / _key(target.resolve())).touch()
+
+
+def _key(place: Path) -> str:
+    """Name a folder by its place, and by which one it is there: another that came in its stead was not written."""
+    status = place.stat()
+    return hashlib.sha256(f"{status.st_dev}:{status.st_ino}:{place}".encode(errors="surrogateescape")).hexdigest()[:32]

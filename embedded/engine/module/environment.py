@@ -16,12 +16,13 @@ from pathlib import Path
 
 from embedded.engine import DAGGER_VERSION
 from embedded.engine.errors import EngineError
+from embedded.engine.events import OnStep, step
 from embedded.setup.paths import UV_VERSION, Paths
 
 REVISION = 2
 
 
-async def environment(paths: Paths, copy: Path, say: object = None) -> Path:
+async def environment(paths: Paths, copy: Path, on_step: OnStep | None = None) -> Path:
     """The interpreter of the module's environment, made at the first call."""
     pyproject = copy / "source" / "pyproject.toml"
     if not pyproject.is_file():
@@ -34,18 +35,23 @@ async def environment(paths: Paths, copy: Path, say: object = None) -> Path:
     with (target.parent / f"{target.name}.lock").open("w") as lock:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         if not ready.exists():
-            shutil.rmtree(target, ignore_errors=True)
-            await _uv(paths, copy, "venv", "--python", sys.executable, str(target))
-            dagger = f"dagger-io=={DAGGER_VERSION.removeprefix('v')}"
-            # as Dagger's runtime does it, with the published dagger-io in place of the engine's own
-            await _uv(
-                paths,
-                copy,
-                *("pip", "install", "--python", str(python), "--no-sources", "--compile-bytecode"),
-                *("-e", ".", dagger),
-            )
+            with step(on_step, "make the module's environment"):
+                await _make(paths, copy, target)
             ready.touch()
     return python
+
+
+async def _make(paths: Paths, copy: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    await _uv(paths, copy, "venv", "--python", sys.executable, str(target))
+    dagger = f"dagger-io=={DAGGER_VERSION.removeprefix('v')}"
+    # as Dagger's runtime does it, with the published dagger-io in place of the engine's own
+    await _uv(
+        paths,
+        copy,
+        *("pip", "install", "--python", str(target / "bin" / "python"), "--no-sources", "--compile-bytecode"),
+        *("-e", ".", dagger),
+    )
 
 
 def environment_folder(cache: Path, pyproject: bytes) -> Path:

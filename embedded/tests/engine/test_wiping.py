@@ -1,0 +1,85 @@
+"""`export --wipe` empties what an earlier export wrote, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from embedded.engine.api.hostpaths import note_export, refuse_to_wipe
+from embedded.engine.errors import EngineError
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+def filled(folder: Path, name: str = "mine") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("kept")
+    return folder
+
+
+def refused(target: Path, work: Path, exports: Path) -> str:
+    with pytest.raises(EngineError) as caught:
+        refuse_to_wipe(target, work, exports)
+    assert "leave out --wipe" in caught.value.hint
+    return caught.value.message
+
+
+def test_a_folder_that_nobody_exported_to_is_kept(tmp_path: Path, work: Path) -> None:
+    target = filled(tmp_path / "documents")
+    said = refused(target, work, tmp_path / "exports")
+    assert said == f"--wipe would delete all of {target}, and no earlier export wrote that folder"
+    assert refused(target, work, tmp_path / "documents") == said, "whatever the cache is"
+
+
+def test_an_earlier_output_may_be_emptied(tmp_path: Path, work: Path) -> None:
+    target = filled(tmp_path / "out")
+    note_export(target, tmp_path / "exports")
+    refuse_to_wipe(target, work, tmp_path / "exports")
+    (tmp_path / "link").symlink_to(target)
+    refuse_to_wipe(tmp_path / "link", work, tmp_path / "exports")
+
+
+def test_another_folder_in_its_place_was_not_written(tmp_path: Path, work: Path) -> None:
+    target = filled(tmp_path / "out")
+    note_export(target, tmp_path / "exports")
+    target.rename(tmp_path / "moved")
+    filled(target)
+    assert "no earlier export wrote that folder" in refused(target, work, tmp_path / "exports")
+    assert "no earlier export wrote that folder" in refused(tmp_path / "moved", work, tmp_path / "exports")
+
+
+@pytest.mark.parametrize("where", [".", "work", "work/.."])
+def test_the_folder_of_the_call_is_never_emptied(tmp_path: Path, work: Path, where: str) -> None:
+    filled(work)
+    note_export(tmp_path / where, tmp_path / "exports")
+    assert "which holds the folder of this call" in refused(tmp_path / where, work, tmp_path / "exports")
+
+
+@pytest.mark.parametrize("name", [".git", "dagger.json"])
+def test_a_checkout_is_never_emptied(tmp_path: Path, work: Path, name: str) -> None:
+    target = filled(tmp_path / "checkout", name)
+    note_export(target, tmp_path / "exports")
+    assert f"which holds {name}" in refused(target, work, tmp_path / "exports")
+
+
+def test_the_home_folder_is_never_emptied(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = filled(tmp_path / "home")
+    monkeypatch.setenv("HOME", str(target))
+    note_export(target, tmp_path / "exports")
+    assert "which is your home folder" in refused(target, work, tmp_path / "exports")
+
+
+def test_what_is_empty_or_not_there_is_no_loss(tmp_path: Path, work: Path) -> None:
+    refuse_to_wipe(tmp_path / "new", work, None)
+    (tmp_path / "empty").mkdir()
+    refuse_to_wipe(tmp_path / "empty", work, None)
+    refuse_to_wipe(work, work, None)
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    note_export(filled(tmp_path / "out"), Path("/proc/none"))

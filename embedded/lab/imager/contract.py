@@ -71,14 +71,10 @@ class Contract:
     """What `.uname` says when the profile asks for the imager's own Talos version, whatever the kernel file is."""
     names_and_embeds: bool
     """Knows the profile fields `name` and `customization.embeddedMachineConfiguration`."""
-    yaml_v4: bool
-    """Words YAML errors as go.yaml.in/yaml/v4 does, else as gopkg.in/yaml.v3."""
     installer_rootfs_type: str
     """`rootfs.type` in the installer's image config."""
     explicit_xattrs: bool
     """Tells mksquashfs which SELinux labels to write and to take no others."""
-    bootloader_type: str
-    """What its errors call the type of the profile's `bootloader`; the first to know `none` for the lack of one."""
     chooses_iso_bootloader: bool
     """Takes `isoOptions.bootloader`, and puts GRUB on arm64's ISO only when asked to."""
     disks_need_loop: bool
@@ -97,8 +93,8 @@ class Contract:
 CONTRACTS = {
     contract.tag: contract
     for contract in (
-        Contract("v1.11.3", "6.12.52-talos", False, False, "", False, "DiskImageBootloader", False, True),
-        Contract("v1.13.6", "6.18.38-talos", True, True, "layers", True, "BootloaderKind", True, False),
+        Contract("v1.11.3", "6.12.52-talos", False, "", False, False, True),
+        Contract("v1.13.6", "6.18.38-talos", True, "layers", True, True, False),
     )
 }
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import goyaml
 from .errors import ImagerError
-from .goyaml import Problems
 from .report import Progress, table
 from .versions import dotted, satisfies
 
@@ -54,7 +53,7 @@ class Extension:
     metadata: Metadata
 
 
-def load_all(tree: Path, contract: Contract) -> list[Extension]:
+def load_all(tree: Path) -> list[Extension]:
     """Loads the extensions below a folder in the order of their names as text (0, 1, 10, 2).
 
     Raises ImagerError `error listing extensions: …`.
@@ -62,19 +61,19 @@ def load_all(tree: Path, contract: Contract) -> list[Extension]:
     loaded: list[Extension] = []
     for folder in sorted(tree.iterdir()):
         try:
-            loaded.append(_load(folder, contract))
+            loaded.append(_load(folder))
         except ImagerError as error:
             raise ImagerError(f"error listing extensions: error loading extension {folder.name}: {error}") from None
     return loaded
 
 
-def _load(folder: Path, contract: Contract) -> Extension:
+def _load(folder: Path) -> Extension:
     metadata: Metadata | None = None
     rootfs: Path | None = None
     for item in sorted(folder.iterdir()):
         match item.name:
             case "manifest.yaml":
-                metadata = _read_manifest(item, contract)
+                metadata = _read_manifest(item)
             case "rootfs":
                 rootfs = item
             case other:
@@ -86,19 +85,15 @@ def _load(folder: Path, contract: Contract) -> Extension:
     return Extension(folder.name, rootfs, metadata)
 
 
-def _read_manifest(path: Path, contract: Contract) -> Metadata:
-    problems = Problems(v4=contract.yaml_v4)
-    root = goyaml.items(
-        goyaml.compose(path.read_text(errors="replace"), v4=contract.yaml_v4), "extensions.Manifest", problems
-    )
-    fields = goyaml.items(root["metadata"], "extensions.Metadata", problems) if "metadata" in root else {}
+def _read_manifest(path: Path) -> Metadata:
+    root = goyaml.items(goyaml.compose(path.read_text(errors="replace")))
+    fields = goyaml.items(root["metadata"]) if "metadata" in root else {}
     compatibility = fields.get("compatibility")
-    in_compatibility = goyaml.items(compatibility, "extensions.Compatibility", problems) if compatibility else {}
-    talos = in_compatibility.get("talos")
-    in_talos = goyaml.items(talos, "extensions.Constraint", problems) if talos else {}
+    talos = goyaml.items(compatibility).get("talos") if compatibility else None
+    in_talos = goyaml.items(talos) if talos else {}
 
     def text(parent: dict[str, goyaml.Node], key: str) -> str:
-        return goyaml.text(parent[key], problems) if key in parent else ""
+        return goyaml.text(parent[key]) if key in parent else ""
 
     metadata = Metadata(
         name=text(fields, "name"),
@@ -109,7 +104,6 @@ def _read_manifest(path: Path, contract: Contract) -> Metadata:
         extra_info=text(fields, "extraInfo"),
     )
     version = text(root, "version")
-    problems.raise_if_any()
     if version != "v1alpha1":
         raise ImagerError(f"unsupported manifest version: {json.dumps(version)}")
     return metadata

@@ -1,4 +1,4 @@
-"""YAML as the Talos imager reads and writes it: its error texts, its indentation, its quotes.
+"""YAML as the Talos imager writes it: its indentation, its quotes; and the reading of profiles and manifests.
 
 Reading goes through nodes, so that errors can name lines; writing follows the two layouts that the imager uses
 (indent 2 for the profile, indent 4 for `extensions.yaml`).
@@ -6,7 +6,7 @@ Reading goes through nodes, so that errors can name lines; writing follows the t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -14,106 +14,67 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from .errors import ImagerError
 
 _BOOLEANS_OF_YAML_1_1 = frozenset({"y", "n", "yes", "no", "on", "off"})
-# What PyYAML says and what libyaml's children say about the same mistake.
-_PROBLEMS = {"mapping values are not allowed here": "mapping values are not allowed in this context"}
 
 
-def compose(text: str, *, v4: bool) -> Node:
+def compose(text: str) -> Node:
     """Parses the first document of a YAML text into nodes.
 
-    Raises ImagerError `EOF` for an empty one, `yaml: line N, column M: …` (v4) or `yaml: line N: …` (v3)
-    for bad syntax.
+    Raises ImagerError for an empty one and for bad syntax.
     """
     try:
         node = next(yaml.compose_all(text, Loader=yaml.SafeLoader), None)  # type: ignore[no-untyped-call]
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        problem = _PROBLEMS.get(error.problem or "", error.problem or "")
-        if mark is None:
-            raise ImagerError(f"yaml: {problem}") from None
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if v4 else f"line {mark.line + 1}"
-        raise ImagerError(f"yaml: {where}: {problem}") from None
-    except yaml.YAMLError as error:
-        raise ImagerError(f"yaml: {error}") from None
+        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ImagerError(f"not valid YAML{where}: {error.problem}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ImagerError(f"not valid YAML: {' '.join(str(error).split())}") from None
     if node is None:
-        raise ImagerError("EOF")
+        raise ImagerError("not valid YAML: the document is empty")
     return node
 
 
-class Problems:
-    """Collects what does not fit while nodes are turned into values, and words it as one error."""
-
-    def __init__(self, *, v4: bool) -> None:
-        self._v4 = v4
-        self._lines: list[str] = []
-        self._enum: str | None = None
-
-    def bad_type(self, node: Node, wanted: str) -> None:
-        """Notes a node of the wrong type; `wanted` is the Go type's name."""
-        shown = f" `{node.value}`" if isinstance(node, ScalarNode) else ""
-        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-        verb = "construct" if self._v4 else "unmarshal"
-        self._lines.append(f"  line {node.start_mark.line + 1}: cannot {verb} {tag}{shown} into {wanted}")
-
-    def bad_enum(self, node: ScalarNode, wanted: str) -> None:
-        """Notes a word that is none of an enumeration's."""
-        text = f"{node.value} does not belong to {wanted} values"
-        self._enum = self._enum or text
-        self._lines.append(f"  line {node.start_mark.line + 1}: {text}")
-
-    def raise_if_any(self) -> None:
-        """Raises ImagerError when something was noted; v3 says nothing but the first bad word."""
-        if self._enum is not None and not self._v4:
-            raise ImagerError(self._enum)
-        if self._lines:
-            raise ImagerError(f"yaml: {'construct' if self._v4 else 'unmarshal'} errors:\n" + "\n".join(self._lines))
+def refuse(node: Node, wanted: str) -> NoReturn:
+    """Raises ImagerError for a node that is something else than what is wanted."""
+    shown = repr(node.value) if isinstance(node, ScalarNode) else f"a {node.id}"
+    raise ImagerError(f"line {node.start_mark.line + 1}: {shown} where {wanted} is wanted")
 
 
-def items(node: Node, wanted: str, problems: Problems) -> dict[str, Node]:
+def items(node: Node) -> dict[str, Node]:
     """Returns a mapping's values by key, the last one of a repeated key; none for null."""
     if isinstance(node, MappingNode):
         return {key.value: value for key, value in node.value if isinstance(key, ScalarNode)}
-    if not is_null(node):
-        problems.bad_type(node, wanted)
-    return {}
+    return {} if is_null(node) else refuse(node, "a mapping")
 
 
-def elements(node: Node, wanted: str, problems: Problems) -> list[Node]:
+def elements(node: Node) -> list[Node]:
     """Returns a sequence's nodes; none for null."""
     if isinstance(node, SequenceNode):
         return list(node.value)
-    if not is_null(node):
-        problems.bad_type(node, wanted)
-    return []
+    return [] if is_null(node) else refuse(node, "a list")
 
 
-def text(node: Node, problems: Problems) -> str:
+def text(node: Node) -> str:
     """Returns a scalar's text, whatever scalar it is."""
     if isinstance(node, ScalarNode):
         return "" if is_null(node) else node.value
-    problems.bad_type(node, "string")
-    return ""
+    refuse(node, "a text")
 
 
-def boolean(node: Node, problems: Problems) -> bool:
+def boolean(node: Node) -> bool:
     """Returns a `true` or `false`."""
     if isinstance(node, ScalarNode) and node.value.lower() in {"true", "false"}:
         return node.value.lower() == "true"
-    if not is_null(node):
-        problems.bad_type(node, "bool")
-    return False
+    return False if is_null(node) else refuse(node, "true or false")
 
 
-def integer(node: Node, wanted: str, problems: Problems) -> int:
+def integer(node: Node) -> int:
     """Returns an integer, decimal or with a 0x, 0o or 0b prefix."""
     if isinstance(node, ScalarNode):
         try:
             return int(node.value, 0)
         except ValueError:
             pass
-    if not is_null(node):
-        problems.bad_type(node, wanted)
-    return 0
+    return 0 if is_null(node) else refuse(node, "a whole number")
 
 
 def mapping(node: Node) -> dict[str, Any] | None:

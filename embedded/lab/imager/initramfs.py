@@ -43,7 +43,7 @@ class InitramfsBuilder:
 
         Raises ImagerError for a bad extension or when a tool fails.
         """
-        extensions = load_all(tree, self.contract)
+        extensions = load_all(tree)
         print_all(extensions, self.progress)
         validate_all(extensions, self.quirks, self.contract, self.progress)
         folders = [extension.rootfs / self.quirks.modules_path for extension in extensions]

@@ -74,11 +74,12 @@ async def _run(
         say(f'Saved to "{shown(answer)}".')
     elif result.object_name:
         print_objects(model, result, answer, as_json=as_json)
-    elif output:
-        text = print_result(answer, as_json=as_json)
-        save_result(Path(output), text)
     else:
-        print_result(answer, as_json=as_json)
+        text = print_result(answer, as_json=as_json)
+        for name in session.from_cache(str(answer)) if progress.shows else ():
+            say(f"from the cache, without running it again: {name}")
+        if output:
+            save_result(Path(output), text)
 
 
 def _leaf(model: Model, last: Function, output: str) -> tuple[str, dict[str, tuple[str, Any]]]:

@@ -26,6 +26,8 @@ _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 class LiveProgress(Progress):
     """Running steps redrawn in place; what functions say, and failed steps with what they printed, stay."""
 
+    shows = True
+
     def __init__(self, stream: TextIO, *, completed: bool = False, summary: bool = True) -> None:
         super().__init__(details=completed)
         self._console = Console(file=stream)

@@ -25,6 +25,8 @@ _LEAST_LABEL = 20
 _KEPT_LOG = 64 * 1024
 _SHOWN_LINES = 100
 _HEARTBEAT = 60.0
+_FIRST_WORD = 15.0
+"""Seconds after which a step that runs is named for the first time: something may be waited for."""
 
 
 @dataclass
@@ -40,6 +42,8 @@ class Step:
     log: str = ""
     followed: bool = False
     """Whether its output is shown as it comes."""
+    told: float = 0.0
+    """For how long it had run when that was last shown."""
     partial: str = field(default="", repr=False)
 
     @property
@@ -72,6 +76,9 @@ def _lines_of(text: str) -> list[str]:
 
 class Progress:
     """Keeps count of the steps; the kinds of display build on it. By itself it shows nothing (`--silent`)."""
+
+    shows = False
+    """Whether anything is shown at all."""
 
     def __init__(self, *, live: bool = False, details: bool = False) -> None:
         self.shows_failures = False
@@ -135,6 +142,8 @@ class Progress:
 class PlainProgress(Progress):
     """A line when a step that was not cached completes; what functions say, with `live` all output, as it comes."""
 
+    shows = True
+
     def __init__(self, stream: TextIO, *, live: bool = False, cached: bool = False, summary: bool = True) -> None:
         super().__init__(live=live, details=live)
         self._stream = stream
@@ -179,18 +188,21 @@ class PlainProgress(Progress):
             self._write(summary)
 
     def _schedule_beat(self) -> None:
-        """Name the long-running steps once a minute: a CI service ends what is quiet for long."""
+        """Name the steps that run for long, and then once a minute: a CI service ends what is quiet for long."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        self._beat = loop.call_later(_HEARTBEAT, self._heartbeat)
+        self._beat = loop.call_later(min(_FIRST_WORD, _HEARTBEAT) / 3, self._heartbeat)
 
     def _heartbeat(self) -> None:
         now = time.time()
         for step in self.steps.values():
-            if step.started is not None and step.completed is None and step.seconds(now) >= _HEARTBEAT:
-                self._line(step, f"running for {step.seconds(now):.0f}s")
+            if step.started is None or step.completed is not None:
+                continue
+            if step.seconds(now) >= (step.told + _HEARTBEAT if step.told else _FIRST_WORD):
+                step.told = step.seconds(now)
+                self._line(step, f"running for {step.told:.0f}s")
         self._schedule_beat()
 
     def _lines(self, step: Step, lines: list[str]) -> None:
@@ -204,6 +216,8 @@ class PlainProgress(Progress):
 
 class DotsProgress(Progress):
     """One mark a step: `.` done, `c` cached, `X` failed."""
+
+    shows = True
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()

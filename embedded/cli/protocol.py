@@ -42,6 +42,10 @@ class Session(Protocol):
         """Merge the module's types into the schema; returns the Query field that is its constructor."""
         ...
 
+    def from_cache(self, text: str) -> list[str]:
+        """Name the commands that did not run in this session and whose kept output is in a text."""
+        ...
+
     async def execute(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run a GraphQL document and return its data; paths in it are relative to the caller's working folder."""
         ...

@@ -160,6 +160,10 @@ class Session:
         """The API, with the types of the module once that is loaded."""
         return self._whole.schema
 
+    def from_cache(self, text: str) -> list[str]:
+        """Name the commands that did not run in this session and whose kept output is in a text."""
+        return self._engine.from_cache(text)
+
     # --- queries --------------------------------------------------------------------------------------------------
 
     async def execute(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -65,7 +65,10 @@ async def _kept(self: Container, engine: Engine, name: str) -> str:
     if self.last is None:
         raise EngineError("no command has been set")
     path = f"/{OUTPUT_FOLDER}/{name}"
-    return (await engine.contents(File(self.last.output, path))).decode(errors="replace")
+    text = (await engine.contents(File(self.last.output, path))).decode(errors="replace")
+    if self.last.output.vertex is not None:
+        engine.note_output(self.last.output.vertex.name, text)
+    return text
 
 
 @resolver("Container", "stdout")

@@ -27,6 +27,8 @@ from embedded.shown import shown
 
 T = TypeVar("T")
 
+LEAST_OUTPUT, MOST_OUTPUT = 12, 1 << 20
+"""Characters of a command's output that tell it apart, and that are worth keeping."""
 NO_SPACE = "no space left on device"
 RECEIVER = "error from receiver: "
 """What BuildKit puts before the cause when the session helper could not write what is exported."""
@@ -87,6 +89,7 @@ class Engine:
     module: Module | None = None
     lab: Lab | None = None
     """Asked before a registry is, and before a folder is read."""
+    _outputs: dict[str, str] = field(default_factory=dict[str, str])
     _objects: dict[str, Any] = field(default_factory=dict[str, Any])
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
 
@@ -111,6 +114,15 @@ class Engine:
         if not isinstance(value, kind):
             raise EngineError(f"the id {identifier!r} is of a {value.TYPE}, not of a {kind.__name__}")
         return value
+
+    def note_output(self, name: str, text: str) -> None:
+        """Keep what was read of a command's output, so that a result made of it can be told to come from the cache."""
+        if LEAST_OUTPUT <= len(text.strip()) <= MOST_OUTPUT:
+            self._outputs[name] = text.strip()
+
+    def from_cache(self, text: str) -> list[str]:
+        """Name the commands that did not run in this session and whose kept output is in a text."""
+        return [name for name, output in self._outputs.items() if output in text and not self.bk.ran(name)]
 
     def lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from embedded.engine.errors import EngineError
+from embedded.engine.life.config import user_file
 from embedded.engine.life.place import Place
+from embedded.shown import shown
 
 FULL_DISK_HINT = (
     "Free some space, empty the cache with `./daggerw --engine prune`, or set XDG_CACHE_HOME to another disk's folder."
@@ -48,12 +50,27 @@ CAUSES = (
 )
 
 
+CONFIGURATION = re.compile(
+    r"failed to (load|parse|read).*(config|toml)|\btoml\b|\bstrict mode\b|unknown (field|key)", re.IGNORECASE
+)
+"""What BuildKit writes about a configuration that it can't use: a user's part of it, for the engine's own is tried."""
+
+
 def failed_start(place: Place, log: str) -> EngineError:
     """Turn the log of a daemon that ended while it started into the error for the caller."""
+    own = user_file()
+    if own.exists() and CONFIGURATION.search(last_error(log)):
+        return EngineError(
+            f"BuildKit does not take the settings in {own}: {shown(last_error(log))}",
+            hint=f"Correct that file, or move it away. What BuildKit was given is {place.config}.",
+        )
     for cause in CAUSES:
         if re.search(cause.pattern, log, re.IGNORECASE):
             return EngineError(f"BuildKit did not start: {cause.message(place)}", hint=cause.hint)
-    return EngineError(f"BuildKit did not start: {last_error(log)}", hint=f"Its log is {place.log}.")
+    hint = f"Its log is {place.log}."
+    if own.exists():
+        hint += f" Its configuration holds your own settings from {own}: try without that file."
+    return EngineError(f"BuildKit did not start: {shown(last_error(log))}", hint=hint)
 
 
 def last_error(log: str) -> str:

@@ -331,3 +331,13 @@ def test_lab_has_no_newer_releases(name: str, dagger: Dagger, monkeypatch: pytes
     assert f"Error: {reason}" in outcome.stderr
     assert dagger("call", name).code == 0
     assert dagger("--lab", "call", name, "--repository", "git://host/x", silent=False).code == 0
+
+
+def test_a_result_that_came_from_the_cache_says_so(dagger: Dagger) -> None:
+    assert dagger("call", "greet", "--name", "you", silent=False).stderr == ""
+    assert dagger("call", "greet", "--name", "cache").stderr == ""
+
+    outcome = dagger("call", "greet", "--name", "cache", silent=False)
+
+    assert outcome.stdout == "hello cache"
+    assert outcome.stderr == "from the cache, without running it again: exec make test\n"

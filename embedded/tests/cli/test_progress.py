@@ -202,6 +202,21 @@ async def test_long_steps_are_named_now_and_then(monkeypatch: pytest.MonkeyPatch
     assert stream.getvalue() == said
 
 
+async def test_a_step_that_waits_is_named_early_and_then_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(progress_module.time, "time", lambda: now[0])
+    stream = io.StringIO()
+    display = PlainProgress(stream, summary=False)
+    display.on_step(StepEvent("a", "look up refs of git://host/x", started=1000.0))
+
+    for second in range(0, 200, 5):
+        now[0] = 1000.0 + second
+        display._heartbeat()
+    display.close()
+
+    assert [line.rpartition(" ")[2] for line in stream.getvalue().splitlines()] == ["15s", "75s", "135s", "195s"]
+
+
 def test_live_display_ends_with_failures_and_a_summary() -> None:
     stream = io.StringIO()
 

@@ -254,3 +254,27 @@ def test_a_clock_that_is_set_does_not_move_the_idle_end(shift: float) -> None:
 def test_a_call_that_lasts_keeps_the_whole_idle_time() -> None:
     last = LastUse(stamp=1000.0, now=0.0)
     assert last.ago(1500.0, 1500.5, 500.5) == 0.5
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "buildkitd: failed to load config: toml: line 3: expected value but found",
+        'time="x" level=error msg="failed to parse config: unknown field gckeepstorages"',
+        "buildkitd: strict mode: fields in the document are missing in the target struct",
+    ],
+)
+def test_settings_that_buildkit_does_not_take_are_named_by_the_users_file(
+    place: Place, own_config: Path, log: str
+) -> None:
+    error = failed_start(place, log)
+    assert error.message.startswith(f"BuildKit does not take the settings in {own_config}: ")
+    assert str(place.config) in error.hint
+    own_config.unlink()
+    assert str(own_config) not in str(failed_start(place, log))
+
+
+def test_any_other_failure_names_the_users_file_as_a_suspect(place: Place, own_config: Path) -> None:
+    error = failed_start(place, "buildkitd: \x1b[2Jno such luck")
+    assert error.message == "BuildKit did not start: \\x1b[2Jno such luck"
+    assert f"your own settings from {own_config}" in error.hint

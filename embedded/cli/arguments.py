@@ -51,7 +51,7 @@ _LOOKUPS = {
     "ModuleSource": "moduleSource(refString: $text) { id }",
     "Module": "moduleSource(refString: $text) { asModule { id } }",
 }
-_CHECKED_AT_ONCE = frozenset({"Directory", "File", "Container", "Module", "ModuleSource"})
+_WRONG_ADDRESS_IS_USAGE = frozenset({"Directory", "File", "Container", "Module", "ModuleSource"})
 # The engine's schema is Dagger's without its texts. What writes to the caller's disk has to say what it does there.
 _EXPORTED = frozenset({"Changeset", "Container", "Directory", "File"})
 _EXPORT_USAGE = {
@@ -167,7 +167,7 @@ async def _look_up(session: Session, arg: Argument, name: str, text: str, comman
     try:
         found: Any = await session.execute(f"query({declared}) {{ {_LOOKUPS[name]} }}", variables)
     except EngineError as error:
-        if name in _CHECKED_AT_ONCE:
+        if name in _WRONG_ADDRESS_IS_USAGE:
             raise UsageError(f'failed to get value for argument "{arg.flag}": {error}', command) from error
         raise
     while isinstance(found, dict):

@@ -119,8 +119,8 @@ def build_query(
         arguments = {name: (types[name], value) for name, value in values.items()}
         fields.append((call(function.name, arguments), function.gives_itself))
     selection = call(leaf, leaf_values or {}) if leaf else ""
-    for text, beside in reversed(fields):
-        below = selection if beside else f"{{ {selection} }}"
+    for text, of_same_object in reversed(fields):
+        below = selection if of_same_object else f"{{ {selection} }}"
         selection = f"{text} {below}" if selection else text
     header = f"query({', '.join(declared)})" if declared else "query"
     return f"{header} {{ {selection} }}", variables

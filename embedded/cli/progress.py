@@ -42,7 +42,7 @@ class Step:
     log: str = ""
     followed: bool = False
     """Whether its output is shown as it comes."""
-    told: float = 0.0
+    shown_at: float = 0.0
     """For how long it had run when that was last shown."""
     partial: str = field(default="", repr=False)
 
@@ -95,13 +95,13 @@ class Progress:
         if event.detail and not self._details:
             return
         step.log = (step.log + event.log)[-_KEPT_LOG:]
-        if event.log and not self._closed and (self._follows or event.told):
+        if event.log and not self._closed and (self._follows or event.immediate):
             step.followed = True
             *lines, step.partial = (step.partial + event.log).split("\n")
             # Of a line that does not end, no more is kept than would be shown.
             step.partial = step.partial[: 2 * LINE_LIMIT]
             self._lines(step, [line.removesuffix("\r") for line in lines])
-        # The same step is asked for again by a later solve, which finds it cached: only its first run is told.
+        # The same step is asked for again by a later solve, which finds it cached: only its first run is shown.
         error = event.error.partition("\n")[0]
         if step.completed is not None and (step.error or not error):
             return
@@ -200,9 +200,9 @@ class PlainProgress(Progress):
         for step in self.steps.values():
             if step.started is None or step.completed is not None:
                 continue
-            if step.seconds(now) >= (step.told + _HEARTBEAT if step.told else _FIRST_WORD):
-                step.told = step.seconds(now)
-                self._line(step, f"running for {step.told:.0f}s")
+            if step.seconds(now) >= (step.shown_at + _HEARTBEAT if step.shown_at else _FIRST_WORD):
+                step.shown_at = step.seconds(now)
+                self._line(step, f"running for {step.shown_at:.0f}s")
         self._schedule_beat()
 
     def _lines(self, step: Step, lines: list[str]) -> None:

@@ -101,7 +101,7 @@ class Attachables:
             if not waiting.done():
                 waiting.set_result({"error": self._last})
 
-    async def _tell(self, op: str, **fields: Any) -> None:
+    async def _request(self, op: str, **fields: Any) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         self._number += 1
@@ -122,26 +122,26 @@ class Attachables:
 
     async def offer_folder(self, name: str, path: Path) -> None:
         """Answer for the source `local://NAME`."""
-        await self._tell("dir", name=name, path=str(path))
+        await self._request("dir", name=name, path=str(path))
 
     async def offer_secret(self, secret_id: str, value: bytes) -> None:
-        await self._tell("secret", id=secret_id, value=base64.b64encode(value).decode())
+        await self._request("secret", id=secret_id, value=base64.b64encode(value).decode())
 
     async def offer_credentials(self, host: str, username: str, password: bytes) -> None:
-        await self._tell("auth", host=host, username=username, password=base64.b64encode(password).decode())
+        await self._request("auth", host=host, username=username, password=base64.b64encode(password).decode())
 
     async def offer_layout(self, name: str, path: Path) -> None:
         """Answer for sources `oci-layout://…` whose attribute `oci.store` is NAME."""
-        await self._tell("store", name=name, path=str(path))
+        await self._request("store", name=name, path=str(path))
 
     async def offer_socket(self, socket_id: str, address: str) -> None:
         """Lead ssh mounts of an id to a TCP address (host:port) of this machine."""
-        await self._tell("socket", id=socket_id, address=address)
+        await self._request("socket", id=socket_id, address=address)
 
     @contextlib.asynccontextmanager
     async def target(self, *, folder: Path | None = None, file: Path | None = None) -> AsyncGenerator[None]:
         """Where the one export that runs inside this context writes. Exports wait for each other."""
         async with self._exports:
             place = {"dir": str(folder)} if folder else {"file": str(file)}
-            await self._tell("target", index=0, **place)
+            await self._request("target", index=0, **place)
             yield

@@ -16,8 +16,8 @@ class StepEvent:
 
     Events of the same `id` are about the same step and come in order: it starts, may log, and completes. `started` and
     `completed` are seconds since the epoch and None until known; a later event may leave out what an earlier one said.
-    `cached` and `error` count on the completing event; `log` is a piece of output, cut anywhere. Where it is `told`, it
-    is for the reader at once: what a module's function says, where a container's output only counts when it fails.
+    `cached` and `error` count on the completing event; `log` is a piece of output, cut anywhere. An `immediate` one is
+    shown as it comes: what a module's function prints, where a container's output only counts when it fails.
     A `detail` is for who asks for more (`-v`): an SDK's traceback, whose last line is the step's error anyway.
     """
 
@@ -28,7 +28,7 @@ class StepEvent:
     cached: bool = False
     error: str = ""
     log: str = ""
-    told: bool = False
+    immediate: bool = False
     detail: bool = False
 
 

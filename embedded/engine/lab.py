@@ -35,7 +35,7 @@ class _Said:
         self._event = event
 
     def say(self, text: str) -> None:
-        self._progress.tell(replace(self._event, log=text.rstrip("\n") + "\n"))
+        self._progress.report(replace(self._event, log=text.rstrip("\n") + "\n"))
 
 
 class LabProgress:
@@ -46,19 +46,19 @@ class LabProgress:
         self._on_step = on_step
         self._numbers = itertools.count()
 
-    def tell(self, event: StepEvent) -> None:
+    def report(self, event: StepEvent) -> None:
         self._loop.call_soon_threadsafe(self._on_step, event)
 
     @contextmanager
     def step(self, name: str) -> Generator[_Said]:
         event = StepEvent(id=f"lab:{next(self._numbers)}", name=f"lab: {name}", started=time.time())
-        self.tell(event)
+        self.report(event)
         try:
             yield _Said(self, event)
         except BaseException as error:
-            self.tell(replace(event, completed=time.time(), error=str(error) or type(error).__name__))
+            self.report(replace(event, completed=time.time(), error=str(error) or type(error).__name__))
             raise
-        self.tell(replace(event, completed=time.time()))
+        self.report(replace(event, completed=time.time()))
 
 
 class LabImages:

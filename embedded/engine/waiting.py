@@ -61,7 +61,7 @@ def host_of(name: str) -> str:
 
 
 @dataclass
-class _Vertex:
+class _Fetch:
     """A vertex that fetches something and runs."""
 
     name: str
@@ -90,7 +90,7 @@ class Silence:
         self.seconds = seconds
         self._clock = clock
         self._ask = ask or answers
-        self._running: dict[str, _Vertex] = {}
+        self._running: dict[str, _Fetch] = {}
         self._waiting: list[_Waiting] = []
 
     def note(self, response: Any) -> None:
@@ -100,7 +100,7 @@ class Silence:
             if vertex.HasField("completed"):
                 self._running.pop(vertex.digest, None)
             elif vertex.HasField("started"):
-                self._running.setdefault(vertex.digest, _Vertex(vertex.name, now)).heard = now
+                self._running.setdefault(vertex.digest, _Fetch(vertex.name, now)).heard = now
         heard = {moved.vertex for moved in (*response.statuses, *response.logs)}
         for digest, seen in self._running.items():
             # Of a push BuildKit reports under other vertices that something moves.
@@ -128,7 +128,7 @@ class Silence:
                     if not await self._ask(vertex.name, self.seconds) and self._running.get(digest) is vertex:
                         self._end(digest, vertex, self._clock() - vertex.heard)
 
-    def _end(self, digest: str, vertex: _Vertex, silent: float) -> None:
+    def _end(self, digest: str, vertex: _Fetch, silent: float) -> None:
         self._running.pop(digest, None)
         error = silent_error(host_of(vertex.name), silent, vertex.name)
         for waiting in self._waiting:
@@ -139,7 +139,7 @@ class Silence:
     def pushing(self, reference: str) -> Generator[str]:
         """Watch a push while the block runs; gives the name under which it is to be awaited."""
         name = f"{_PUSHES}{reference}"
-        self._running[name] = _Vertex(name, self._clock())
+        self._running[name] = _Fetch(name, self._clock())
         try:
             yield name
         finally:

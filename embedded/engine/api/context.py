@@ -186,13 +186,13 @@ class Engine:
         text = f'failed to resolve image "{reference}" (platform: "{platform}"): {error.message}'
         return self.diagnosed(error.message, registry, text) or EngineError(text)
 
-    def diagnosed(self, text: str, host: str, told: str) -> EngineError | None:
+    def diagnosed(self, text: str, host: str, full_text: str) -> EngineError | None:
         """Return the error for a text of BuildKit's about a registry, None where the table of causes has none."""
         found = causes.found(text, host, str(user_file()))
         if found is None:
             return None
         hint = f"{found.hint} {self.unreachable_hint}".strip() if found.unreachable else found.hint
-        return EngineError(f"{found.message}: {told}", hint)
+        return EngineError(f"{found.message}: {full_text}", hint)
 
     async def entries(self, directory: Directory, path: str = "") -> list[FileStat]:
         reference = await self.solve(directory.tree)

@@ -39,12 +39,12 @@ async def host(_: object, engine: Engine) -> Host:
 
 
 async def uploaded(
-    engine: Engine, path: Path, *, include: Sequence[str] = (), exclude: Sequence[str] = (), fresh: bool = False
+    engine: Engine, path: Path, *, include: Sequence[str] = (), exclude: Sequence[str] = (), no_cache: bool = False
 ) -> Directory:
     """A folder of the host as a tree. The copy behind the upload is keyed by content, so equal content is a hit."""
     patterns = json.dumps([list(include), list(exclude)])
     name = hashlib.sha256(f"{path}\0{patterns}".encode()).hexdigest()[:24]
-    if fresh:
+    if no_cache:
         name += f"-{len(engine.offered)}"
     if name not in engine.offered:
         engine.offered.add(name)
@@ -95,14 +95,14 @@ async def directory(
     folder = host_folder(engine, path)
     if gitignore:
         raise UnsupportedError("the argument gitignore (name the patterns in exclude)")
-    return await uploaded(engine, folder, include=include, exclude=exclude, fresh=no_cache)
+    return await uploaded(engine, folder, include=include, exclude=exclude, no_cache=no_cache)
 
 
 @resolver("Host", "file")
 async def file(self: Host, engine: Engine, path: str, no_cache: bool = False) -> File:
     full = host_file(engine, path)
     pattern = re.sub(r"([\\*?\[\]!])", r"\\\1", full.name)
-    folder = await uploaded(engine, full.parent, include=[pattern], fresh=no_cache)
+    folder = await uploaded(engine, full.parent, include=[pattern], no_cache=no_cache)
     return File(folder.tree, "/" + full.name)
 
 

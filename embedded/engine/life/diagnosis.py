@@ -17,7 +17,7 @@ FULL_DISK_HINT = (
 
 
 @dataclass(frozen=True)
-class Cause:
+class StartFailure:
     """A cause that a log shows."""
 
     pattern: str
@@ -26,23 +26,25 @@ class Cause:
 
 
 CAUSES = (
-    Cause("no space left on device", lambda place: f"the disk that holds {place.folder} is full", FULL_DISK_HINT),
-    Cause(
+    StartFailure(
+        "no space left on device", lambda place: f"the disk that holds {place.folder} is full", FULL_DISK_HINT
+    ),
+    StartFailure(
         "read-only file system",
         lambda place: f"{place.folder} is on a read-only file system",
         "Set XDG_CACHE_HOME to a folder that can be written to.",
     ),
-    Cause(
+    StartFailure(
         r"failed to find .*runc|runc.*(executable file not found|no such file)",
         lambda _: "runc, which runs the containers, is missing",
         "Run ./daggerw again: it repeats the set-up. Elsewhere than on Debian and Ubuntu install the package runc.",
     ),
-    Cause(
+    StartFailure(
         "cni binary dir|cni plugin|failed to find plugin",
         lambda _: "the containers' network plugins are missing",
         "Run ./daggerw again: it repeats the set-up. Elsewhere than on Debian and Ubuntu install the CNI plugins.",
     ),
-    Cause(
+    StartFailure(
         "unshare failed|unshare: .*not permitted|operation not permitted|permission denied",
         lambda _: "this process lacks rights that BuildKit needs (mounts, namespaces)",
         "Run it as root; in a container, one started with --privileged. Or name another BuildKit in BUILDKIT_HOST.",

@@ -120,13 +120,13 @@ class Runner:
                 continue
             if logged and not detail:
                 begin = min((text.find(line) for line in ANNOUNCEMENTS if line in text), default=len(text))
-                self._tell(slot, text[:begin], False)
+                self._report(slot, text[:begin], False)
                 detail, text = begin < len(text), text[begin:]
-            self._tell(slot, text, detail)
+            self._report(slot, text, detail)
 
-    def _tell(self, slot: Slot, text: str, detail: bool) -> None:
+    def _report(self, slot: Slot, text: str, detail: bool) -> None:
         if text:
-            self._on_step(StepEvent(id=STEP_PREFIX + slot.token, log=text, told=True, detail=detail))
+            self._on_step(StepEvent(id=STEP_PREFIX + slot.token, log=text, immediate=True, detail=detail))
 
     async def run(self, call: Call) -> Any:
         """Have a call done; the value that the function returned."""

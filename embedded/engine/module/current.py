@@ -50,7 +50,7 @@ async def workdir(
     include: list[str],
     gitignore: bool = False,
 ) -> Directory:
-    return await uploaded(engine, _inside(self, path), include=include, exclude=exclude, fresh=True)
+    return await uploaded(engine, _inside(self, path), include=include, exclude=exclude, no_cache=True)
 
 
 @resolver("CurrentModule", "workdirFile")

@@ -234,7 +234,7 @@ class Server:
         job.drop()
         self._connections[connection] = pid
         self._children[pid] = connection
-        _tell(connection, {"pid": pid})
+        _send(connection, {"pid": pid})
         return None
 
     def _forget(self, connection: socket.socket) -> None:
@@ -252,7 +252,7 @@ class Server:
                 if pid == 0:
                     return
                 if connection := self._children.pop(pid, None):
-                    _tell(connection, {"code": os.waitstatus_to_exitcode(status)})
+                    _send(connection, {"code": os.waitstatus_to_exitcode(status)})
                     self._forget(connection)
 
     def _leave(self, parent: int) -> None:
@@ -271,7 +271,7 @@ class Server:
         sys.meta_path.insert(0, Watcher(self._telling))  # pyright: ignore[reportArgumentType]
 
 
-def _tell(connection: socket.socket, answer: dict[str, int]) -> None:
+def _send(connection: socket.socket, answer: dict[str, int]) -> None:
     with contextlib.suppress(OSError):
         connection.send(json.dumps(answer).encode())
 

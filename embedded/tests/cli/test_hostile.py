@@ -37,7 +37,7 @@ def plain(text: str) -> str:
 
 def events(text: str) -> list[StepEvent]:
     return [
-        StepEvent("a", f"exec {text}", started=100.0, log=f"{text}\n", told=True),
+        StepEvent("a", f"exec {text}", started=100.0, log=f"{text}\n", immediate=True),
         StepEvent("b", f"pull {text}", started=100.0, log=f"{text} without an end"),
         StepEvent("a", completed=101.0, error=text),
         StepEvent("b", completed=101.0, error=f"registry: {text}"),

@@ -74,8 +74,8 @@ def test_live_logs_come_a_whole_line_at_a_time() -> None:
 def test_details_are_for_who_asks_for_more(asked: bool) -> None:
     stream = io.StringIO()
     events = [
-        StepEvent("a", "Main.fail", started=100.0, log="trying\n", told=True),
-        StepEvent("a", log="Traceback (most recent call last):\n", told=True, detail=True),
+        StepEvent("a", "Main.fail", started=100.0, log="trying\n", immediate=True),
+        StepEvent("a", log="Traceback (most recent call last):\n", immediate=True, detail=True),
         StepEvent("a", completed=101.0, error="it failed"),
     ]
 
@@ -88,9 +88,9 @@ def test_details_are_for_who_asks_for_more(asked: bool) -> None:
 
 TOLD = [
     StepEvent("a", "Main.build", started=100.0),
-    StepEvent("a", log="building three fi", told=True),
+    StepEvent("a", log="building three fi", immediate=True),
     StepEvent("b", "exec make", started=100.0, log="noise\n"),
-    StepEvent("a", log="les\ndone", told=True),
+    StepEvent("a", log="les\ndone", immediate=True),
     StepEvent("b", completed=101.0),
 ]
 

@@ -156,7 +156,7 @@ async def test_output_and_exit_code_come_through(module: Module) -> None:
         await module.call("leave", code=3)
     with pytest.raises(EngineError, match=r"was killed \(SIGKILL\) and gave no answer"):
         await module.call("leave", code=-9)
-    assert "out" in "".join(event.log for event in module.events if event.told)
+    assert "out" in "".join(event.log for event in module.events if event.immediate)
 
 
 async def test_an_errors_traceback_is_a_detail(module: Module) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from embedded.shown import shown, shown_lines
+
 
 class ExplainedError(Exception):
     """Work on this machine can't go on.
@@ -23,8 +25,8 @@ class ExplainedError(Exception):
         self.log = log
 
     def __str__(self) -> str:
-        lines = [self.message]
-        lines += [f"  | {line}" for line in self.tail.splitlines()]
+        lines = [shown_lines(self.message)]
+        lines += [f"  | {shown(line)}" for line in self.tail.split("\n") if self.tail]
         if self.log:
             lines.append(f"  log: {self.log}")
         if self.hint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from embedded.errors import ExplainedError
 from embedded.shown import LINE_LIMIT, shown, shown_lines, without_passwords
 
 HOSTILE = "a\x1b[2Jb\rc\nd\u202ee\u2066f\x9bg\x7fh\x00i\udcffj\u2028k\u200bl\U000e0041m"
@@ -69,3 +70,9 @@ def test_an_endless_line_is_cut(lines: int) -> None:
 def test_passwords_in_addresses_are_left_out(text: str, safe: str) -> None:
     assert without_passwords(text) == safe
     assert shown(text) == safe
+
+
+def test_the_last_lines_of_a_program_are_shown_through_the_gate() -> None:
+    error = ExplainedError("apt-get failed\x1b[2J", tail="one\x1b]0;x\x07\ntwo\u2028three", hint="try again")
+    assert str(error) == "apt-get failed\\x1b[2J\n  | one\\x1b]0;x\\x07\n  | two\\u2028three\n  try again"
+    assert str(ExplainedError("x")) == "x"

@@ -12,7 +12,7 @@ from embedded.engine.api import trees
 from embedded.engine.api.contents import content_digest
 from embedded.engine.api.context import Engine
 from embedded.engine.api.globs import glob
-from embedded.engine.api.hostpaths import make_host_folder, note_export, refuse_to_wipe
+from embedded.engine.api.hostpaths import make_host_folder, note_export, refuse_to_wipe, written
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory, File, Named
 from embedded.engine.buildkit import FileStat
@@ -249,5 +249,6 @@ async def export_directory(engine: Engine, source: Directory, target: Path, *, w
 
 def _empty_host_folder(target: Path) -> None:
     if target.is_dir():
-        for child in target.iterdir():
-            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+        with written(target):
+            for child in target.iterdir():
+                shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from embedded.engine.api import trees
 from embedded.engine.api.context import Engine
 from embedded.engine.api.directory import describe
-from embedded.engine.api.hostpaths import file_place, make_host_folder
+from embedded.engine.api.hostpaths import file_place, make_host_folder, written
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory, File, Named
 from embedded.engine.errors import EngineError
@@ -122,10 +123,12 @@ async def export_file(engine: Engine, source: File, target: Path) -> None:
     tree = trees.renamed(source, part).tree
     try:
         await engine.write_to_host(tree, target.parent)
-        (target.parent / part).replace(target)
+        with written(target):
+            (target.parent / part).replace(target)
     except EngineError as error:
         if part not in error.message:
             raise
         raise EngineError(error.message.replace(part, target.name), error.hint) from None
     finally:
-        (target.parent / part).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (target.parent / part).unlink(missing_ok=True)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
+from collections.abc import Generator
 from pathlib import Path
 
 from embedded.engine.errors import EngineError
+
+_READ_ONLY = frozenset({errno.EROFS, errno.EPERM, errno.EACCES})
 
 
 def kind_at(path: Path) -> str:
@@ -26,6 +30,16 @@ def kind_at(path: Path) -> str:
     if stat.S_ISFIFO(mode):
         return "FIFO"
     return "socket" if stat.S_ISSOCK(mode) else "device"
+
+
+@contextlib.contextmanager
+def written(target: Path) -> Generator[None]:
+    """Turn what the file system refuses while the block writes there into an error that names the place."""
+    try:
+        yield
+    except OSError as error:
+        hint = "It is read-only, or marked as unchangeable." if error.errno in _READ_ONLY else ""
+        raise EngineError(f"can't write to {target}: {error.strerror or error}", hint) from None
 
 
 def make_host_folder(target: Path) -> None:

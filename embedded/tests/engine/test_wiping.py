@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from embedded.engine.api.hostpaths import note_export, refuse_to_wipe
+from embedded.engine.api.hostpaths import note_export, refuse_to_wipe, written
 from embedded.engine.errors import EngineError
 
 
@@ -83,3 +85,14 @@ def test_what_is_empty_or_not_there_is_no_loss(tmp_path: Path, work: Path) -> No
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     note_export(filled(tmp_path / "out"), Path("/proc/none"))
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.EROFS, True), (errno.EPERM, True), (errno.EACCES, True), (errno.EBUSY, False), (errno.ENOSPC, False)],
+)
+def test_what_the_file_system_refuses_names_the_place(tmp_path: Path, number: int, hint: bool) -> None:
+    with pytest.raises(EngineError) as caught, written(tmp_path / "out"):
+        raise OSError(number, os.strerror(number), "/somewhere/.out.part")
+    assert caught.value.message == f"can't write to {tmp_path}/out: {os.strerror(number)}"
+    assert bool(caught.value.hint) == hint

@@ -11,6 +11,7 @@ from embedded.engine.api import trees
 from embedded.engine.api.context import Engine
 from embedded.engine.api.directory import export_directory, made_before
 from embedded.engine.api.globs import walk
+from embedded.engine.api.hostpaths import written
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory, File
 from embedded.engine.errors import EngineError
@@ -128,9 +129,10 @@ async def export(self: Changeset, engine: Engine, path: str) -> str:
         gone = target / name.rstrip("/")
         if not gone.resolve().is_relative_to(target):
             raise EngineError(f"{name} leads out of {target}; nothing was removed there")
-        if gone.is_dir() and not gone.is_symlink():
-            shutil.rmtree(gone)
-        else:
-            gone.unlink(missing_ok=True)
+        with written(gone):
+            if gone.is_dir() and not gone.is_symlink():
+                shutil.rmtree(gone)
+            else:
+                gone.unlink(missing_ok=True)
     await export_directory(engine, await layer(self, engine), target)
     return str(target)

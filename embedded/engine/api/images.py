@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import json
@@ -17,7 +18,7 @@ from embedded.engine.api import trees
 from embedded.engine.api.context import Engine
 from embedded.engine.api.file import export_file
 from embedded.engine.api.host import uploaded
-from embedded.engine.api.hostpaths import file_place, make_host_folder
+from embedded.engine.api.hostpaths import file_place, make_host_folder, written
 from embedded.engine.api.layouts import as_dagger_writes_it, unpack
 from embedded.engine.api.references import Reference, parse_reference
 from embedded.engine.api.registry import resolver
@@ -228,12 +229,12 @@ async def export(
     source = await tarball(engine, _variants(self, engine, platform_variants), forced_compression, media_types)
     part = place.parent / f".{place.name}.part"
     try:
-        shutil.copyfile(source, part)
-        part.replace(place)
-    except OSError as error:
-        raise EngineError(f"can't write to {target}: {error.strerror}") from None
+        with written(target):
+            shutil.copyfile(source, part)
+            part.replace(place)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return str(target)
 
 

@@ -133,7 +133,9 @@ def _request(body: Any) -> tuple[str, dict[str, Any] | None, str | None] | None:
     operation: Any = fields.get("operationName")
     if not isinstance(query, str) or not isinstance(operation, str | None):
         return None
-    return (query, variables, operation) if variables is None or isinstance(variables, dict) else None
+    if variables is not None and not isinstance(variables, dict):
+        return None
+    return query, cast("dict[str, Any] | None", variables), operation
 
 
 async def _body(receive: Any) -> bytes:

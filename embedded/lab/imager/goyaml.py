@@ -16,6 +16,9 @@ from .errors import ImagerError
 _BOOLEANS_OF_YAML_1_1 = frozenset({"y", "n", "yes", "no", "on", "off"})
 
 
+_KINDS: dict[type[Node], str] = {MappingNode: "a mapping", SequenceNode: "a sequence"}
+
+
 def compose(text: str) -> Node:
     """Parses the first document of a YAML text into nodes.
 
@@ -35,7 +38,7 @@ def compose(text: str) -> Node:
 
 def refuse(node: Node, wanted: str) -> NoReturn:
     """Raises ImagerError for a node that is something else than what is wanted."""
-    shown = repr(node.value) if isinstance(node, ScalarNode) else f"a {node.id}"
+    shown = repr(node.value) if isinstance(node, ScalarNode) else _KINDS.get(type(node), "something else")
     raise ImagerError(f"line {node.start_mark.line + 1}: {shown} where {wanted} is wanted")
 
 

@@ -84,7 +84,7 @@ class OverlayInstaller:
             raise ImagerError(f"failed to run overlay installer: {error}") from None
 
     def _answers(self) -> dict[str, Any]:
-        answer = goyaml.mapping(goyaml.compose(self._run("get-options", self.options), v4=True))
+        answer = goyaml.mapping(goyaml.compose(self._run("get-options", self.options)))
         if answer is None:
             raise ImagerError("failed to unmarshal overlay options: it answered no mapping")
         return answer

@@ -2,7 +2,7 @@
 
 A catalog or a profile can list such an image by digest while nobody has asked for its content; `known.json` has what
 each layer is. A layer is made when the image is pulled for its architecture, and must come out as listed.
-`python -m embedded.lab known` writes the list anew after a change.
+`./daggerw --engine lab known` writes the list anew after a change.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def recipes(reference: str, described: Manifest, content: Content, code: tuple[P
             if made != _listed(reference, architecture):
                 raise LabError(
                     f"{reference} for {architecture} does not come out as {KNOWN.name} lists it",
-                    hint="after a change of the lab's contents, `python -m embedded.lab known` writes the list anew",
+                    hint="after a change of the lab's contents, `./daggerw --engine lab known` writes the list anew",
                 )
             return {"layer": made.as_json()}
 
@@ -131,5 +131,5 @@ def _listed(reference: str, architecture: str) -> Layer:
     except KeyError:
         raise LabError(
             f"{KNOWN.name} does not list {reference}",
-            hint="after a change of the lab's contents, `python -m embedded.lab known` writes the list anew",
+            hint="after a change of the lab's contents, `./daggerw --engine lab known` writes the list anew",
         ) from None

@@ -91,7 +91,7 @@ def test_a_layer_that_comes_out_otherwise_is_refused(tmp_path: Path, monkeypatch
     builder = Builder(tmp_path, lab.builder().recipes, lab.builder().tools)
     with pytest.raises(LabError, match=r"crun:1\.28 for arm64 does not come out as known\.json lists it") as raised:
         builder.build(["part/layer/crun:1.28/arm64"], NoProgress())
-    assert "python -m embedded.lab known" in raised.value.hint
+    assert "./daggerw --engine lab known" in raised.value.hint
 
 
 def test_tailscale_is_as_large_as_the_real_one(tmp_path: Path) -> None:

@@ -5,19 +5,21 @@ An archive is an OCI layout as tar (Dagger's `as_tarball`), or a docker archive 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from ci.common.oci import LAYER
-from ci.inspect.compression import compression_of
+from ci.inspect.compression import compression_of, expand
 from ci.inspect.context import Context
 from ci.inspect.oci import files_of, parse_json, read_image
 from ci.steps.normalise.files import NormaliseError
 
 if TYPE_CHECKING:
     from ci.common.arch import Arch
+    from ci.inspect.oci import Blob
     from ci.inspect.source import Source
 
 _MEDIA_TYPES: Final = {None: LAYER, "gzip": f"{LAYER}+gzip", "zstd": f"{LAYER}+zstd"}
@@ -73,7 +75,7 @@ def read_base(archive: Source, arch: Arch) -> Base:
     if len(image.layers) != len(config.rootfs.diff_ids):
         found = f"{len(image.layers)} layers, its configuration {len(config.rootfs.diff_ids)}"
         raise NormaliseError(archive.name, f"the image has {found}")
-    layers = [_layer(blob.source, diff_id) for blob, diff_id in zip(image.layers, config.rootfs.diff_ids, strict=True)]
+    layers = [_layer(blob, diff_id) for blob, diff_id in zip(image.layers, config.rootfs.diff_ids, strict=True)]
     config_run = config.config or _Run()
     run = config_run.model_dump(exclude={"Labels", *_NOT_TAKEN_OVER}, exclude_unset=True)
     # Every engine writes a configuration in an order of its own: the image made of it is to be the same.
@@ -81,8 +83,16 @@ def read_base(archive: Source, arch: Arch) -> Base:
     return Base(config.variant, run, config_run.Labels or {}, layers)
 
 
-def _layer(content: Source, diff_id: str) -> Layer:
+def _layer(blob: Blob, diff_id: str) -> Layer:
+    content = blob.source
     kind = compression_of(content.read_up_to(0, 8))
-    if kind not in _MEDIA_TYPES:
+    if kind == "xz":
         raise NormaliseError(content.name, f"a layer packed with {kind}: images know gzip and zstd")
+    if blob.claimed is None:
+        # Only the configuration tells a digest of it, and that is the digest of what it expands to.
+        digest = hashlib.sha256()
+        for chunk in expand(content, kind, Context()) if kind else content.chunks():
+            digest.update(chunk)
+        if f"sha256:{digest.hexdigest()}" != diff_id:
+            raise NormaliseError(content.name, f"its content has another digest, sha256:{digest.hexdigest()}")
     return Layer(content, _MEDIA_TYPES[kind], diff_id)

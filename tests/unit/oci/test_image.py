@@ -255,6 +255,25 @@ def test_what_is_no_image_is_refused(
     assert refusal(capsys, spec, tmp_path / "out", "--base", base).startswith(f"error: {base}: {reason}")
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_layer_whose_name_is_no_digest_is_held_against_the_configuration(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], packed: bool
+) -> None:
+    layer, base = samples.tar([File("a", b"1")]), tmp_path / "base.tar"
+    config = BASE.config([layer])
+    manifest = json.dumps([{"Config": "config.json", "Layers": ["id/layer.tar"]}]).encode()
+
+    def written(layer: bytes) -> list[object]:
+        members = [File("config.json", config), File("id/layer.tar", samples.gz(layer) if packed else layer)]
+        base.write_bytes(samples.tar([*members, File("manifest.json", manifest)]))
+        return [spec, tmp_path / samples.sha(layer), "--base", base]
+
+    assert refusal(capsys, *written(samples.tar([File("a", b"2")]))).startswith(
+        f"error: {base}:id/layer.tar: its content has another digest"
+    )
+    make(*written(layer))
+
+
 def test_links_are_refused(spec: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "assets/link").symlink_to("a.txt")
     assert refusal(capsys, spec, tmp_path / "out", "--root", root) == (

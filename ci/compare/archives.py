@@ -39,7 +39,7 @@ def _hex_time(data: bytes) -> str:
 
 
 def _name(data: bytes) -> str:
-    """Shows a name without the digest that it may be: that one follows from the content."""
+    """Show a name without the digest that it may be: that one follows from the content."""
     return DIGEST.sub("digest", text(data))
 
 
@@ -81,14 +81,14 @@ _TAR_HEADER = 512
 
 
 def cpio_parts(source: Source) -> Iterator[Part]:
-    """Yields the entries of the archives in a source, each with header and content."""
+    """Yield the entries of the archives in a source, each with header and content."""
     stream = ByteStream(source.name, source.chunks())
     for header, _ in read_members(stream, Context(), one_archive=False):
         yield _entry(source, header.path, header.offset, stream.offset, header.size, _CPIO)
 
 
 def tar_parts(source: Source) -> Iterator[Part]:
-    """Yields the members of a tar, each with header and content."""
+    """Yield the members of a tar, each with header and content."""
     for member in list_members(source, Context()):
         yield _entry(source, member.path, member.offset - _TAR_HEADER, member.offset, member.size, _TAR)
 

@@ -39,7 +39,7 @@ class FirstDifference(BaseModel):
     other: str
 
     def within(self, name: str) -> FirstDifference:
-        """Returns the same difference, one level further out."""
+        """Return the same difference, one level further out."""
         return self.model_copy(update={"place": (name, *self.place)})
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class FirstDifference(BaseModel):
 
 
 def first_difference(one: Source, other: Source) -> FirstDifference | None:
-    """Returns where two files begin to differ, `None` where they are equal.
+    """Return where two files begin to differ, `None` where they are equal.
 
     What a reader can't take for what it seems to be is compared as bytes.
     """
@@ -65,7 +65,7 @@ def first_difference(one: Source, other: Source) -> FirstDifference | None:
 
 
 def first_offset(one: Source, other: Source) -> int | None:
-    """Returns the place of the first byte that differs, `None` where there is none."""
+    """Return the place of the first byte that differs, `None` where there is none."""
     at = 0
     while (at := min(one.next_data(at), other.next_data(at))) < min(one.size, other.size):
         left, right = one.read_up_to(at, CHUNK), other.read_up_to(at, CHUNK)

@@ -43,7 +43,7 @@ _ENTRY: tuple[Field, ...] = (
 
 
 def disk_parts(source: Source) -> Iterator[Part]:
-    """Yields the fields of the partition table, and the partitions."""
+    """Yield the fields of the partition table, and the partitions."""
     yield Part("boot sector", source.window(f"{source.name}: boot sector", 0, 512))
     sector = sector_size(source) or 512
     partitions = read_partitions(source, Context())

@@ -32,14 +32,14 @@ _SQUASHFS: tuple[Field, ...] = (
 
 
 def squashfs_parts(source: Source) -> Iterator[Part]:
-    """Yields what an image says of its making, and its entries: their data are packed, and compared expanded."""
+    """Yield what an image says of its making, and its entries: their data are packed, and compared expanded."""
     yield from fields(source, 0, _SQUASHFS, "superblock")
     for entry in inspect_squashfs(source, Context()).entries:
         yield entry_part(entry)
 
 
 def entry_part(entry: Entry, content: Source | None = None) -> Part:
-    """Returns an entry of a listing: its properties, and its content, or else that content's digest."""
+    """Return an entry of a listing: its properties, and its content, or else that content's digest."""
     values: dict[str, object] = {
         "type": entry.type,
         "mode": f"{entry.mode:o}",
@@ -86,7 +86,7 @@ _SECTOR = 2048
 
 
 def iso_parts(source: Source) -> Iterator[Part]:
-    """Yields the system area, the volume descriptors' fields, the directory records and the files of an image."""
+    """Yield the system area, the volume descriptors' fields, the directory records and the files of an image."""
     yield Part("system area", source.window(f"{source.name}: system area", 0, 16 * _SECTOR))
     sector = 16
     while (kind := source.read_at(sector * _SECTOR, 7, "a volume descriptor"))[0] != 255 and kind[1:6] == b"CD001":
@@ -101,7 +101,7 @@ def iso_parts(source: Source) -> Iterator[Part]:
 
 
 def _dos_time(data: bytes) -> str:
-    """Shows a time and a date of MS-DOS: local time, in steps of two seconds."""
+    """Show a time and a date of MS-DOS: local time, in steps of two seconds."""
     clock, day = int.from_bytes(data[:2], "little"), int.from_bytes(data[2:4], "little")
     date = f"{1980 + (day >> 9)}-{day >> 5 & 15:02}-{day & 31:02}"
     return f"{date} {clock >> 11:02}:{clock >> 5 & 63:02}:{(clock & 31) * 2:02}"
@@ -122,7 +122,7 @@ _FAT_RECORD: tuple[Field, ...] = (
 
 
 def fat_parts(source: Source) -> Iterator[Part]:
-    """Yields the boot sector's fields, and the directories' records with the files, of a FAT file system."""
+    """Yield the boot sector's fields, and the directories' records with the files, of a FAT file system."""
     fat = Fat(source, Context())
     extended = 67 if fat.bits == 32 else 39
     yield from fields(source, 3, [("system", 8, text)], "boot sector")

@@ -52,11 +52,11 @@ class Comparison(BaseModel):
 
     @property
     def equal(self) -> bool:
-        """Whether every file is the same in both."""
+        """Return whether every file is the same in both."""
         return all(file.first_difference is None for file in self.files)
 
     def render(self, form: Format) -> str:
-        """Returns the comparison in one of the forms, with a line feed at the end."""
+        """Return the comparison in one of the forms, with a line feed at the end."""
         document = {"equal": self.equal, **self.model_dump(mode="json", exclude_none=True)}
         if form == "json":
             return json_text(document)

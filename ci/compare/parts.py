@@ -33,7 +33,7 @@ Field = tuple[str, int, "Callable[[bytes], str]"]
 
 
 def fields(source: Source, start: int, layout: Iterable[Field], header: str = "") -> Iterator[Part]:
-    """Yields the fields of a header that begins at `start`, one behind the other; those without a name are passed."""
+    """Yield the fields of a header that begins at `start`, one behind the other; those without a name are passed."""
     for name, length, show in layout:
         if name:
             window = source.window(f"{source.name}: {name}", start, length)
@@ -42,7 +42,7 @@ def fields(source: Source, start: int, layout: Iterable[Field], header: str = ""
 
 
 def number(data: bytes) -> str:
-    """Shows a little-endian number."""
+    """Show a little-endian number."""
     return str(int.from_bytes(data, "little"))
 
 
@@ -52,17 +52,17 @@ def big_number(data: bytes) -> str:
 
 
 def hexadecimal(data: bytes) -> str:
-    """Shows bytes: all of 16 or fewer, else the first 16."""
+    """Show bytes: all of 16 or fewer, else the first 16."""
     return data[:16].hex() + ("…" if len(data) > 16 else "")
 
 
 def text(data: bytes) -> str:
-    """Shows a text, padding left out."""
+    """Show a text, padding left out."""
     return repr(data.rstrip(b"\0 ").decode("utf-8", "backslashreplace"))
 
 
 def time(seconds: int) -> str:
-    """Shows seconds since 1970, with the date."""
+    """Show seconds since 1970, with the date."""
     try:
         return f"{seconds} ({datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ})"
     except (ValueError, OverflowError, OSError):
@@ -70,5 +70,5 @@ def time(seconds: int) -> str:
 
 
 def little_time(data: bytes) -> str:
-    """Shows a little-endian time."""
+    """Show a little-endian time."""
     return time(int.from_bytes(data, "little"))

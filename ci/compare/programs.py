@@ -17,7 +17,7 @@ _TIME = "TimeDateStamp"
 
 
 def pe_parts(source: Source) -> Iterator[Part]:
-    """Yields the header's fields, the sections, and what follows from these: their sizes, checksums."""
+    """Yield the header's fields, the sections, and what follows from these: their sizes, checksums."""
     headers = open_pe(source)
     yield from _fields(source, "PE header", headers.FILE_HEADER)
     pe = read_pe(source, Context())

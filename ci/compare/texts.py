@@ -12,7 +12,7 @@ _ABSENT: Any = object()
 
 
 def as_text(data: bytes) -> str | None:
-    """Returns the text that bytes are, `None` where they are none."""
+    """Return the text that bytes are, `None` where they are none."""
     try:
         found = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -21,7 +21,7 @@ def as_text(data: bytes) -> str | None:
 
 
 def text_difference(one: str, other: str) -> tuple[str, str, str]:
-    """Returns where two texts that are not equal differ, and the two values there."""
+    """Return where two texts that are not equal differ, and the two values there."""
     try:
         documents = json.loads(one), json.loads(other)
     except (ValueError, RecursionError):
@@ -57,5 +57,5 @@ def _value(value: Any) -> str:
 
 
 def bytes_difference(one: bytes, other: bytes, offset: int) -> tuple[str, str, str]:
-    """Returns the place of bytes that are of no kind known, and what they are: the first 16 of both."""
+    """Return the place of bytes that are of no kind known, and what they are: the first 16 of both."""
     return f"byte {offset}", hexadecimal(one) or "nothing", hexadecimal(other) or "nothing"

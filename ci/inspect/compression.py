@@ -38,7 +38,7 @@ _ERRORS = (zstandard.ZstdError, lzma.LZMAError, zlib.error)
 
 
 def compression_of(head: bytes) -> Compression | None:
-    """Returns the compression whose magic number the bytes begin with."""
+    """Return the compression whose magic number the bytes begin with."""
     return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
 
 
@@ -54,7 +54,7 @@ class Frame:
     expanded: int = 0
 
     def chunks(self) -> Iterator[bytes]:
-        """Yields the expanded bytes; raises where the stream is corrupt or cut short, checksums included."""
+        """Yield the expanded bytes; raises where the stream is corrupt or cut short, checksums included."""
         steps = {"zstd": self._zstd, "xz": self._xz, "gzip": self._gzip}[self.kind]()
         place = self._place()
         try:
@@ -113,7 +113,7 @@ class Frame:
 
 
 def expand(source: Source, kind: Compression, context: Context) -> Iterator[bytes]:
-    """Yields a whole file's expanded bytes: as the tools do, streams that follow one another are one content."""
+    """Yield a whole file's expanded bytes: as the tools do, streams that follow one another are one content."""
     offset = 0
     while offset < source.size:
         head = source.read_up_to(offset, 8)
@@ -139,7 +139,7 @@ def expand(source: Source, kind: Compression, context: Context) -> Iterator[byte
 
 
 def expand_block(kind: str, data: bytes, most: int) -> bytes:
-    """Returns a small block expanded, at most `most` bytes; what would be longer is cut or refused by the library."""
+    """Return a small block expanded, at most `most` bytes; what would be longer is cut or refused by the library."""
     if kind == "gzip":
         return zlib.decompressobj().decompress(data, most + 1)
     if kind == "xz":

@@ -41,7 +41,7 @@ _LARGEST_MODULE = 64 * MIB
 
 
 def elf_machine(head: bytes) -> str | None:
-    """Returns the machine of an ELF file from its first 20 bytes, `None` for anything else."""
+    """Return the machine of an ELF file from its first 20 bytes, `None` for anything else."""
     if len(head) < 20 or head[:4] != b"\x7fELF":
         return None
     machine = int.from_bytes(head[18:20], "big" if head[5] == 2 else "little")
@@ -62,7 +62,7 @@ class Content:
 
 
 class ContentReader:
-    """Takes a file's content chunk by chunk and says in the end what it was."""
+    """What is noted of a file's content, which comes chunk by chunk."""
 
     def __init__(self, path: str) -> None:
         self._digest = hashlib.sha256()
@@ -75,7 +75,7 @@ class ContentReader:
         self._packed: bytearray | None = None
 
     def update(self, chunk: bytes) -> None:
-        """Takes the next piece."""
+        """Take the next piece."""
         self._digest.update(chunk)
         if len(self._head) < 64:
             self._head = (self._head + chunk[:64])[:64]
@@ -107,7 +107,7 @@ class ContentReader:
         return self._digest.hexdigest()
 
     def finish(self) -> Content:
-        """Returns the findings."""
+        """Return the findings."""
         machine = elf_machine(self._head)
         if self._packed is not None:
             machine = self._unpack_module() or machine
@@ -126,14 +126,14 @@ class ContentReader:
 
 
 def expand_module(kind: str, data: bytes) -> bytes:
-    """Returns a compressed kernel module expanded."""
+    """Return a compressed kernel module expanded."""
     if kind == "gzip":
         return zlib.decompressobj(wbits=31).decompress(data, _LARGEST_MODULE)
     return expand_block(kind, data, _LARGEST_MODULE)
 
 
 def read_content(path: str, chunks: Iterable[bytes]) -> Content:
-    """Reads content to its end and returns what it was."""
+    """Read content to its end and return what it was."""
     reader = ContentReader(path)
     for chunk in chunks:
         reader.update(chunk)
@@ -141,14 +141,14 @@ def read_content(path: str, chunks: Iterable[bytes]) -> Content:
 
 
 def read_source(path: str, source: Source) -> Content:
-    """Reads all of a source and returns what it was; its digest is not to be made again."""
+    """Read all of a source and return what it was; its digest is not to be made again."""
     content = read_content(path, source.chunks())
     source.is_known(content.sha256)
     return content
 
 
 def watched(reader: ContentReader, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yields the chunks on, after the reader took them."""
+    """Yield the chunks on, after the reader took them."""
     for chunk in chunks:
         reader.update(chunk)
         yield chunk

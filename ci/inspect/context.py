@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """Counts against the limits, and remembers what was read already.
+    """Counters against the limits, and what was read already.
 
     One context serves one inspection, of a file or of a folder; the counters start anew with each file of a folder.
     The same initramfs stands in up to six outputs of one build: `seen` has each content once, by digest.
@@ -30,7 +30,7 @@ class Context:
         self.restart()
 
     def restart(self) -> None:
-        """Starts the counters anew: the next file of a folder."""
+        """Start the counters anew: the next file of a folder."""
         self._entries = 0
         self._expanded = 0
         self._spooled = 0
@@ -38,7 +38,7 @@ class Context:
         self.nesting = 0
 
     def count_entry(self, name: str, path: str) -> None:
-        """Counts a listed name and refuses one that leads out of its archive."""
+        """Count a listed name and refuse one that leads out of its archive."""
         self._entries += 1
         if self._entries > self.limits.entries:
             raise LimitExceededError(name, path[:80], f"more than {self.limits.entries} names in one file")
@@ -48,18 +48,18 @@ class Context:
             raise UnsafePathError(name, repr(path), "a name that leads out of the archive")
 
     def count_expanded(self, name: str, length: int) -> None:
-        """Counts bytes that came out of a decompressor."""
+        """Count bytes that came out of a decompressor."""
         self._expanded += length
         if self._expanded > self.limits.expanded:
             raise LimitExceededError(name, "", f"expands to more than {self.limits.expanded} bytes")
 
     def take_document(self, size: int) -> bool:
-        """Returns whether a text of that size may be kept whole; of one file all together are limited."""
+        """Return whether a text of that size may be kept whole; of one file all together are limited."""
         self._documents += size
         return size <= self.limits.text and self._documents <= self.limits.documents
 
     def spool(self, name: str, chunks: Iterable[bytes]) -> FileSource:
-        """Returns the content as a source that can be read anywhere: a temporary file, gone when it is closed."""
+        """Return the content as a source that can be read anywhere: a temporary file, gone when it is closed."""
         try:
             file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (the source that is returned closes it)
         except OSError as error:

@@ -22,12 +22,12 @@ _TYPES = {
 
 
 def sector_size(source: Source) -> int | None:
-    """Returns the size of a sector if there is a GUID partition table, `None` otherwise."""
+    """Return the size of a sector if there is a GUID partition table, `None` otherwise."""
     return next((size for size in (512, 4096) if source.read_up_to(size, 8) == _SIGNATURE), None)
 
 
 def read_partitions(source: Source, context: Context) -> list[PartitionFacts]:
-    """Returns the partitions in the table's order; both of the table's checksums must be true."""
+    """Return the partitions in the table's order; both of the table's checksums must be true."""
     sector = sector_size(source)
     if sector is None:
         raise CorruptFileError(source.name, "byte 512", "no GUID partition table")

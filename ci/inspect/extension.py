@@ -36,7 +36,7 @@ _TYPES: dict[int, EntryType] = {
 
 
 def folder_entries(root: Path, name: str, context: Context) -> Iterator[tuple[Entry, Path]]:
-    """Yields everything below a folder in the order of the paths; links are not followed, files not read."""
+    """Yield everything below a folder in the order of the paths; links are not followed, files not read."""
     stack = [("", root)]
     while stack:
         parent, folder = stack.pop()
@@ -109,7 +109,7 @@ class _Collector:
 
 
 def read_extension_folder(root: Path, name: str, context: Context) -> ExtensionFacts:
-    """Returns what an unpacked extension image holds; raises where manifest or root file system is missing."""
+    """Return what an unpacked extension image holds; raises where manifest or root file system is missing."""
     collector = _Collector(name)
     for entry, path in folder_entries(root, name, context):
         if entry.type == "file":
@@ -135,7 +135,7 @@ def read_extension_folder(root: Path, name: str, context: Context) -> ExtensionF
 
 
 def read_extension_tar(stream: ByteStream, context: Context) -> ExtensionFacts:
-    """Returns what an extension image's exported file tree holds."""
+    """Return what an extension image's exported file tree holds."""
     collector = _Collector(stream.name)
     for member, content in stream_members(stream, context):
         reader = ContentReader(member.path)

@@ -24,7 +24,7 @@ _DIRECTORY = 0x10
 
 
 def is_fat(head: bytes) -> bool:
-    """Whether a first sector is that of a FAT file system."""
+    """Return whether a first sector is that of a FAT file system."""
     return head[510:512] == b"\x55\xaa" and (head[0x36:0x39] == b"FAT" or head[0x52:0x55] == b"FAT")
 
 
@@ -83,7 +83,7 @@ class Fat:
         return None if value >= (0xFFF8 if self.bits == 16 else 0x0FFFFFF8) else value
 
     def _extents(self, first: int, size: int | None, place: str) -> list[tuple[int, int]]:
-        """Returns the runs of a chain of clusters; one that is longer than the disk is a loop."""
+        """Return the runs of a chain of clusters; one that is longer than the disk is a loop."""
         extents: list[tuple[int, int]] = []
         cluster: int | None = first
         left = self._clusters if size is None else -(-size // self._cluster_size)
@@ -123,7 +123,7 @@ class Fat:
         return listing
 
     def walk(self) -> Iterator[FatFile]:
-        """Yields all files and directories; a directory that contains itself ends at the depth limit."""
+        """Yield all files and directories; a directory that contains itself ends at the depth limit."""
         yield from self._walk("", 0, 1)
 
     def _walk(self, parent: str, cluster: int, depth: int) -> Iterator[FatFile]:
@@ -172,7 +172,7 @@ class Fat:
         return ([] if entry[0] & 0x40 else so_far) + [text]
 
     def open(self, file: FatFile) -> Source:
-        """Returns a file's content as a window on the disk."""
+        """Return a file's content as a window on the disk."""
         name = f"{self._source.name}:/{file.path}"
         if file.size == 0:
             return ExtentSource(name, self._source, [])

@@ -146,7 +146,7 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def entry_of(member: Member, reader: ContentReader) -> Entry:
-    """Returns a tar member as an entry, with what was noted of its content."""
+    """Return a tar member as an entry, with what was noted of its content."""
     found = reader.finish() if member.type == "file" else None
     return Entry(
         path=member.path,
@@ -167,7 +167,7 @@ def entry_of(member: Member, reader: ContentReader) -> Entry:
 def inspect_image(
     name: str, files: Mapping[str, Source], nested: Nested, context: Context
 ) -> tuple[ImageFacts, tuple[Inspection, ...]]:
-    """Returns what an image is, from its files by name; boot files in its layers are read by `nested`."""
+    """Return what an image is, from its files by name; boot files in its layers are read by `nested`."""
     found = find_image(name, files)
     if len(found.layers) > context.limits.layers:
         raise LimitExceededError(name, "", f"{len(found.layers)} layers (limit {context.limits.layers})")

@@ -147,7 +147,7 @@ class _Reader:
 
 
 def inspect_initramfs(source: Source, context: Context) -> tuple[InitramfsFacts, tuple[Inspection, ...]]:
-    """Returns the frames of an initramfs with their names, its list of extensions, and each squashfs image inside."""
+    """Return the frames of an initramfs with their names, its list of extensions, and each squashfs image inside."""
     reader = _Reader(source, context)
     reader.read()
     layers = None if reader.layers is None else tuple(reader.layers)

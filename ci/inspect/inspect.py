@@ -63,7 +63,7 @@ _PEEK = 64 * 1024
 
 
 def inspect_path(path: Path | str, limits: Limits = LIMITS, *, name: str | None = None) -> Inspection:
-    """Returns what a file or folder holds, its kind found from the content and never from the name.
+    """Return what a file or folder holds, its kind found from the content and never from the name.
 
     `name` is what it is called instead of its path, in the result and in errors.
 
@@ -80,7 +80,7 @@ def inspect_path(path: Path | str, limits: Limits = LIMITS, *, name: str | None 
 
 
 def _inspect(source: Source, name: str, path: str, context: Context, digest: str = "") -> Inspection:
-    """Reads a source; the bytes of one that was read before are not read again."""
+    """Read a source; the bytes of one that was read before are not read again."""
     context.nesting += 1
     try:
         if context.nesting > context.limits.nesting:
@@ -254,7 +254,7 @@ def _folder(path: Path, name: str, context: Context) -> Inspection:
 
 
 def _readable(place: Path, entry: Entry, context: Context, digest: str) -> Inspection:
-    """Reads a file, whose digest is known, or an OCI layout, which has none."""
+    """Read a file, whose digest is known, or an OCI layout, which has none."""
     try:
         if entry.type == "directory":
             return _layout(place, entry.path, context)

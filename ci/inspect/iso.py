@@ -25,12 +25,12 @@ _LIBRARY_ERRORS = (PyCdlibException, struct.error, IndexError, KeyError, ValueEr
 
 
 def is_iso(source: Source) -> bool:
-    """Whether there is a volume descriptor."""
+    """Return whether there is a volume descriptor."""
     return source.read_up_to(16 * _SECTOR + 1, 5) == b"CD001"
 
 
 def inspect_iso(source: Source, context: Context) -> tuple[IsoFacts, list[tuple[str, Source]]]:
-    """Returns the files of an ISO, and windows on their contents."""
+    """Return the files of an ISO, and windows on their contents."""
     iso: Any = pycdlib.PyCdlib()
     file = SourceFile(source, most=context.limits.metadata, at_once=4 * MIB)
     try:
@@ -73,7 +73,7 @@ def inspect_iso(source: Source, context: Context) -> tuple[IsoFacts, list[tuple[
 
 
 def _seconds(date: Any) -> int | None:
-    """Returns a directory record's date; its zone counts quarters of an hour (ECMA-119, section 9.1.5)."""
+    """Return a directory record's date; its zone counts quarters of an hour (ECMA-119, section 9.1.5)."""
     try:
         zone = timezone(timedelta(minutes=15 * date.gmtoffset))
         day = (1900 + date.years_since_1900, date.month, date.day_of_month)

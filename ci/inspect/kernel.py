@@ -25,22 +25,22 @@ _BANNER_LENGTH = 160
 
 
 def is_arm64_image(head: bytes) -> bool:
-    """Whether the first 64 bytes are those of an arm64 `Image`."""
+    """Return whether the first 64 bytes are those of an arm64 `Image`."""
     return head[56:60] == b"ARMd"
 
 
 def is_zboot(head: bytes) -> bool:
-    """Whether the first bytes are those of a self-expanding EFI image of a kernel."""
+    """Return whether the first bytes are those of a self-expanding EFI image of a kernel."""
     return head[:2] == b"MZ" and head[4:8] == b"zimg"
 
 
 def is_bzimage(head: bytes) -> bool:
-    """Whether the first 1 KiB is that of an x86 `bzImage`."""
+    """Return whether the first 1 KiB is that of an x86 `bzImage`."""
     return head[0x202:0x206] == b"HdrS"
 
 
 def inspect_kernel(source: Source, machine: str | None, context: Context) -> KernelFacts:
-    """Returns what a kernel image is; `machine` is what its PE header says, `None` without one."""
+    """Return what a kernel image is; `machine` is what its PE header says, `None` without one."""
     head = source.read_up_to(0, 1024)
     if is_bzimage(head):
         return KernelFacts(
@@ -54,13 +54,13 @@ def inspect_kernel(source: Source, machine: str | None, context: Context) -> Ker
 
 
 def inspect_packed_kernel(source: Source, kind: Compression, context: Context) -> KernelFacts:
-    """Returns what a compressed arm64 `Image` is; firmware can't start it as it is."""
+    """Return what a compressed arm64 `Image` is; firmware can't start it as it is."""
     version = find_version(expand(source, kind, context))
     return KernelFacts(format="arm64-image-gzip", machine="arm64", efi=False, version=version)
 
 
 def find_version(chunks: Iterable[bytes]) -> str | None:
-    """Returns the release in a kernel's banner."""
+    """Return the release in a kernel's banner."""
     tail = b""
     for chunk in chunks:
         data = tail + chunk

@@ -76,12 +76,12 @@ class _Layers(_Yaml):
 
 
 def parse_manifest(name: str, text: bytes) -> Manifest:
-    """Returns an extension's manifest; raises with the field that is missing or wrong."""
+    """Return an extension's manifest; raises with the field that is missing or wrong."""
     return _validate(name, Manifest, _load(name, text))
 
 
 def parse_layers(name: str, text: bytes) -> list[LayerFacts]:
-    """Returns the layers that an `extensions.yaml` lists, in mount order."""
+    """Return the layers that an `extensions.yaml` lists, in mount order."""
     return [
         LayerFacts(
             image=layer.image,
@@ -96,7 +96,7 @@ def parse_layers(name: str, text: bytes) -> list[LayerFacts]:
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
-    """Reads every scalar as the text that it is: a version `20250808` is no number, `1.10` is not `1.1`."""
+    """Read every scalar as the text that it is: a version `20250808` is no number, `1.10` is not `1.1`."""
 
 
 _Loader.yaml_implicit_resolvers = {}

@@ -181,7 +181,7 @@ class ExtensionFacts(Facts):
     compatibility: str
     #: Names below `rootfs/`.
     entries: tuple[Entry, ...]
-    #: Names beside `manifest.yaml` and `rootfs/`.
+    #: Names next to `manifest.yaml` and `rootfs/`.
     strays: tuple[str, ...]
     #: Texts that say what the extension brings, by path below `rootfs/` (`ci.inspect.texts`); no part of the JSON.
     texts: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
@@ -349,7 +349,7 @@ class Inspection(Facts):
         return self.facts.kind
 
     def walk(self, path: str = "") -> list[tuple[str, Inspection]]:
-        """Returns this and all that is inside it, each with its path, in order."""
+        """Return this and all that is inside it, each with its path, in order."""
         here = f"{path}:{self.name}" if path else self.name
         found: list[tuple[str, Inspection]] = [(here, self)]
         for inner in self.contents:

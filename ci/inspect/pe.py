@@ -50,12 +50,12 @@ class Pe:
     sections: tuple[tuple[str, Source, int], ...]
 
     def first(self, name: str) -> Source | None:
-        """Returns the first section of that name: of a UKI with profiles, the one that is common to all."""
+        """Return the first section of that name: of a UKI with profiles, the one that is common to all."""
         return next((window for section, window, _ in self.sections if section == name), None)
 
 
 def open_pe(source: Source) -> Any:
-    """Returns pefile's view of a PE file's headers."""
+    """Return pefile's view of a PE file's headers."""
     try:
         return pefile.PE(data=_Lazy(source), fast_load=True)
     except (pefile.PEFormatError, struct.error, AttributeError, IndexError, ValueError, TypeError) as error:
@@ -63,7 +63,7 @@ def open_pe(source: Source) -> Any:
 
 
 def read_pe(source: Source, context: Context) -> Pe:
-    """Returns machine and sections of a PE file; every section must lie within the file."""
+    """Return machine and sections of a PE file; every section must lie within the file."""
     headers = open_pe(source)
     count = int(headers.FILE_HEADER.NumberOfSections)
     if count > context.limits.sections:
@@ -94,7 +94,7 @@ def _decode(window: Source, context: Context) -> str:
 
 
 def parse_os_release(text: str) -> dict[str, str]:
-    """Returns the fields of an os-release text, quotes taken off."""
+    """Return the fields of an os-release text, quotes taken off."""
     fields: dict[str, str] = {}
     for line in text.splitlines():
         key, separator, value = line.partition("=")
@@ -104,7 +104,7 @@ def parse_os_release(text: str) -> dict[str, str]:
 
 
 def inspect_pe(source: Source, context: Context) -> tuple[KernelFacts | UkiFacts | EfiFacts, list[tuple[str, Source]]]:
-    """Returns what a PE file is, and of a UKI the sections that are files of their own (`.linux`, `.initrd`)."""
+    """Return what a PE file is, and of a UKI the sections that are files of their own (`.linux`, `.initrd`)."""
     head = source.read_up_to(0, 1024)
     if is_arm64_image(head) or is_zboot(head) or is_bzimage(head):
         try:

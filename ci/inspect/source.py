@@ -25,12 +25,12 @@ _PAGE = 64 * KIB
 
 
 def is_zeros(data: bytes) -> bool:
-    """Returns whether bytes are nothing but zeros; most of a disk image is such."""
+    """Return whether bytes are nothing but zeros; most of a disk image is such."""
     return all(_ZEROS.startswith(data[at : at + CHUNK]) for at in range(0, len(data), CHUNK))
 
 
 def printable(name: str) -> str:
-    """Returns a file's name with the bytes that are no UTF-8 written out, as the other readers have them."""
+    """Return a file's name with the bytes that are no UTF-8 written out, as the other readers have them."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -46,12 +46,12 @@ class Source:
         raise NotImplementedError
 
     def read_up_to(self, offset: int, length: int) -> bytes:
-        """Returns at most `length` bytes, fewer only where the source ends."""
+        """Return at most `length` bytes, fewer only where the source ends."""
         length = max(0, min(length, self.size - offset))
         return self._pread(offset, length) if length else b""
 
     def read_at(self, offset: int, length: int, what: str) -> bytes:
-        """Returns exactly `length` bytes, or raises with `what` was looked for."""
+        """Return exactly `length` bytes, or raise with `what` was looked for."""
         if offset < 0 or length < 0 or offset + length > self.size:
             raise TruncatedFileError(
                 self.name, f"byte {offset}", f"{what} needs {length} bytes, the file ends at {self.size}"
@@ -62,11 +62,11 @@ class Source:
         return data
 
     def cut_short(self, place: str) -> TruncatedFileError:
-        """Returns the error for what begins in this source and does not end in it."""
+        """Return the error for what begins in this source and does not end in it."""
         return TruncatedFileError(self.name, place, f"the file ends at {self.size} inside it")
 
     def chunks(self, offset: int = 0) -> Iterator[bytes]:
-        """Yields everything from `offset` on in pieces of 1 MiB."""
+        """Yield everything from `offset` on in pieces of 1 MiB."""
         while offset < self.size:
             data = self.read_at(offset, min(CHUNK, self.size - offset), "content")
             offset += len(data)
@@ -87,11 +87,11 @@ class Source:
         return True
 
     def window(self, name: str, offset: int, length: int) -> Source:
-        """Returns a part of this source as a source of its own, or raises if it isn't all there."""
+        """Return a part of this source as a source of its own, or raise if it isn't all there."""
         return ExtentSource(name, self, [(offset, length)])
 
     def sha256(self) -> str:
-        """Returns the digest of all bytes in hexadecimal; they are read for it once."""
+        """Return the digest of all bytes in hexadecimal; they are read for it once."""
         if self._sha256 is None:
             digest = hashlib.sha256()
             for chunk in self.chunks():
@@ -100,7 +100,7 @@ class Source:
         return self._sha256
 
     def is_known(self, sha256: str) -> None:
-        """Takes the digest from who has read all bytes for something else."""
+        """Take the digest from who has read all bytes for something else."""
         self._sha256 = sha256
 
 
@@ -282,15 +282,15 @@ class ByteStream:
         return True
 
     def read(self, length: int) -> bytes:
-        """Returns up to `length` bytes, fewer only at the end."""
+        """Return up to `length` bytes, fewer only at the end."""
         return b"".join(self.pieces(length, None))
 
     def read_exactly(self, length: int, what: str) -> bytes:
-        """Returns `length` bytes, or raises with `what` was looked for."""
+        """Return `length` bytes, or raise with `what` was looked for."""
         return b"".join(self.pieces(length, what))
 
     def pieces(self, length: int, what: str | None) -> Iterator[bytes]:
-        """Yields the next `length` bytes in pieces; with `what`, an early end is an error."""
+        """Yield the next `length` bytes in pieces; with `what`, an early end is an error."""
         while length > 0:
             if not self._fill():
                 if what is None:
@@ -303,16 +303,16 @@ class ByteStream:
             yield piece
 
     def skip(self, length: int, what: str | None = None) -> None:
-        """Passes over the next `length` bytes."""
+        """Pass over the next `length` bytes."""
         for _ in self.pieces(length, what):
             pass
 
     def peek(self) -> int | None:
-        """Returns the next byte without taking it, `None` at the end."""
+        """Return the next byte without taking it, `None` at the end."""
         return self._buffer[0] if self._fill() else None
 
     def skip_zeros(self) -> int:
-        """Passes over zero bytes and returns how many there were."""
+        """Pass over zero bytes and return how many there were."""
         count = 0
         while self._fill():
             data = bytes(self._buffer)
@@ -326,14 +326,14 @@ class ByteStream:
         return count
 
     def drain(self) -> None:
-        """Reads to the end, so that checksums at the end are looked at."""
+        """Read to the end, so that checksums at the end are looked at."""
         while self._fill():
             self.offset += len(self._buffer)
             self._buffer = memoryview(b"")
 
 
 def open_file(path: Path, name: str | None = None) -> FileSource:
-    """Opens a regular file for reading; its name in errors is the path as given."""
+    """Open a regular file for reading; its name in errors is the path as given."""
     name = name or printable(str(path))
     try:
         file = path.open("rb", buffering=0)

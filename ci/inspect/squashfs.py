@@ -117,7 +117,7 @@ class Squashfs:
         return CorruptFileError(self._source.name, place, reason)
 
     def _lookup(self, start: int, count: int, item: int, what: str) -> bytes:
-        """Returns a table of fixed items: a list of pointers to metadata blocks, one for every 8 KiB."""
+        """Return a table of fixed items: a list of pointers to metadata blocks, one for every 8 KiB."""
         if count == 0:
             return b""
         blocks = -(-count * item // _METADATA)
@@ -152,7 +152,7 @@ class Squashfs:
         return expanded
 
     def _read(self, start: int, offset: int, length: int) -> tuple[bytes, int, int]:
-        """Returns metadata that may run over several blocks, and the place behind it."""
+        """Return metadata that may run over several blocks, and the place behind it."""
         pieces: list[bytes] = []
         while True:
             data, following = self._metadata_block(start)
@@ -232,7 +232,7 @@ class Squashfs:
                 yield text, block, at
 
     def walk(self) -> Iterator[tuple[str, _Inode]]:
-        """Yields every path below the root with its inode; a directory that contains itself ends at the depth limit."""
+        """Yield every path below the root with its inode; a directory that contains itself ends at the depth limit."""
         root = self._inode(self._root >> 16, self._root & 0xFFFF)
         if root.type != "directory":
             raise self._corrupt("root", f"is a {root.type}")
@@ -254,7 +254,7 @@ class Squashfs:
                 stack.append((path, self._listing(inode, path)))
 
     def chunks(self, path: str, inode: _Inode) -> Iterator[bytes]:
-        """Yields a file's content block by block."""
+        """Yield a file's content block by block."""
         place = f"/{path}"
         left, start = inode.size, inode.block
         for entry in inode.block_sizes:
@@ -291,7 +291,7 @@ class Squashfs:
 
 
 def inspect_squashfs(source: Source, context: Context) -> SquashfsFacts:
-    """Returns all names of an image, with digest and machine of every file."""
+    """Return all names of an image, with digest and machine of every file."""
     image = Squashfs(source, context)
     entries: list[Entry] = []
     documents: dict[str, str] = {}

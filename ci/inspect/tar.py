@@ -108,7 +108,7 @@ class Member:
 
 
 def is_tar(source_head: bytes) -> bool:
-    """Whether the first 512 bytes are a tar header with a true checksum."""
+    """Return whether the first 512 bytes are a tar header with a true checksum."""
     if len(source_head) < 512:
         return False
     try:
@@ -129,14 +129,14 @@ class _StreamFile:
 
 
 def stream_members(stream: ByteStream, context: Context) -> Iterator[tuple[Member, Iterator[bytes]]]:
-    """Yields the members of a tar that comes once and in order, each with its content, read now or never."""
+    """Yield the members of a tar that comes once and in order, each with its content, read now or never."""
     file = cast("IO[bytes]", _StreamFile(stream))
     for archive, info, member in _members(stream.name, file, "r|", context):
         yield member, _content(stream.name, archive, info)
 
 
 def list_members(source: Source, context: Context) -> Iterator[Member]:
-    """Yields the members of an uncompressed tar that can be read anywhere."""
+    """Yield the members of an uncompressed tar that can be read anywhere."""
     file = cast("IO[bytes]", SourceFile(source, most=context.limits.metadata, at_once=4 * MIB))
     end = 0
     for archive, _, member in _members(source.name, file, "r:", context):

@@ -58,7 +58,7 @@ class Difference(BaseModel):
 
     @property
     def changed(self) -> bool:
-        """Whether there is any difference."""
+        """Return whether there is any difference."""
         return bool(self.changes)
 
 
@@ -67,7 +67,7 @@ _Values = dict[str, str]
 
 
 def diff(before: Inspection, after: Inspection) -> Difference:
-    """Returns what came, went and changed from `before` to `after`; names of the two themselves do not count."""
+    """Return what came, went and changed from `before` to `after`; names of the two themselves do not count."""
     return Difference(before=before.name, after=after.name, changes=tuple(_changes("", before, after)))
 
 
@@ -109,7 +109,7 @@ def _contents(place: str, before: Inspection, after: Inspection) -> Iterator[Cha
 
 
 def _key(parent: Inspection, node: Inspection) -> str:
-    """An extension's place in the list says nothing about it: its image is known by the extension's name."""
+    """Return what a part is known by: an extension's image by the extension's name, not by its place in the list."""
     if isinstance(parent.facts, InitramfsFacts):
         return next((layer.name for layer in parent.facts.layers or () if layer.image == node.name), node.name)
     return node.name
@@ -171,7 +171,7 @@ def _values(node: Inspection) -> _Values:  # noqa: C901 (one short case for each
 
 
 def _cmdline(line: str) -> _Values:
-    """Returns each argument by its name; one that is given twice, as `console`, with all its values."""
+    """Return each argument by its name; one that is given twice, as `console`, with all its values."""
     values: _Values = {}
     for word in line.split():
         name, _, value = word.partition("=")
@@ -181,7 +181,7 @@ def _cmdline(line: str) -> _Values:
 
 
 def _files(entries: Iterable[Entry]) -> _Values:
-    """Returns each file by its path. Squashfs images are compared by what is in them, not by their bytes."""
+    """Return each file by its path. Squashfs images are compared by what is in them, not by their bytes."""
     values: _Values = {}
     for entry in entries:
         if entry.type == "directory" or entry.path.endswith(".sqsh") or entry.path == "extensions.yaml":
@@ -193,7 +193,7 @@ def _files(entries: Iterable[Entry]) -> _Values:
 
 
 def render_diff(difference: Difference, form: Format) -> str:
-    """Returns the difference as text or as a document."""
+    """Return the difference as text or as a document."""
     if form != "text":
         document = difference.model_dump(mode="json", exclude_none=True)
         return json_text(document) if form == "json" else yaml_text(document)

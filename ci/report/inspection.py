@@ -61,7 +61,7 @@ def render(inspection: Inspection, form: Format, *, whole: bool = False) -> str:
 
 
 def size_text(size: int) -> str:
-    """Returns a size with three digits at most: `12.3 MiB`."""
+    """Return a size with three digits at most: `12.3 MiB`."""
     value = float(size)
     for unit in _UNITS[:-1]:
         if value < 1000:
@@ -99,7 +99,7 @@ def _tree(node: Inspection, whole: bool) -> Tree:
 
 
 def _safe(text: str) -> Text:
-    """Names come from the files: whatever a terminal would act on is written out."""
+    """Return a text from a file with everything written out that a terminal would act on."""
     return Text(escaped(text, most=_WIDTH))
 
 

@@ -1,6 +1,6 @@
 """`python -m ci.steps.compare ONE OTHER [--format text|json]`: whether two folders hold the same files, byte by byte.
 
-Ends with 0 if they do, with 1 if not (every file's first difference is told), or with 2 if a folder can't be read.
+Ends with 0 if they do, with 1 if not (every file's first difference is printed), or with 2 if a folder can't be read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ci.inspect.errors import InspectError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m ci.steps.compare", description="Compares two builds byte by byte.")
     parser.add_argument("one", type=Path)
     parser.add_argument("other", type=Path)

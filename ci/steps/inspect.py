@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _read(paths: Sequence[Path], names: Sequence[str] | None) -> list[Inspection] | None:
-    """Inspects all paths, and returns `None` where one can't be read: all those were told then."""
+    """Inspect all paths, and return `None` where one can't be read: errors are printed for all of those."""
     found: list[Inspection] = []
     for path, name in zip(paths, names or [printable(str(path)) for path in paths], strict=True):
         try:
@@ -54,7 +54,7 @@ def _read(paths: Sequence[Path], names: Sequence[str] | None) -> list[Inspection
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     arguments = _parser().parse_args(argv)
     found = _read(arguments.paths, arguments.names)
     if found is None:

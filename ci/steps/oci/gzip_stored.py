@@ -1,4 +1,4 @@
-"""gzip that packs nothing: every tool reads it, and its bytes hang on no version of a packer.
+"""gzip that packs nothing: every tool reads it, and its bytes depend on no version of a packer.
 
 What is in these layers is packed already. Formats: RFC 1952 (gzip), RFC 1951, section 3.2.4 (stored blocks).
 """

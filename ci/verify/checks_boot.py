@@ -1,4 +1,4 @@
-"""Check of what a machine starts: kernel, unified kernel images, command lines, boot loaders."""
+"""Checks of what a machine starts: kernel, unified kernel images, command lines, boot loaders."""
 
 from __future__ import annotations
 

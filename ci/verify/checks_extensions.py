@@ -1,4 +1,4 @@
-"""Check of the initramfs and of the system extensions in it."""
+"""Checks of the initramfs and of the system extensions in it."""
 
 from __future__ import annotations
 

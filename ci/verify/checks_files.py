@@ -1,4 +1,4 @@
-"""Check of the files themselves: readable, in their places, with true checksums and a true report."""
+"""Checks of the files themselves: readable, in their places, with true checksums and a true report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, STAND_IN, UNLISTED, VALIDATION
 from ci.inspect.models import UnreadableFacts
 from ci.verify.checksums import ChecksumsError, parse_checksums
-from ci.verify.model import Result, Verdict, VerifyError, skip
+from ci.verify.model import Part, Result, Verdict, VerifyError, skip
 from ci.verify.reported import STAND_IN_LINE, Report, make_report, parse_report
 from ci.verify.spdx import named_in, parts_of
 from ci.verify.statement import provenance_problems
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 def readable(assets: Assets, _: Expectation) -> Verdict:
     """`files.readable`."""
     count = sum(name not in UNLISTED for name in assets.files)
+    passed_over = [path for path, node in assets.files.items() if node.kind == "data"]
     return Verdict(
         problems=[node.facts.error for node in assets.of(UnreadableFacts)],
-        evidence=[f"{count} files were read to the end"],
+        evidence=[
+            f"{count} files were read to the end",
+            *(
+                f"{path} is of no kind that is looked into"
+                for path, node in assets.files.items()
+                if node.kind == "data"
+            ),
+        ],
     )
 
 
@@ -111,16 +119,25 @@ def report_agrees(assets: Assets, expectation: Expectation) -> Verdict:
     for field in ("arch", "talos", "kernel", "extensions", "cmdlines"):
         if getattr(given, field) != getattr(actual, field):
             verdict.problems.append(f"{field}: {_plain(given, field)} is reported, found was {_plain(actual, field)}")
+    if expectation.variant and given.variant != expectation.variant:
+        verdict.problems.append(f"variant: {given.variant} is reported, planned is {expectation.variant}")
+    verdict.problems += _file_problems(given, actual)
+    if assets.text(REPORT_TEXT) is None:
+        verdict.problems.append(f"{REPORT_TEXT} is missing")
+    return verdict
+
+
+def _file_problems(given: Report, actual: Report) -> list[str]:
+    """Return where a report lists other files than those that are there."""
+    problems: list[str] = []
     reported, found = ({file.path: file for file in report.files} for report in (given, actual))
     for path in sorted(reported.keys() | found.keys()):
         if path not in reported or path not in found:
             where = "there, but not reported" if path in found else "reported, but not there"
-            verdict.problems.append(f"files: {path} is {where}")
+            problems.append(f"files: {path} is {where}")
         elif reported[path] != found[path]:
-            verdict.problems.append(f"files: {path} is not the one that was reported")
-    if assets.text(REPORT_TEXT) is None:
-        verdict.problems.append(f"{REPORT_TEXT} is missing")
-    return verdict
+            problems.append(f"files: {path} is not the one that was reported")
+    return problems
 
 
 def _plain(report: Report, field: str) -> str:
@@ -142,10 +159,15 @@ def sbom_complete(assets: Assets, expectation: Expectation) -> Verdict:
     except ValueError as error:
         return Verdict(problems=[f"{SBOM}: no SPDX document: {error}"])
     parts, unreadable = parts_of(assets, expectation)
-    missing = sorted(parts - named, key=str)
+    missing = [f"{name} {version or ''}".rstrip() for name, version in sorted(parts - named, key=str)]
+    # Of what was not read, the plan says which extensions are in it.
+    if unread := assets.unread((Part.INITRAMFS,)):
+        known = {name for name, _ in named}
+        missing += [planned.name for planned in expectation.extensions or () if planned.name not in known]
     return Verdict(
-        problems=[f"{SBOM} does not name {name} {version or ''}".rstrip() for name, version in missing] + unreadable,
+        problems=[f"{SBOM} does not name {part}" for part in missing] + unreadable,
         evidence=[f"{len(named)} packages"],
+        unseen=unread,
     )
 
 

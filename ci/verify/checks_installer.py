@@ -1,4 +1,4 @@
-"""Check of installer images."""
+"""Checks of installer images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check of ISO and disk images."""
+"""Checks of ISO and disk images."""
 
 from __future__ import annotations
 

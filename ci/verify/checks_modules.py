@@ -1,4 +1,4 @@
-"""Check of kernel modules: those of extensions, and those that the machine configuration loads."""
+"""Checks of kernel modules: those of extensions, and those that the machine configuration loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check of what a board's overlay leaves in assets: boot files, boot code, kernel arguments, what nodes run again."""
+"""Checks of what a board's overlay leaves in assets: boot files, boot code, kernel arguments, what nodes run again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check of container runtimes: what containerd is told of them, and the shims that it starts.
+"""Checks of container runtimes: what containerd is told of them, and the shims that it starts.
 
 Talos makes one configuration of all `/etc/cri/conf.d/*.part`. containerd 2 reads runtimes below another plugin's name
 than containerd 1 did, and passes over those below the old one.

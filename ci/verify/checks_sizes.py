@@ -1,4 +1,4 @@
-"""Check of what has to fit: command lines into the kernel's buffer, boot files into the partitions of a node."""
+"""Checks of what has to fit: command lines into the kernel's buffer, boot files into the partitions of a node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check of system extension images before they are packed: what the imager accepts without a word."""
+"""Checks of system extension images before they are packed: what the imager accepts without a word."""
 
 from __future__ import annotations
 

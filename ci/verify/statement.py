@@ -50,6 +50,8 @@ def provenance_problems(text: str, digests: Mapping[str, str], planned: Iterable
     except (ValueError, KeyError, TypeError) as error:
         yield f"{PROVENANCE}: no provenance statement: {type(error).__name__} {error}"
         return
+    if not inputs:
+        yield f"{PROVENANCE}: it states no input"
     wanted = {one["name"]: one["digest"]["sha256"] for one in subjects(digests)}
     for name in sorted({*subject, *(wanted if planned is None else planned)}):
         if wanted.get(name) != subject.get(name):

@@ -535,6 +535,19 @@ def provenance_that_is_none(root: Path) -> None:
     rewrite_truly(root, PROVENANCE, '"subject"', '"sobject"')
 
 
+def provenance_without_inputs(root: Path) -> None:
+    before = samples.sha((root / PROVENANCE).read_bytes())
+    document = json.loads((root / PROVENANCE).read_text())
+    document["predicate"]["buildDefinition"]["resolvedDependencies"] = []
+    (root / PROVENANCE).write_text(json.dumps(document).ljust((root / PROVENANCE).stat().st_size))
+    for other in (CHECKSUMS, REPORT):
+        rewrite(root, other, lambda text: text.replace(before, samples.sha((root / PROVENANCE).read_bytes())))
+
+
+def report_of_another_variant(root: Path) -> None:
+    rewrite(root, REPORT, lambda text: text.replace('"variant": "spin-only"', '"variant": "spin-both"', 1))
+
+
 def report_text_missing(root: Path) -> None:
     (root / REPORT_TEXT).unlink()
 
@@ -554,6 +567,8 @@ BROKEN_LATER: list[tuple[Callable[[Path], None], str, str]] = [
     (provenance_of_another_file, "provenance.agrees", "boot/vmlinux is not there, stated is"),
     (provenance_with_an_input_of_unknown_digest, "provenance.agrees", "the input imager has no digest"),
     (provenance_that_is_none, "provenance.agrees", "no provenance statement: KeyError 'subject'"),
+    (provenance_without_inputs, "provenance.agrees", "it states no input"),
+    (report_of_another_variant, "report.agrees", "variant: spin-both is reported, planned is spin-only"),
     (sbom_without_an_extension, "sbom.complete", "does not name spin v0.21.0"),
     (report_text_missing, "report.agrees", "validation/build-report.txt is missing"),
 ]

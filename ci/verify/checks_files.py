@@ -26,11 +26,7 @@ def readable(assets: Assets, _: Expectation) -> Verdict:
         problems=[node.facts.error for node in assets.of(UnreadableFacts)],
         evidence=[
             f"{count} files were read to the end",
-            *(
-                f"{path} is of no kind that is looked into"
-                for path, node in assets.files.items()
-                if node.kind == "data"
-            ),
+            *(f"{path} is of no kind that is looked into" for path in passed_over),
         ],
     )
 

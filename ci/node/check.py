@@ -35,6 +35,17 @@ _FORWARDING: Final = "net.ipv6.conf.all.forwarding"
 #: Modules that the templates of talm's preset cozystack load (charts/cozystack, `talos.config.machine.common`).
 _OF_TALM: Final = ("openvswitch", "drbd", "zfs", "spl")
 
+#: Kinds of documents, and the fields that Talos refuses next to them (`V1Alpha1ConflictValidate`, v1.14.0-rc.1).
+_EXCLUDED: Final = (
+    ("UnattendedInstallConfig", ("machine", "install")),
+    ("KubeNodeConfig", ("machine", "kubelet", "nodeIP")),
+    ("KubeNodeConfig", ("machine", "nodeLabels")),
+    ("KubeNodeConfig", ("machine", "nodeAnnotations")),
+    ("KubeNodeConfig", ("machine", "nodeTaints")),
+    ("KubeNodeConfig", ("cluster", "allowSchedulingOnControlPlanes")),
+    ("KubeletConfig", ("machine", "kubelet")),
+)
+
 
 class Level(StrEnum):
     """What a finding means for the node."""
@@ -128,12 +139,7 @@ def _forms(found: NodeConfiguration, subject: Subject) -> Iterator[Finding]:
             yield _problem(
                 f"Talos {version} does not know documents of kind {_shown(kind)}, and refuses the whole", line
             )
-    pairs = (
-        ("UnattendedInstallConfig", ("machine", "install")),
-        ("KubeNodeConfig", ("machine", "kubelet", "nodeIP")),
-        ("KubeletConfig", ("machine", "kubelet")),
-    )
-    for kind, path in pairs:
+    for kind, path in _EXCLUDED:
         if kind in found.kinds and found.has(*path):
             yield _problem(f"Talos refuses {'.'.join(path)} next to a document {kind}", found.kinds[kind])
 

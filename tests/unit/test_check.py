@@ -245,6 +245,20 @@ def test_an_installer_as_a_document_is_read_and_does_not_stand_next_to_the_field
     ))  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kind", "field", "text"),
+    [
+        ("KubeNodeConfig", "machine.kubelet.nodeIP", "machine:\n  kubelet: {nodeIP: {validSubnets: [10.0.0.0/8]}}\n"),
+        ("KubeNodeConfig", "machine.nodeLabels", "machine:\n  nodeLabels: {a: b}\n"),
+        ("KubeNodeConfig", "machine.nodeTaints", "machine:\n  nodeTaints: {a: b}\n"),
+        ("KubeletConfig", "machine.kubelet", "machine:\n  kubelet: {image: x}\n"),
+    ],
+)
+def test_a_field_that_a_document_excludes_is_named(kind: str, field: str, text: str) -> None:
+    found = problems(f"{text}---\napiVersion: v1alpha1\nkind: {kind}\n", talos="v1.14.0")
+    assert f"Talos refuses {field} next to a document {kind}" in found
+
+
 # Addresses
 
 

@@ -17,6 +17,7 @@ from ci.steps.images import crane
 from ci.steps.oci.layout import write_image
 from ci.verify.checks_images import ExpectedImage
 from tests.unit.tools import needs
+from tests.unit.verify_assets import build, good
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,3 +152,17 @@ def test_a_crane_that_is_not_there_is_told_by_name(monkeypatch: pytest.MonkeyPat
     (tmp_path / "expected.json").write_text("{}")
     assert shutil.which("no-such-crane") is None
     assert images.main([str(tmp_path), "--expect", str(tmp_path / "expected.json")]) == 2
+
+
+def test_the_assets_in_an_image_are_checked_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "root/assets").mkdir(parents=True)
+    build(tmp_path / "root/assets", good())
+    write_image(SPEC, tmp_path / "layout", root=tmp_path / "root")
+    (tmp_path / "expected.json").write_text(ExpectedImage(platform="linux/arm64").model_dump_json())
+    words = [str(tmp_path / "layout"), "--expect", str(tmp_path / "expected.json"), "--assets-expect", "-"]
+    assert images.main([*words, "--format", "json"]) == 1
+    found = {check["id"]: check["status"] for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert (found["image.files"], found["image.checksums"]) == ("pass", "pass")
+    assert (found["kernel.machine"], found["extensions.listed"]) == ("pass", "pass")
+    # the image says next to nothing of itself
+    assert {name for name, status in found.items() if status == "fail"} == {"image.labels"}

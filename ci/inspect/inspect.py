@@ -44,6 +44,7 @@ from ci.inspect.pe import inspect_pe
 from ci.inspect.source import ByteStream, Source, open_file, printable
 from ci.inspect.squashfs import inspect_squashfs
 from ci.inspect.tar import is_tar, stream_members
+from ci.inspect.virtual_disk import QCOW2_MAGIC, Qcow2, vhd_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,8 +116,8 @@ def _read(source: Source, path: str, context: Context) -> _Found:
         case "iso":
             facts, files = inspect_iso(source, context)
             return facts, _boot_files(files, path, context)
-        case "disk":
-            return _disk(source, "none", path, context)
+        case "disk" | "qcow2" as kind:
+            return _stored_disk(source, kind, "none", path, context)
         case "tar":
             return _tar(source, path, context)
         case "elf":
@@ -164,9 +165,9 @@ def _compressed(source: Source, kind: Compression, path: str, context: Context) 
         return inspect_initramfs(source, context)
     if is_arm64_image(head):
         return inspect_packed_kernel(source, kind, context), ()
-    if head[512:520] == b"EFI PART":
+    if head[512:520] == b"EFI PART" or head[:4] == QCOW2_MAGIC:
         with context.spool(source.name, expand(source, kind, context)) as disk:
-            return _disk(disk, kind, path, context)
+            return _stored_disk(disk, "qcow2" if head[:4] == QCOW2_MAGIC else "disk", kind, path, context)
     if is_tar(head):
         with context.spool(source.name, expand(source, kind, context)) as archive:
             return _tar(archive, path, context)
@@ -184,7 +185,27 @@ def _first_bytes(source: Source, kind: Compression, context: Context) -> bytes:
     return head
 
 
-def _disk(source: Source, compression: Compression | Literal["none"], path: str, context: Context) -> _Found:
+def _stored_disk(
+    source: Source, kind: Literal["disk", "qcow2"], packed: Compression | Literal["none"], path: str, context: Context
+) -> _Found:
+    """Inspect a disk, whatever it is stored as."""
+    if kind == "qcow2":
+        inside = Qcow2(source, context)
+        if kind_of(inside) != "disk":
+            raise UnsupportedFileError(source.name, "qcow2", "the disk in it has no GUID partition table")
+        return _disk(inside, "qcow2", packed, path, context)
+    if (vhd := vhd_content(source)) is not None:
+        return _disk(vhd, "vhd", packed, path, context)
+    return _disk(source, "raw", packed, path, context)
+
+
+def _disk(
+    source: Source,
+    form: Literal["raw", "qcow2", "vhd"],
+    compression: Compression | Literal["none"],
+    path: str,
+    context: Context,
+) -> _Found:
     partitions: list[PartitionFacts] = []
     unread: list[UnreadPartition] = []
     contents: list[Inspection] = []
@@ -196,6 +217,7 @@ def _disk(source: Source, compression: Compression | Literal["none"], path: str,
     first = min((partition.offset for partition in partitions), default=0)
     facts = DiskFacts(
         compression=compression,
+        format=form,
         capacity=source.size,
         partitions=tuple(partitions),
         unread=tuple(unread),

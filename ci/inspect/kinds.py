@@ -13,12 +13,15 @@ from ci.inspect.iso import is_iso
 from ci.inspect.kernel import is_arm64_image, is_bzimage
 from ci.inspect.squashfs import MAGIC as SQUASHFS
 from ci.inspect.tar import is_tar
+from ci.inspect.virtual_disk import QCOW2_MAGIC as QCOW2
 from ci.inspect.xfs_superblock import MAGIC as XFS
 
 if TYPE_CHECKING:
     from ci.inspect.source import Source
 
-Kind = Literal["zstd", "xz", "gzip", "lz4", "cpio", "squashfs", "pe", "iso", "disk", "fat", "xfs", "tar", "elf", "data"]
+Kind = Literal[
+    "zstd", "xz", "gzip", "lz4", "cpio", "squashfs", "pe", "iso", "disk", "qcow2", "fat", "xfs", "tar", "elf", "data"
+]
 
 #: What a boot loader takes for a kernel or an initramfs, and what firmware starts.
 _BOOT_FILES: Final = frozenset[Kind]({"zstd", "xz", "gzip", "lz4", "cpio", "pe"})
@@ -51,6 +54,8 @@ def kind_of_head(head: bytes) -> Kind:
         return "squashfs"
     if head[:2] == b"MZ" or is_arm64_image(head) or is_bzimage(head):
         return "pe"
+    if head[:4] == QCOW2:
+        return "qcow2"
     if head[:4] == XFS:
         return "xfs"
     if is_fat(head):

@@ -228,6 +228,8 @@ class DiskFacts(Facts):
 
     kind: Literal["disk"] = "disk"
     compression: Literal["none", "zstd", "xz", "gzip"]
+    #: What the disk is stored as, inside of the compression.
+    format: Literal["raw", "qcow2", "vhd"] = "raw"
     #: Bytes of the expanded disk.
     capacity: int
     partitions: tuple[PartitionFacts, ...]

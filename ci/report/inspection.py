@@ -196,7 +196,8 @@ def _image(facts: ImageFacts) -> list[str]:
 
 
 def _disk(facts: DiskFacts, whole: bool) -> list[str]:
-    lines = [f"{size_text(facts.capacity)}, packed with {facts.compression}"]
+    stored = "" if facts.format == "raw" else f", {facts.format}"
+    lines = [f"{size_text(facts.capacity)}, packed with {facts.compression}{stored}"]
     unread = {partition.number: partition.reason for partition in facts.unread}
     for partition in facts.partitions:
         title = f"partition {partition.number} {partition.name}"

@@ -27,7 +27,17 @@ TEST_IGNORE = [
     "*",
     *(
         f"!{name}"
-        for name in ("ci", "variants", "tests", "deploy", "docs", "README.md", "dagger.json", "pyproject.toml")
+        for name in (
+            "ci",
+            "variants",
+            "tests",
+            "deploy",
+            "docs",
+            "README.md",
+            "CONTRIBUTING.md",
+            "dagger.json",
+            "pyproject.toml",
+        )
     ),
     "!.github/workflows",
     "**/__pycache__",

@@ -245,7 +245,11 @@ async def test_a_variant_file_of_300_megabytes_is_refused_unread(monkeypatch: py
 
     monkeypatch.setattr(Text, "contents", never)
     folder = Folder(edge_yaml=HEAD)
-    monkeypatch.setattr(folder, "file", lambda _: Text("", claimed=300 << 20))
+
+    def large(_: str) -> Text:
+        return Text("", claimed=300 << 20)
+
+    monkeypatch.setattr(folder, "file", large)
     with pytest.raises(VariantError, match=r"^edge\.yaml: 314572800 characters are too many for this file"):
         await load_variants(directory(folder))
 

@@ -243,7 +243,7 @@ VariantsFolder: TypeAlias = Annotated[
 ]
 ReleasedOutputs: TypeAlias = Annotated[
     list[str] | None,
-    Doc("Outputs that a release builds, as for build; default: kernel,initramfs,cmdline,installer,iso,metal"),
+    Doc("Outputs that a release builds, as for build; default: those of this project's own releases"),
 ]
 ReleaseAddress: TypeAlias = Annotated[
     str | None,

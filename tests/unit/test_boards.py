@@ -113,7 +113,7 @@ def test_an_overlay_has_a_digest() -> None:
 async def test_plan_provenance_and_schematic_name_the_overlay() -> None:
     plan = await board()
     text = plan_as(plan, Format.TEXT)
-    assert f"{IMAGE} (rpi_generic; linux/amd64 and linux/arm64)" in text
+    assert f"{IMAGE}\n  (rpi_generic; linux/amd64 and linux/arm64)" in text
     statement = cast("Any", make_provenance({}, plan))
     dependency = statement["predicate"]["buildDefinition"]["resolvedDependencies"][-1]
     assert (dependency["name"], dependency["digest"]) == ("overlay", {"sha256": "b" * 64})

@@ -51,6 +51,9 @@ class Text:
 
     text: str
 
+    async def size(self) -> int:
+        return len(self.text)
+
     async def contents(self) -> str:
         return self.text
 

@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="status|stop|prune|lab|setup|python")
     commands.add_parser("status", help="show what runs, since when, and what the cache holds")
     commands.add_parser("stop", help="end all that the engine keeps running; the cache stays")
-    prune = commands.add_parser("prune", help="empty BuildKit's cache, and remove what older versions set up")
+    prune = commands.add_parser(
+        "prune", help="empty the caches, remove what older versions made, and say what that freed"
+    )
     prune.add_argument("--all", action="store_true", help="remove the whole cache folder, the set-up included")
     commands.add_parser("lab", help="make, list or remove stand-in images: lab --help", add_help=False)
     commands.add_parser("setup", help="make what the first call would: setup --help", add_help=False)
@@ -72,8 +74,8 @@ def _upkeep(command: str, everything: bool) -> int:
     if command == "prune" and not everything and code == 0:
         from embedded.setup.prune import remove_superseded
 
-        for folder in remove_superseded():
-            print(f"removed {folder}")
+        for one in remove_superseded(life.used):
+            print(f"{one.what}: freed {life.size(one.freed)}")
     return code
 
 

@@ -15,7 +15,7 @@ import re
 import secrets
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import grpc
 import grpc.aio
@@ -434,6 +434,16 @@ class BuildKit:
 
 def _file_stat(entry: Any) -> FileStat:
     return FileStat(entry.path, entry.mode, entry.size, entry.linkname, (entry.uid, entry.gid))
+
+
+def prune_cache(address: str) -> None:
+    """Remove all that BuildKit at an address has cached and nobody uses."""
+    with grpc.insecure_channel(address) as channel:
+        prune = channel.unary_stream(CONTROL + "Prune", _serialized, control.UsageRecord.FromString)
+        try:
+            list(prune(control.PruneRequest(all=True)))
+        except grpc.RpcError as error:
+            raise solve_error(cast("Any", error)) from None
 
 
 def solve_error(error: grpc.aio.AioRpcError) -> EngineError:

@@ -10,7 +10,18 @@ from embedded.lab.builder import Builder, NoProgress, Progress
 from embedded.lab.errors import LabError
 from embedded.lab.recipe import Result
 
-__all__ = ["LabError", "builder", "checkout_path", "ensure", "folder", "images", "publish", "registry_folder", "stop"]
+__all__ = [
+    "LabError",
+    "builder",
+    "checkout_path",
+    "ensure",
+    "folder",
+    "for_builds",
+    "images",
+    "publish",
+    "registry_folder",
+    "stop",
+]
 
 
 def folder() -> Path:
@@ -31,6 +42,15 @@ def builder() -> Builder:
     from embedded.lab.contents.every import TOOLS, recipes
 
     return Builder(folder(), {recipe.name: recipe for recipe in recipes()}, TOOLS)
+
+
+def for_builds() -> list[str]:
+    """Return what a build of any variant asks for; the extensions' layers come to that."""
+    from embedded.lab.contents import bases, busybox
+    from embedded.lab.contents.releases import NEW, REGISTRY
+
+    images = (f"{REGISTRY}/{name}:{NEW.talos}" for name in ("extensions", "imager", "installer-base"))
+    return [f"part/checkout/{NEW.talos}", bases.PYTHON, busybox.REFERENCE, *images]
 
 
 def images() -> list[str]:

@@ -18,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="make what is missing")
     build.add_argument("names", nargs="*", help="image references; all when left out")
+    build.add_argument("--for-builds", action="store_true", help="what a build of any variant asks for")
+    build.add_argument("--without-compiling", action="store_true", help="leave out what takes a Go compiler")
     commands.add_parser("list", help="list the images and their digests")
     remove = commands.add_parser("remove", help="forget images, so that they are made again")
     remove.add_argument("names", nargs="+")
@@ -31,8 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match given.command:
             case "build":
-                with display() as progress:
-                    lab.ensure(given.names or None, progress=progress)
+                _build(given)
             case "remove":
                 for recipe in given.names:
                     lab.builder().stamp(recipe).unlink(missing_ok=True)
@@ -56,6 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _build(given: argparse.Namespace) -> None:
+    names = lab.for_builds() if given.for_builds else given.names or None
+    if given.without_compiling:
+        names = lab.builder().without_compiling(names or lab.builder().recipes)
+    with display() as progress:
+        lab.ensure(names, progress=progress, architectures=[] if given.for_builds else None)
 
 
 def _write_known() -> None:

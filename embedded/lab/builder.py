@@ -94,6 +94,14 @@ class Builder:
                     wanted[part] = None
         return list(wanted)
 
+    def without_compiling(self, names: Iterable[str]) -> list[str]:
+        """Return what of these recipes and their needs can be made without a Go compiler."""
+        found: dict[str, None] = {}
+        for recipe in self.closure(names):
+            if not recipe.compiles and all(need in found for need in recipe.needs):
+                found[recipe.name] = None
+        return list(found)
+
     def by_digest(self, repository: str, digest: str) -> str | None:
         """Return the reference of the image with this digest, of the index or a manifest, if it is made or known."""
         for recipe in self.recipes.values():
@@ -157,8 +165,10 @@ class Builder:
             try:
                 return self._run.all(self.closure(wanted))
             finally:
-                self._run = None
+                compiled, self._run = self._run.compiled, None
                 self._clean()
+                if compiled:
+                    _clear_compiler_caches()
 
     def stop(self) -> None:
         """Interrupt the build that another thread of this process runs, if there is one: it raises LabError."""
@@ -175,6 +185,18 @@ class Builder:
                 with progress.step("waiting for another build of the lab"):
                     fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def free(self) -> Generator[bool]:
+        """Keep builds out while the block runs; the value says whether none is under way."""
+        self.lab.mkdir(parents=True, exist_ok=True)
+        with (self.lab / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
 
     def _clean(self) -> None:
         self.blobs.sweep()
@@ -193,6 +215,7 @@ class _Run:
         self.progress = progress
         self.programs = Programs()
         self.results: dict[str, Result] = {}
+        self.compiled = False
         self._tools = threading.Lock()
 
     def all(self, recipes: list[Recipe]) -> dict[str, Result]:
@@ -230,6 +253,7 @@ class _Run:
         log.unlink(missing_ok=True)
         with self.progress.step(recipe.name) as step, _folder(builder.lab / "tmp", name) as work:
             out, scratch = work / "out", work / "scratch"
+            self.compiled = self.compiled or recipe.compiles
             out.mkdir()
             scratch.mkdir()
             bench = Bench(
@@ -279,6 +303,12 @@ class _Run:
                     subprocess.run([*command, "--keep-directory-symlink"], check=True)
                 part.rename(folder)
         return folder
+
+
+def _clear_compiler_caches() -> None:
+    from embedded.setup.golang import clear_caches
+
+    clear_caches()
 
 
 def _file_name(name: str) -> str:

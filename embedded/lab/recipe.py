@@ -44,6 +44,8 @@ class Recipe:
     """Python files that decide the result, beside the one of `make`: counted by what they say, not how they look."""
     layers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Where layers are known beforehand: architecture → the recipe that makes its layer when it is pulled."""
+    compiles: bool = False
+    """Whether it takes a Go compiler."""
     digest: str = ""
     """Of an image that is known beforehand: who only lists it need not have it made."""
 

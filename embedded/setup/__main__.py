@@ -1,6 +1,6 @@
 """Prepares all that the embedded engine needs: `./daggerw --engine setup [--lab] [--dev]`.
 
-It begins on the machine's own Python, makes the engine's environment, and goes on inside it.
+It runs on the machine's own Python and its standard library.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ import argparse
 import os
 import platform
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 from embedded.setup.errors import SetupError
-from embedded.setup.paths import EMBEDDED, GO_PROGRAMS, PROGRAMS, dev_marker, paths, step_folder, tool
-from embedded.setup.progress import Reporter, reporter
-from embedded.setup.steps import Job, disk_errors, ensure, locked
+from embedded.setup.paths import EMBEDDED, paths, tool
+from embedded.setup.programs import GO_PROGRAMS, PROGRAMS
+from embedded.setup.progress import reporter
+from embedded.setup.steps import disk_errors
+from embedded.setup.tasks import run
 
 ARCHITECTURES = ("x86_64", "aarch64")
 """Those that all the Python packages have wheels for."""
 NEEDED_SPACE = 3 * 1000**3
-"""What the first set-up takes at its fullest, in bytes; it keeps about a quarter of that."""
+"""What the first set-up takes at its fullest, in bytes; it keeps about a third of that."""
 
 
 def main() -> int:
@@ -85,43 +88,28 @@ def _check_machine() -> None:
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    from embedded.setup import python
+    from embedded.setup import golang
+    from embedded.setup.stages import stages
 
     _check_machine()
-    report = reporter()
-    if not step_folder("programs").is_dir():
+    if not paths().bin.is_dir():
         _check_space()
-    ensure(python.uv_step(), report)
-    venv = ensure(python.venv_step(), report)
-    if Path(sys.prefix).resolve() != venv.resolve():
-        # From here on with rich and protoc at hand.
-        become_engine_python(["-m", "embedded.setup", *sys.argv[1:]])
-    if arguments.dev and not dev_marker().exists():
-        log = paths().setup / "logs" / "dev.log"
-        with (
-            disk_errors(log),
-            locked(dev_marker().name, lambda: report.note("development tools: waiting for another set-up")),
-            report.step("development tools") as detail,
-        ):
-            python.install_dev_tools(Job(log, detail))
-    _provide_programs(arguments.lab, report)
+    report, began = reporter(), time.monotonic()
+    images = arguments.lab and _builds(arguments.then)
+    tasks = stages(report, lab=arguments.lab, dev=arguments.dev, images=images)
+    report.total = len(tasks)
+    with report.live(), golang.building(report):
+        run(tasks)
+    golang.clear_caches()
+    if tasks:
+        report.note(f"done in {time.monotonic() - began:.0f} s; from now on a call begins within a second")
     if arguments.stamp:
         _write_stamp(arguments.stamp, arguments.lab)
 
 
-def _provide_programs(lab: bool, report: Reporter) -> None:
-    from embedded.setup import debian, golang, protos
-
-    if packages := debian.packages_step(["engine", "lab"] if lab else ["engine"]):
-        ensure(packages, report)
-    if paths().bin.is_dir() and paths().protos.is_dir():
-        return
-    with golang.building(report):
-        go = golang.go_command(report)
-        ensure(protos.protos_step(go), report)
-        programs = ensure(golang.programs_step(go), report)
-        ensure(golang.helpers_step(go, programs), report)
-    golang.clear_caches()
+def _builds(words: list[str]) -> bool:
+    """Tell whether a command line is one that may build something: what it needs can be made meanwhile."""
+    return "call" in words and not {"--help", "-h", "variants", "plan", "ci-files"} & set(words)
 
 
 def _check_space() -> None:

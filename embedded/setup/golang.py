@@ -1,9 +1,10 @@
-"""Go, and the programs built with it: those of embedded/tools/go.mod, and our own beside it."""
+"""Go, and the programs built with it: our own below embedded/tools, BuildKit's daemon among them."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Generator, Sequence
@@ -13,13 +14,16 @@ from pathlib import Path
 from embedded.setup.errors import SetupError
 from embedded.setup.paths import EMBEDDED, GO_VERSION, dev_marker, paths, step_folder
 from embedded.setup.process import run
-from embedded.setup.programs import GO_PROGRAMS
+from embedded.setup.programs import DEV_PROGRAMS, GO_PROGRAMS
 from embedded.setup.progress import Reporter
 from embedded.setup.python import uv_environment
 from embedded.setup.steps import Job, Step, ensure, locked, locked_if_free, remove
 
 TOOLS = EMBEDDED / "tools"
 USUAL_GO = "/usr/local/go/bin/go"
+
+COMPILING = ("-trimpath", "-gcflags=all=-dwarf=false")
+"""Nobody debugs these programs: what the compiler writes for debuggers is a tenth of its work."""
 
 # Of the user's GOFLAGS only those are kept that change neither what is built nor from what.
 _HARMLESS_FLAGS = ("-p=", "-v", "-x", "-buildvcs=", "-modcacherw")
@@ -58,6 +62,16 @@ def go_environment(go: Path) -> dict[str, str]:
         "CGO_ENABLED": "0",
         "GOAMD64": "v1",
     }
+
+
+def exports() -> str:
+    """Return lines for a shell that make `go vet` and `go test` reuse what set-up has compiled."""
+    from embedded.setup.progress import PlainReporter
+
+    environment = go_environment(go_command(PlainReporter()))
+    environment["GOFLAGS"] += "".join(f" {flag}" for flag in COMPILING)
+    changed = {name: value for name, value in environment.items() if os.environ.get(name) != value}
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in changed.items())
 
 
 def machine_go(log: Path) -> Path | None:
@@ -111,29 +125,25 @@ def clear_caches() -> None:
 
 
 def _build(go: Path, output: Path | str, packages: Sequence[str], job: Job) -> None:
-    flags = ("-trimpath", "-ldflags=-s -w -buildid=", "-v")
+    flags = (*COMPILING, "-ldflags=-s -w -buildid=", "-v")
     job.run(go, "build", *flags, "-o", output, *packages, env=go_environment(go), cwd=TOOLS)
 
 
 def programs_step(go: Path) -> Step:
-    """The programs that go.mod names as tools."""
-    packages = [package for package in GO_PROGRAMS.values() if not package.startswith(".")]
-    return Step(
-        "BuildKit and registry tools, from source (two to four minutes)",
-        step_folder("programs"),
-        # Each program gets the name of its package's folder.
-        lambda folder, job: _build(go, f"{folder}/", packages, job),
-    )
-
-
-def helpers_step(go: Path, programs: Path) -> Step:
-    """The folder with all programs: the tools of `programs`, and our own helpers built beside them."""
+    """The folder with all programs, compiled in one go: most of their packages are the same."""
 
     def build(folder: Path, job: Job) -> None:
-        for program in programs.iterdir():
-            os.link(program, folder / program.name)
+        _build(go, f"{folder}/", list(GO_PROGRAMS.values()), job)
         for name, package in GO_PROGRAMS.items():
-            if package.startswith("."):
-                _build(go, folder / name, [package], job)
+            (folder / package.removeprefix("./")).rename(folder / name)
 
-    return Step("helpers of our own", paths().bin, build)
+    return Step("BuildKit and helpers, from source (one to three minutes)", paths().bin, build)
+
+
+def dev_programs_step(go: Path) -> Step:
+    """The programs that only the tests use."""
+
+    def build(folder: Path, job: Job) -> None:
+        _build(go, f"{folder}/", list(DEV_PROGRAMS.values()), job)
+
+    return Step("programs that the tests use", step_folder("dev-bin"), build)

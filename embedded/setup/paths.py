@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from embedded.setup.errors import SetupError
-from embedded.setup.programs import GO_PROGRAMS, PROGRAMS
+from embedded.setup.programs import DEV_PROGRAMS, GO_PROGRAMS, PROGRAMS
 
 EMBEDDED = Path(__file__).resolve().parent.parent
 UV_VERSION = "0.13.9"
@@ -28,7 +28,7 @@ GO_VERSION = "1.27.3"
 MACHINE = f"{platform.system().lower()}-{platform.machine()}"
 
 # Raised by hand when the way in which a step makes its folder changes, so that what it made before is made anew.
-REVISION = {"uv": 1, "venv": 1, "dev": 1, "go": 1, "packages": 2, "programs": 1, "bin": 1, "protos": 1}
+REVISION = {"uv": 1, "venv": 1, "dev": 1, "go": 1, "packages": 2, "bin": 2, "dev-bin": 1, "protos": 1}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Paths:
     venv: Path
     """The engine's virtual environment; its interpreter is `venv/bin/python`."""
     bin: Path
-    """Programs built from Go: buildkitd, buildctl, crane, registry, exec-helper, session-helper."""
+    """Programs built from Go: buildkitd, registry, exec-helper, session-helper."""
     packages: Path
     """Root below which Debian packages are unpacked (`packages/usr/sbin/runc`); `packages/bin` is fit for PATH."""
     protos: Path
@@ -90,6 +90,10 @@ def _go_modules() -> list[tuple[str, bytes]]:
     return _files(EMBEDDED / "tools", ["go.mod", "go.sum"])
 
 
+def _go_folders() -> list[str]:
+    return [folder.removeprefix("./") for folder in GO_PROGRAMS.values()]
+
+
 def step_folder(step: str) -> Path:
     """The folder that a set-up step makes: its name holds the digest of the step's inputs."""
     inputs: dict[str, tuple[object, ...]] = {
@@ -98,8 +102,8 @@ def step_folder(step: str) -> Path:
         "dev": (*_locked_dependencies(), pyproject()["dependency-groups"]),
         "go": (GO_VERSION,),
         "packages": (_release(),),
-        "programs": (_go_modules(), GO_PROGRAMS),
-        "bin": (_go_modules(), GO_PROGRAMS, _files(EMBEDDED / "tools", ["exec/**/*.go", "session/**/*.go"])),
+        "bin": (_go_modules(), GO_PROGRAMS, _files(EMBEDDED / "tools", [f"{one}/**/*.go" for one in _go_folders()])),
+        "dev-bin": (_go_modules(), DEV_PROGRAMS),
         "protos": (_go_modules(), _locked_dependencies()),
     }
     return cache_folder() / "setup" / f"{step}-{_key(step, *inputs[step])}"
@@ -162,11 +166,16 @@ def tool(name: str) -> Path:
         program = paths().bin / name
         if program.exists():
             return program
+    elif name in DEV_PROGRAMS:
+        program = step_folder("dev-bin") / name
+        if program.exists():
+            return program
+        raise SetupError(f"{name} is missing", hint="`./daggerw --engine setup --dev` provides what the tests need")
     elif name in PROGRAMS:
         program = machine_program(name) or unpacked_program(paths().packages, name)
         if program.exists():
             return program
     else:
-        allowed = ", ".join(sorted([*GO_PROGRAMS, *PROGRAMS]))
+        allowed = ", ".join(sorted([*GO_PROGRAMS, *DEV_PROGRAMS, *PROGRAMS]))
         raise SetupError(f"unknown program {name!r}: set-up provides {allowed}")
     raise SetupError(f"{name} is missing: {program} does not exist", hint="run ./daggerw again: it repeats the set-up")

@@ -7,13 +7,16 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from embedded.setup.errors import SetupError
 
 TAIL_LINES = 8
+INTERRUPTED = "it was ended, as something else failed"
 
 # What the last lines of a failing program hold → what the person can do. The first match counts.
 _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -64,6 +67,25 @@ def _die_with_parent() -> None:
     _LIBC.prctl(1, signal.SIGKILL)
 
 
+_running: set[subprocess.Popen[str]] = set()
+_lock = threading.Lock()
+_stopped = threading.Event()
+
+
+def allow() -> None:
+    """Let programs be started, again after `stop`."""
+    _stopped.clear()
+
+
+def stop() -> None:
+    """End all programs that run, in whatever thread, and let none be started."""
+    with _lock:
+        _stopped.set()
+        running = list(_running)
+    for process in running:
+        end_group(process)
+
+
 def end_group(process: subprocess.Popen[str]) -> None:
     """Ends a process and all that it started, and waits for it."""
     for number, seconds in ((signal.SIGTERM, 3), (signal.SIGKILL, 10)):
@@ -75,6 +97,25 @@ def end_group(process: subprocess.Popen[str]) -> None:
                 return
 
 
+def _start(words: list[str], **settings: Any) -> subprocess.Popen[str]:
+    with _lock:
+        if _stopped.is_set():
+            raise SetupError(INTERRUPTED)
+        process = subprocess.Popen(words, **settings)  # the function before its start is a single call into libc
+        _running.add(process)
+    return process
+
+
+def _reap(process: subprocess.Popen[str]) -> tuple[int, float]:
+    """Wait for a process; returns its exit code, and the processor time of all that it waited for."""
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except ChildProcessError:  # whoever ended it has waited for it, too
+        return process.wait(), 0.0
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_utime + usage.ru_stime
+
+
 def run(
     command: Sequence[str | Path],
     *,
@@ -82,11 +123,13 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     on_line: Callable[[str], None] = lambda _: None,
+    on_end: Callable[[float], None] = lambda _: None,
     check: bool = True,
 ) -> str:
     """Run a command, append what it says to the log, and return that text.
 
-    Each line is also given to `on_line`. Raises SetupError with the last lines when it fails (unless `check` is off).
+    Each line is also given to `on_line`, and to `on_end` the seconds of processor time that it and its children took.
+    Raises SetupError with the last lines when it fails (unless `check` is off).
     """
     words = [str(word) for word in command]
     lines: list[str] = []
@@ -94,7 +137,7 @@ def run(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"$ {' '.join(words)}\n")
-        process = subprocess.Popen(
+        process = _start(
             words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -104,7 +147,7 @@ def run(
             env=env,
             cwd=cwd,
             start_new_session=True,  # Ctrl-C reaches set-up alone, which then ends the whole group
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - a single call into libc, already loaded, takes no lock
+            preexec_fn=_die_with_parent,
         )
         assert process.stdout is not None
         try:
@@ -114,12 +157,17 @@ def run(
                 if text := line.strip():
                     tail.append(text)
                     on_line(text)
-            code = process.wait()
+            code, seconds = _reap(process)
+            on_end(seconds)
         except BaseException:
             end_group(process)
             raise
+        finally:
+            _running.discard(process)
         file.write(f"[exit code {code}]\n")
     output = "".join(lines)
+    if _stopped.is_set():
+        raise SetupError(INTERRUPTED)
     if check and code != 0:
         text = "\n".join(tail)
         raise SetupError(f"{Path(words[0]).name} failed with exit code {code}", tail=text, log=log, hint=hint_for(text))

@@ -8,14 +8,18 @@ from typing import Literal
 Group = Literal["engine", "lab"]
 
 GO_PROGRAMS: dict[str, str] = {
-    "buildkitd": "github.com/moby/buildkit/cmd/buildkitd",
-    "buildctl": "github.com/moby/buildkit/cmd/buildctl",
-    "crane": "github.com/google/go-containerregistry/cmd/crane",
-    "registry": "github.com/google/go-containerregistry/cmd/registry",
+    "buildkitd": "./buildkitd",
+    "registry": "./registry",
     "exec-helper": "./exec",
     "session-helper": "./session",
 }
-"""Program → Go package: a `tool` of embedded/tools/go.mod, or a folder beside it."""
+"""Program → folder of its Go package beside embedded/tools/go.mod."""
+
+DEV_PROGRAMS: dict[str, str] = {
+    "buildctl": "github.com/moby/buildkit/cmd/buildctl",
+    "crane": "github.com/google/go-containerregistry/cmd/crane",
+}
+"""What only the tests need: program → Go package, a `tool` of embedded/tools/go.mod."""
 
 
 @dataclass(frozen=True)

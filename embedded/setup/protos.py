@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from embedded.setup.golang import TOOLS, go_environment
@@ -32,7 +31,7 @@ _SERVICES = (
 
 
 def protos_step(go: Path) -> Step:
-    """The compiled messages; runs in the engine's environment, which holds the compiler."""
+    """The compiled messages; the compiler is in the engine's environment."""
 
     def build(folder: Path, job: Job) -> None:
         sources = folder / ".sources"
@@ -60,9 +59,10 @@ def downloaded(output: str) -> dict[str, str]:
 def compile_protos(sources: Path, folder: Path, job: Job) -> None:
     """Compile all messages below `sources` into modules below `folder`."""
     # google/rpc/status.proto and google/protobuf/*.proto lie in packages of the engine's environment.
-    site = Path(sys.prefix) / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    python = paths().venv / "bin/python"
+    (site,) = (paths().venv / "lib").glob("python3*/site-packages")
     includes = [f"-I{place}" for place in (sources, site, site / "grpc_tools/_proto")]
-    protoc = (sys.executable, "-m", "grpc_tools.protoc", *includes)
+    protoc = (python, "-m", "grpc_tools.protoc", *includes)
     job.run(*protoc, f"--python_out={folder}", *_MESSAGES, *_SERVICES)
     job.run(*protoc, f"--grpc_python_out={folder}", *_SERVICES)
-    job.run(sys.executable, "-m", "compileall", "-q", folder)
+    job.run(python, "-m", "compileall", "-q", folder)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +25,8 @@ class Job:
 
     log: Path
     detail: Detail = field(default=lambda _: None)
+    seconds: float = 0.0
+    """Processor time of the programs that have run."""
 
     def run(
         self,
@@ -32,7 +36,21 @@ class Job:
         check: bool = True,
     ) -> str:
         """Run a program; its lines go to the log, and the newest is shown. Raises SetupError when it fails."""
-        return process.run(command, log=self.log, env=env, cwd=cwd, on_line=self.detail, check=check)
+        return process.run(command, log=self.log, env=env, cwd=cwd, on_line=self.detail, on_end=self._took, check=check)
+
+    def _took(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    @contextmanager
+    def timed(self, title: str) -> Generator[None]:
+        """Note in `logs/times.jsonl` what the block took, for `bench/first_call.py`."""
+        began, wall = time.time(), time.monotonic()
+        yield
+        row = {"step": title, "began": began, "wall": time.monotonic() - wall, "cpu": self.seconds}
+        times = paths().setup / "logs" / "times.jsonl"
+        times.parent.mkdir(parents=True, exist_ok=True)
+        with times.open("a") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 Builder = Callable[[Path, Job], None]
@@ -124,8 +142,10 @@ def _build(step: Step, log: Path, report: Reporter) -> None:
     with report.step(step.title) as detail:
         remove(aside)
         aside.mkdir()
+        job = Job(log, detail)
         try:
-            step.build(aside, Job(log, detail))
+            with job.timed(step.title):
+                step.build(aside, job)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise

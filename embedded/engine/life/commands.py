@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,7 +19,7 @@ from embedded.engine.life.leases import read_state, stop, supervisor_of
 from embedded.engine.life.orders import IDLE_SECONDS
 from embedded.engine.life.place import MODES, Place
 from embedded.engine.module import forkservers
-from embedded.setup.paths import paths, tool
+from embedded.setup.paths import paths
 
 
 def main(command: str, everything: bool = False) -> int:
@@ -116,14 +114,15 @@ def prune(console: Console) -> None:
 
 
 def _prune_running(place: Place) -> None:
-    command = [str(tool("buildctl")), "--addr", place.address, "prune", "--all"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    from embedded.engine.buildkit import prune_cache
+
+    try:
+        prune_cache(place.address)
+    except EngineError as error:
         raise EngineError(
-            f"BuildKit can't empty its {place.mode} cache: {re.sub('^error: ', '', last)}",
+            f"BuildKit can't empty its {place.mode} cache: {error.message}",
             hint="`./daggerw --engine stop`, then prune again: it removes the folder.",
-        )
+        ) from error
 
 
 def remove_everything(console: Console) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,10 @@ from embedded.engine.life.place import Place
 MIRRORED = ("docker.io", "ghcr.io", "quay.io", "registry.k8s.io", "gcr.io", "public.ecr.aws", "mcr.microsoft.com")
 """Registries that the lab stands in for. What it does not have of them is not found: see `unreachable_hosts`."""
 
-CACHE_LIMITS = {"reservedSpace": "5GB", "maxUsedSpace": "20GB", "minFreeSpace": "10%"}
-"""What garbage collection aims at, in each mode: the cache has at most 20 GB and leaves 10 % of the disk free, but 5 GB
-of the cache are kept in any case. Beside that BuildKit removes uploads, git checkouts and cache mounts that were not
-used for two days when they have more than 512 MB, and all that was not used for 60 days."""
+CACHE_SIZE = 8 * 1000**3
+CACHE_SHARE = 10
+"""How large a mode's cache may be: so many bytes, and at most so many percent of the disk that it is on."""
+CACHE_SIZE_VARIABLE = "COZYSTACK_TALOS_CACHE_SIZE"
 
 HISTORY_LIMITS = {"maxAge": "24h", "maxEntries": 20}
 """BuildKit's records of past builds: nobody reads them here, but they hold on to what was built."""
@@ -90,7 +91,7 @@ def daemon_config(place: Place, runc: Path, plugins: Path, registry: str | None)
                 "cniBinaryPath": str(plugins),
                 "cniPoolSize": NETWORKS_AHEAD,
                 "gc": True,
-                **CACHE_LIMITS,
+                **cache_limits(place.cache),
             },
         },
     }
@@ -100,6 +101,28 @@ def daemon_config(place: Place, runc: Path, plugins: Path, registry: str | None)
     mirrors = {name: {"mirrors": [f"{registry}/{name}"]} for name in MIRRORED}
     config = merged(config, {key: value for key, value in own.items() if key != "registry"})
     return config | {"registry": {**mirrors, registry: {"http": True}}}
+
+
+def cache_limits(folder: Path) -> dict[str, str]:
+    """Return what garbage collection aims at, in each mode.
+
+    The cache has at most 8 GB and at most a tenth of the disk; COZYSTACK_TALOS_CACHE_SIZE (`20GB`) overrides that. A
+    tenth of the disk stays free, but half of the limit is kept in any case. In addition, BuildKit removes uploads, git
+    checkouts and cache mounts that were not used for two days when they have more than 512 MB, and all that was not
+    used for 60 days.
+    """
+    if given := os.environ.get(CACHE_SIZE_VARIABLE):
+        found = re.fullmatch(r"(\d+) ?(M|G|T)B", given)
+        if not found:
+            raise EngineError(
+                f"{CACHE_SIZE_VARIABLE} is {given!r}", hint="Give a number of MB, GB or TB, such as 20GB."
+            )
+        limit = int(found[1]) * 1000 ** {"M": 2, "G": 3, "T": 4}[found[2]]
+    else:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        limit = min(CACHE_SIZE, shutil.disk_usage(there).total * CACHE_SHARE // 100)
+    # BuildKit reads bare numbers as bytes, and those with a unit as powers of 1024.
+    return {"reservedSpace": str(limit // 2), "maxUsedSpace": str(limit), "minFreeSpace": "10%"}
 
 
 def unreachable_hosts() -> list[str]:

@@ -73,7 +73,7 @@ def order(place: Place, paths: Paths, registry: str | None) -> Order:
     """
     try:
         buildkitd, runc, iptables, plugins = tool("buildkitd"), tool("runc"), tool("iptables"), tool("bridge").parent
-        registry_program = tool("crane") if registry else None
+        registry_program = tool("registry") if registry else None
     except SetupError as error:
         raise EngineError(f"BuildKit can't start: {error.message}", hint=error.hint) from error
     environment = _environment(place, paths)
@@ -130,7 +130,7 @@ def _hosts() -> str:
 
 def _registry(place: Place, program: Path, address: str, bound: list[str]) -> list[str]:
     blobs = place.cache / "lab" / "registry"
-    return [*bound, str(program), "registry", "serve", "--disk", str(blobs), "--address", address]
+    return [*bound, str(program), "--disk", str(blobs), "--address", address]
 
 
 def free_port() -> int:

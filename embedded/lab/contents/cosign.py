@@ -34,7 +34,7 @@ def _programs() -> Recipe:
         golang.build(bench, SOURCE, {"cosign": f"{PACKAGE}/cmd/cosign"}, NATIVE, bench.out, stamps)
         return {}
 
-    return Recipe(f"part/cosign/{NATIVE}", make, files=(SOURCE,))
+    return Recipe(f"part/cosign/{NATIVE}", make, files=(SOURCE,), compiles=True)
 
 
 def _image() -> Recipe:

@@ -197,6 +197,7 @@ def _initramfs(architecture: str) -> Recipe:
         inputs={"payload": PAYLOAD_SIZE},
         files=(golang.PROGRAMS / "go.mod", golang.PROGRAMS / "go.sum", golang.PROGRAMS / "init"),
         code=(Path(payload.__file__),),
+        compiles=True,
     )
 
 

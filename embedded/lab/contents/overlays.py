@@ -78,7 +78,7 @@ def _image(release: Release) -> Recipe:
         return bench.image(bench.blobs.put_image(platforms, description=description))
 
     inputs = {"boards": release.boards, "trees": DEVICE_TREES}
-    return Recipe(raspberry_pi(release), make, (FIRMWARE, _KERNEL), inputs, _PROGRAM)
+    return Recipe(raspberry_pi(release), make, (FIRMWARE, _KERNEL), inputs, _PROGRAM, compiles=True)
 
 
 def _list(release: Release) -> Recipe:

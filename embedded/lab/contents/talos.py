@@ -223,6 +223,7 @@ def _matchbox(release: Release) -> Recipe:
         inputs={"version": release.matchbox},
         files=(golang.PROGRAMS / "go.mod", golang.PROGRAMS / "matchbox"),
         code=seeded.CODE,
+        compiles=True,
     )
 
 

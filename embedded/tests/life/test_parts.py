@@ -6,6 +6,7 @@ import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,6 +56,39 @@ def test_a_table_is_laid_over_another() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": 3}
     assert merged(base, {"a": {"c": 4}, "e": 5}) == {"a": {"b": 1, "c": 4}, "d": 3, "e": 5}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+@pytest.mark.parametrize(
+    ("disk", "limit"), [(500 * 1000**3, 8 * 1000**3), (80 * 1000**3, 8 * 1000**3), (30 * 1000**3, 3 * 1000**3)]
+)
+def test_the_cache_has_at_most_8_gb_and_a_tenth_of_the_disk(
+    place: Place, own_config: Path, monkeypatch: pytest.MonkeyPatch, disk: int, limit: int
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=disk))
+    worker = daemon_config(place, Path("/runc"), Path("/cni"), None)["worker"]["oci"]
+    assert worker["maxUsedSpace"] == str(limit)
+    assert worker["reservedSpace"] == str(limit // 2)
+    assert worker["minFreeSpace"] == "10%"
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"), [("20GB", "20000000000"), ("500 MB", "500000000"), ("1TB", "1000000000000")]
+)
+def test_the_caches_limit_can_be_set(
+    place: Place, own_config: Path, monkeypatch: pytest.MonkeyPatch, given: str, limit: str
+) -> None:
+    monkeypatch.setenv("COZYSTACK_TALOS_CACHE_SIZE", given)
+    assert daemon_config(place, Path("/runc"), Path("/cni"), None)["worker"]["oci"]["maxUsedSpace"] == limit
+
+
+@pytest.mark.parametrize("given", ["20", "20GiB", "much", "-1GB", "GB"])
+def test_a_limit_that_is_no_size_is_refused(
+    place: Place, own_config: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("COZYSTACK_TALOS_CACHE_SIZE", given)
+    with pytest.raises(EngineError, match=f"COZYSTACK_TALOS_CACHE_SIZE is '{given}'") as raised:
+        daemon_config(place, Path("/runc"), Path("/cni"), None)
+    assert "such as 20GB" in raised.value.hint
 
 
 def test_the_users_part_counts(place: Place, own_config: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import signal
 import socket
@@ -31,7 +32,8 @@ def test_no_network_is_told_with_the_way_out(start: Start, cache: Path) -> None:
     assert (process.returncode, stdout) == (1, "")
     lines = stderr.splitlines()
     assert lines[0] == "daggerw: set-up: uv …"
-    assert f"uv=={UV_VERSION}" in stderr
+    # What does not depend on each other begins at the same time: any of them may be the first to fail.
+    assert re.search(rf"uv=={re.escape(UV_VERSION)}|apt-get|go failed|E: |lookup|proxyconnect", stderr)
     assert "check the network and the proxy variables" in lines[-1]
     assert Path(lines[-2].removeprefix("  log: ")).read_text().startswith("$ ")
     assert "Traceback" not in stderr
@@ -46,7 +48,9 @@ def test_ctrl_c_during_a_download_ends_quietly(start: Start, cache: Path) -> Non
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=15)
     assert process.returncode == 130
-    assert stderr.splitlines()[1:] == ["daggerw: set-up interrupted; the next call goes on where it stopped"]
+    assert stderr.splitlines()[-1] == "daggerw: set-up interrupted; the next call goes on where it stopped"
+    assert stderr.count("interrupted") == 1
+    assert "Traceback" not in stderr
     eventually(lambda: not _mentioned_by_a_process(index))
     assert not list((cache / "setup").glob("*uv*"))
 
@@ -117,8 +121,8 @@ def test_an_unknown_program_is_told_with_those_that_are_known() -> None:
 
 def test_a_program_that_is_not_set_up_is_told_with_the_way_out() -> None:
     with pytest.raises(SetupError) as caught:
-        tool("buildctl")
-    assert str(paths().bin / "buildctl") in caught.value.message
+        tool("buildkitd")
+    assert str(paths().bin / "buildkitd") in caught.value.message
     assert "run ./daggerw again" in caught.value.hint
 
 

@@ -24,7 +24,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = tmp_path / "embedded"
     (copy / "tools").mkdir(parents=True)
     shutil.copy(TOP / "embedded/pyproject.toml", copy)
-    for name in ("go.mod", "go.sum", "exec", "session"):
+    for name in ("go.mod", "go.sum", "exec", "session", "buildkitd", "registry"):
         source = TOP / "embedded/tools" / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / "tools" / name)
     monkeypatch.setattr(module, "EMBEDDED", copy)
@@ -49,9 +49,11 @@ def _replace(old: str, new: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("name", "change", "steps"),
     [
-        ("tools/go.sum", _add("example.org/x v1.0.0 h1:x\n"), {"programs", "bin", "protos"}),
+        ("tools/go.sum", _add("example.org/x v1.0.0 h1:x\n"), {"bin", "dev-bin", "protos"}),
         ("tools/exec/main.go", _add("// more\n"), {"bin"}),
         ("tools/session/main.go", _add("// more\n"), {"bin"}),
+        ("tools/buildkitd/worker.go", _add("// more\n"), {"bin"}),
+        ("tools/registry/main.go", _add("// more\n"), {"bin"}),
         ("tools/exec/main_test.go", _add("// more\n"), set[str]()),
         ("pyproject.toml", _replace('"rich==15.0.0"', '"rich==14.0.0"'), {"venv", "dev", "protos"}),
         ("pyproject.toml", _replace('"idna==3.20"', '"idna==3.10"'), {"venv", "dev", "protos"}),
@@ -148,6 +150,9 @@ def test_prune_removes_what_other_versions_set_up_and_nothing_else() -> None:
     gone = [setup / "venv-0000000000000000", setup / ".bin-0000000000000000.new"]
     for folder in (*kept, *gone):
         folder.mkdir(parents=True)
-    assert sorted(remove_superseded()) == sorted(gone)
+        (folder / "file").write_bytes(b"x" * 5000)
+    assert [(one.what, one.freed) for one in remove_superseded(lambda _: 8192)] == [
+        (f"set-up of another version, {folder.name}", 8192) for folder in sorted(gone)
+    ]
     assert all(folder.exists() for folder in kept)
     assert not any(folder.exists() for folder in gone)

@@ -76,7 +76,7 @@ def test_tests_and_templates_are_not_read(tmp_path: Path) -> None:
     assert read_files(tmp_path) == {"a.py": "a.py"}
 
 
-@pytest.mark.skipif(not (TOP / ".git").exists(), reason="needs a checkout")
+@pytest.mark.checkout
 def test_the_files_of_this_project_agree(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check"]) == 0, capsys.readouterr().out
 

@@ -45,7 +45,7 @@ async def _looker() -> dagger.Container:
     return (await tools("ci.steps.images")).with_mounted_file("/usr/local/bin/crane", await crane())
 
 
-async def _expected(image: AssetImage, kind: ImageKind, assets: BuiltAssets) -> ExpectedImage:
+async def expected_of(image: AssetImage, kind: ImageKind, assets: BuiltAssets) -> ExpectedImage:
     """Return what an image that was just made has to be."""
     plan = assets.plan
     index = json.loads(await image.layout.file("index.json").contents())
@@ -68,7 +68,7 @@ async def _expected(image: AssetImage, kind: ImageKind, assets: BuiltAssets) -> 
 
 async def check_made(image: AssetImage, kind: ImageKind, assets: BuiltAssets) -> list[dict[str, Any]]:
     """Return the checks of an image that was made of assets."""
-    expected = await _expected(image, kind, assets)
+    expected = await expected_of(image, kind, assets)
     run = (
         (await _looker())
         .with_mounted_directory(_IMAGE, image.layout, read_only=True)
@@ -147,7 +147,7 @@ async def registry_facts(reference: str, digest: str, arch: Arch, login: Login |
         async with Registry(parse_address(host), credentials) as registry:
             found = await registry.manifest(name, digest)
             if found and found.media_type != MANIFEST:
-                own = _of_platform(found.content, arch)
+                own = of_platform(found.content, arch)
                 digest = own or digest
                 found = await registry.manifest(name, own) if own else None
     except RegistryError as error:
@@ -158,7 +158,7 @@ async def registry_facts(reference: str, digest: str, arch: Arch, login: Login |
     return RegistryFacts(annotations=document.get("annotations") or {}, digest=digest)
 
 
-def _of_platform(index: bytes, arch: Arch) -> str | None:
+def of_platform(index: bytes, arch: Arch) -> str | None:
     """Return the digest of a platform's manifest in an index, `None` where there is none."""
     wanted = {"os": "linux", "architecture": arch.value}
     try:

@@ -31,6 +31,8 @@ RANK = {room: number for number, rooms in enumerate(ORDER) for room in rooms}
 
 #: The module's face: its functions, their arguments, and how a method becomes a function.
 FACE = {"ci.api", "ci.args", "ci.main"}
+#: Its functions by subject.
+FUNCTIONS = "functions"
 WITH_ENGINE = {"execute", "face"}
 
 
@@ -43,7 +45,7 @@ MODULES = modules()
 
 
 def room(module: str) -> str:
-    if module in FACE:
+    if module in FACE or module.split(".")[1:2] == [FUNCTIONS]:
         return "face"
     return module.split(".")[1] if "." in module else "common"
 

@@ -1,0 +1,1 @@
+"""The module's public functions by subject, as parts of the one object that `ci.main` makes of them."""

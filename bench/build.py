@@ -23,6 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import first_call
 import performance
 from meter import Cost, Meter
 
@@ -210,7 +211,11 @@ def main() -> None:
     if given.dry:
         print(performance.page(figures))
         return
-    (TOP / "docs" / "performance.md").write_text(performance.page(figures))
+    page = TOP / "docs" / "performance.md"
+    before = first_call.section(page)
+    page.write_text(performance.page(figures))
+    if before:
+        first_call.write(before, page)
     (TOP / "docs" / "performance.svg").write_text(performance.plot(figures))
 
 

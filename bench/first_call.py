@@ -129,9 +129,15 @@ def table(runs: list[Run], command: str) -> str:
     return "\n".join(lines)
 
 
+def section(page: Path = PAGE) -> str:
+    """Return the section as it stands in the page, or nothing."""
+    found = re.search(rf"{re.escape(TITLE)}\n.*?(?=^## )", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return found[0].rstrip("\n") + "\n" if found else ""
+
+
 def write(text: str, page: Path = PAGE) -> None:
     """Put the section into the page, in place of an older one, before the first of the others."""
-    whole = re.sub(rf"{re.escape(TITLE)}\n.*?(?=^## )", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    whole = page.read_text().replace(section(page) + "\n", "") if section(page) else page.read_text()
     before, mark, after = whole.partition("\n## ")
     page.write_text(f"{before}\n{text}{mark}{after}")
 

@@ -35,7 +35,7 @@ def _program() -> Recipe:
         golang.build(bench, SOURCE, {"crane": f"{MODULE}/cmd/crane"}, NATIVE, bench.out)
         return {}
 
-    return Recipe(f"part/crane/{NATIVE}", make, files=_MODULE_FILES)
+    return Recipe(f"part/crane/{NATIVE}", make, files=_MODULE_FILES, compiles=True)
 
 
 def _image() -> Recipe:

@@ -34,7 +34,7 @@ def build(
         into: folder for the programs.
         variables: string variables that the linker sets (`main.version`).
     """
-    from embedded.setup.golang import building, go_environment
+    from embedded.setup.golang import COMPILING, building, go_environment
     from embedded.setup.progress import PlainReporter
 
     into.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def build(
     with building(PlainReporter()):
         for name, package in packages.items():
             bench.say(f"go build {name} ({architecture})")
-            flags = ("-trimpath", "-buildvcs=false", f"-ldflags=-s -w -buildid= {settings}")
+            flags = (*COMPILING, "-buildvcs=false", f"-ldflags=-s -w -buildid= {settings}")
             bench.run(go, "build", *flags, "-o", into / name, package, env=environment, cwd=source)
 
 

@@ -10,7 +10,7 @@ import dagger
 from dagger import function
 
 from ci.common.causes import with_hint
-from ci.common.errors import CozystackTalosError, EngineAnswerError, first, said
+from ci.common.errors import BuildError, CozystackTalosError, first, said
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,7 +47,7 @@ def in_words(error: BaseException) -> BaseException:
     if isinstance(error, dagger.ExecError):
         output = [*error.stdout.splitlines(), *error.stderr.splitlines()][-_LAST_LINES:]
         command = " ".join(error.command)
-        return EngineAnswerError(f"`{command}` ended with exit code {error.exit_code}:\n" + "\n".join(output))
+        return BuildError(f"`{command}` ended with exit code {error.exit_code}:\n" + "\n".join(output))
     if isinstance(error, dagger.QueryError):
-        return EngineAnswerError(with_hint(said(error)))
+        return BuildError(with_hint(said(error)))
     return error

@@ -40,7 +40,7 @@ NO_SERVICES_STEADY = 60.0
 
 
 class Reader:
-    """Reads a console line by line; the verdict can be had at any time."""
+    """Read a console line by line; the verdict can be had at any time."""
 
     def __init__(self, request: BootRequest) -> None:
         self._request = request

@@ -36,7 +36,7 @@ _ENDING = 10
 
 @dataclass
 class Recorder:
-    """Takes a console's lines: to the reader, to the log file, and to whoever watches."""
+    """Take a console's lines: to the reader, to the log file, and to whoever watches."""
 
     reader: Reader
     log: TextIO

@@ -5,16 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ci.common.errors import CozystackTalosError
+from ci.common.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ALSO_KNOWN_AS = {"aarch64": "arm64", "armv8": "arm64", "x86_64": "amd64", "x86-64": "amd64", "x64": "amd64"}
-
-
-class UnknownArchError(CozystackTalosError):
-    """The architecture is none that Talos is made for."""
 
 
 class Arch(StrEnum):
@@ -39,12 +35,12 @@ def parse_arch(text: str) -> Arch:
     except ValueError:
         meant = _ALSO_KNOWN_AS.get(text.lower().removeprefix("linux/"), text.lower().removeprefix("linux/"))
         hint = f"write {meant}" if meant in ARCHES else f"choose one of {', '.join(ARCHES)}"
-        raise UnknownArchError(f"unknown architecture {text!r}: {hint}") from None
+        raise UserError(f"unknown architecture {text!r}: {hint}") from None
 
 
 def parse_arches(names: Iterable[str]) -> tuple[Arch, ...]:
     """Read architectures, each once, in the order given; commas separate too."""
     found = dict.fromkeys(parse_arch(part.strip()) for name in names for part in name.split(",") if part.strip())
     if not found:
-        raise UnknownArchError(f"no architecture is asked for: choose from {', '.join(ARCHES)}")
+        raise UserError(f"no architecture is asked for: choose from {', '.join(ARCHES)}")
     return tuple(found)

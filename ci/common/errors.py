@@ -43,20 +43,8 @@ class VariantError(FileError):
     """A variant file is refused."""
 
 
-class UnknownVariantError(CozystackTalosError):
-    """No variant has the name that was asked for."""
-
-
 class UpstreamError(FileError):
     """CozyStack's checkout can't be understood."""
-
-
-class CatalogError(FileError):
-    """The extension catalog's files can't be read."""
-
-
-class CiFilesError(FileError):
-    """The description of the vendors' CI files, or a template, can't be taken."""
 
 
 class ReferenceSyntaxError(CozystackTalosError):
@@ -71,60 +59,28 @@ class PlanError(CozystackTalosError):
     """Variant, upstream and catalog do not go together."""
 
 
-class NotResolvedError(PlanError):
-    """A reference has no digest: the registry does not have it, or it was not looked up."""
-
-
-class ImageError(CozystackTalosError):
-    """An image does not exist, or can't be named so."""
-
-
 class RegistryError(CozystackTalosError):
     """A registry can't be reached, refuses, or gives no answer that can be used."""
-
-
-class StandInError(CozystackTalosError):
-    """Stand-ins are about to leave this machine."""
 
 
 class NotFoundInRegistryError(CozystackTalosError):
     """A registry answered that it has no such image (which is not the same as no answer)."""
 
 
-class ForeignArchitectureError(CozystackTalosError):
-    """An image is not for the architecture that is built."""
+class UserError(CozystackTalosError):
+    """Something that the user gave does not exist, is not complete, or does not go with the rest."""
 
 
 class BuildError(CozystackTalosError):
-    """What was built, or is to go in, does not pass its checks."""
-
-
-class SubjectError(CozystackTalosError):
-    """What to look at is not given, or given in two ways."""
+    """A step could not be done, or what goes in or came out does not pass its checks."""
 
 
 class AssetsError(CozystackTalosError):
     """Assets can't be read, do not pass their checks, or differ where they must not; the message says all of it."""
 
 
-class SignatureError(CozystackTalosError):
-    """An image is not signed by whom it has to be, or nobody is known who could have signed it."""
-
-
 class BootError(CozystackTalosError):
     """Assets do not boot, or a boot can't be tried."""
-
-
-class EngineAnswerError(CozystackTalosError):
-    """The engine could not do a step; the message is what it, or the failed command, said."""
-
-
-class RepositoryError(EngineAnswerError):
-    """A git repository can't be read, or has not what is asked of it."""
-
-
-class PrivilegeError(EngineAnswerError):
-    """An output needs a privileged step, which the engine refuses, or which does not get what it needs there."""
 
 
 def said(error: Exception) -> str:

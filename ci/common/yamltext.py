@@ -167,12 +167,12 @@ def validate(model: type[Model], document: Document, error: type[FileError]) -> 
 
 
 def _order(detail: ErrorDetails, document: Document) -> tuple[bool, int]:
-    """An unknown key comes before what is missing: it is most often the same thing, misspelt."""
+    """Return what sorts an unknown key before a missing one: it is most often the same thing, misspelt."""
     return detail["type"] == "missing", document.line(_place(detail, document)) or 0
 
 
 def _place(detail: ErrorDetails, document: Document) -> Path:
-    """The longest start of the error's place that is a place in the file (validators add steps of their own)."""
+    """Return the longest start of the error's place that is a place in the file: validators add their own steps."""
     path = tuple(detail["loc"])
     while path and path not in document.lines:
         path = path[:-1]
@@ -212,7 +212,7 @@ def _kind(value: object) -> str:
 
 
 def _keys_at(model: type[BaseModel], path: Path) -> list[str]:
-    """The keys allowed at `path`: follows fields by alias, and through lists, to the model that stands there."""
+    """Return the keys allowed at `path`: follow fields by alias, and through lists, to the model that stands there."""
     here = model
     for part in path:
         if isinstance(part, int):

@@ -6,7 +6,7 @@ import json
 from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 
-from ci.common.errors import CiFilesError
+from ci.common.errors import FileError
 from ci.common.progress import say
 from ci.execute.load import load_variants
 from ci.upkeep.description import DESCRIPTION, parse_description
@@ -29,7 +29,7 @@ async def write_ci_files(
 ) -> dagger.Changeset:
     """Return the vendors' files as changes to a checkout, and show what has to be set up for them.
 
-    Raises `CiFilesError` for a checkout of another project for which no reference to this module is given.
+    Raises `FileError` for a checkout of another project for which no reference to this module is given.
     """
     own = None
     if own_variants is not None:
@@ -41,7 +41,7 @@ async def write_ci_files(
             "the checkout is not one of this project: give the module that its jobs call, "
             f"such as --module github.com/OWNER/{_MODULE}@v0.1.0"
         )
-        raise CiFilesError("--module", None, reason)
+        raise FileError("--module", None, reason)
     made = source
     for path, text in render_files(description, settings, vendors).items():
         made = made.with_new_file(path, text)

@@ -11,7 +11,7 @@ import dagger
 from dagger import dag
 
 from ci.common.concurrency import gather_each
-from ci.common.errors import AssetsError, said
+from ci.common.errors import AssetsError, FileError, UserError, said
 from ci.common.progress import say
 from ci.execute import commands, examine
 from ci.execute.tools import base, with_module
@@ -21,8 +21,8 @@ from ci.node.check import Level, check, render
 from ci.node.configuration_file import read_configuration
 from ci.node.installer import check_installer
 from ci.node.keys import Key
-from ci.node.request import MachineConfigError, NodeSettings, parse_disk
-from ci.node.services import FOLDER, Service, UnmetDependencyError, parse_service, unmet
+from ci.node.request import NodeSettings, parse_disk
+from ci.node.services import FOLDER, Service, parse_service, unmet
 from ci.node.tailnet import AUTH_KEY, SERVICE
 from ci.node.tailscale import settings
 from ci.plan.expectation import expectation_anywhere
@@ -65,7 +65,7 @@ class _Image:
 async def check_services(plan: Plan, variant: Variant, pipeline: Pipeline) -> tuple[Service, ...]:
     """Return the services of all extensions of a plan, and check that the variant's nodes get what they wait for.
 
-    Raises `UnmetDependencyError` with a line for each dependency that nothing meets.
+    Raises `FileError` with a line for each dependency that nothing meets.
     """
 
     async def read(extension: PlannedExtension) -> tuple[_Image, Iterable[Service]]:
@@ -79,7 +79,7 @@ async def check_services(plan: Plan, variant: Variant, pipeline: Pipeline) -> tu
     there = {*machine_config.provided_paths(configuration), *await _carried(images, services)}
     configured = [service.name for service in configuration.extension_services]
     if problems := list(unmet(services, there, configured)):
-        raise UnmetDependencyError(variant.file, None, "\n".join(["a node would never finish its boot:", *problems]))
+        raise FileError(variant.file, None, "\n".join(["a node would never finish its boot:", *problems]))
     return tuple(services)
 
 
@@ -109,7 +109,7 @@ async def configure(
 async def check_image(reference: Reference | None, plan: Plan) -> tuple[str, ...]:
     """Check a reference of an installer by its name, and by its content where it can be pulled; say what it holds.
 
-    Returns what stays open, as warnings. Raises `MachineConfigError` for an image that is not what is planned.
+    Returns what stays open, as warnings. Raises `UserError` for an image that is not what is planned.
     """
     if reference is None:
         return ()
@@ -119,13 +119,13 @@ async def check_image(reference: Reference | None, plan: Plan) -> tuple[str, ...
         await found.as_folder().entries()  # pulls it: what fails after this is not the registry's fault
     except dagger.QueryError as error:
         if any(sign in str(error).lower() for sign in _OTHER_PLATFORMS):
-            raise MachineConfigError(f"--installer: {reference} is not for {plan.arch.value}: {said(error)}") from None
+            raise UserError(f"--installer: {reference} is not for {plan.arch.value}: {said(error)}") from None
         reason = said(error).strip().splitlines()[0]
         return (*questions, f"--installer: {reference} was not looked into, since it can't be pulled: {reason}")
     try:
         told = await examine.verify(found, expectation_anywhere(plan), Format.JSON)
     except AssetsError as error:
-        raise MachineConfigError(_refusal(reference, plan, str(error))) from None
+        raise UserError(_refusal(reference, plan, str(error))) from None
     say(f"--installer: {reference} is what is planned:\n" + "\n".join(_evidence(json.loads(told))))
     return ()
 
@@ -153,28 +153,26 @@ async def key_of(auth_key: dagger.Secret | None) -> Key | None:
         return None
     done = _with_key("ci.steps.key", auth_key).with_exec(commands.describe_key(_KEY_FILE), expect=dagger.ReturnType.ANY)
     if await done.exit_code() != 0:
-        raise MachineConfigError(f"--tailscale-auth-key: {_complaint(await done.stderr())}")
+        raise UserError(f"--tailscale-auth-key: {_complaint(await done.stderr())}")
     return Key(**json.loads(await done.stdout()))
 
 
 async def check_files(files: Iterable[dagger.File], subject: Subject) -> str:
-    """Return what was found in users' configurations. Raises `MachineConfigError` with it where there is a problem."""
+    """Return what was found in users' configurations. Raises `UserError` with it where there is a problem."""
     results: list[tuple[NodeConfiguration, list[Finding]]] = []
     for file in files:
         found = read_configuration(await file.name(), await file.contents())
         results.append((found, check(found, subject)))
     text = render(results, subject)
     if any(finding.level is Level.PROBLEM for _, findings in results for finding in findings):
-        raise MachineConfigError(
-            f"--check: not what nodes of variant {subject.variant.name} need:\n{text}".rstrip("\n")
-        )
+        raise UserError(f"--check: not what nodes of variant {subject.variant.name} need:\n{text}".rstrip("\n"))
     return text
 
 
 async def folder(made: MachineConfig, auth_key: dagger.Secret | None) -> dagger.Directory:
     """Return the files; one with an auth key in it may be read by its owner only.
 
-    Raises `MachineConfigError` for a secret that is not a key.
+    Raises `UserError` for a secret that is not a key.
     """
     result = dag.directory()
     for name, text in made.files.items():
@@ -204,7 +202,7 @@ async def _filled(text: str, auth_key: dagger.Secret) -> dagger.File:
         )
     )
     if await done.exit_code() != 0:
-        raise MachineConfigError(f"--tailscale-auth-key: {_complaint(await done.stderr())}")
+        raise UserError(f"--tailscale-auth-key: {_complaint(await done.stderr())}")
     return done.file("/out/node.yaml")
 
 

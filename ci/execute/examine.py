@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import dagger
 from dagger import dag
 
-from ci.common.errors import AssetsError, SubjectError
+from ci.common.errors import AssetsError, UserError
 from ci.common.references import parse_reference
 from ci.execute import commands
 from ci.execute.tools import tools
@@ -56,12 +56,12 @@ async def subject(
 ) -> Subject:
     """Return the one that is given of three; `flags` is what errors call them.
 
-    Raises `SubjectError` where none or several are given, `ReferenceSyntaxError` where the image's name is none.
+    Raises `UserError` where none or several are given, `ReferenceSyntaxError` where the image's name is none.
     """
     given = [flag for flag, value in zip(flags, (assets, image, file), strict=True) if value is not None]
     if len(given) != 1:
         what = f"{' and '.join(given)} are given together" if given else "nothing to look at is given"
-        raise SubjectError(f"{what}: give one of {', '.join(flags)}")
+        raise UserError(f"{what}: give one of {', '.join(flags)}")
     if assets is not None:
         return Subject(flags[0].removeprefix("--"), assets)
     if file is not None:

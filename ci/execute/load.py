@@ -12,11 +12,10 @@ from dagger import dag
 from ci.common import pins
 from ci.common.concurrency import Memo, gather_each, gather_two
 from ci.common.errors import (
-    CatalogError,
+    BuildError,
     FileError,
     NotFoundInRegistryError,
     PlanError,
-    RepositoryError,
     UpstreamError,
     VariantError,
     said,
@@ -121,7 +120,7 @@ async def from_repository(repository: str, asked: str, answer: Awaitable[T]) -> 
     except dagger.QueryError as error:
         if repository in str(error):
             raise
-        raise RepositoryError(
+        raise BuildError(
             f"can't read {asked} from the git repository {repository}: {said(error)}\n"
             "What git said stands in the progress (without --silent). The engine has to reach the repository; a "
             "checkout on this machine does without: --upstream DIR"
@@ -149,7 +148,7 @@ async def load_variants(folder: dagger.Directory | None) -> Variants:
 
 
 class EngineResolver:
-    """Looks tags up in their registries through the engine, so that its mirrors and credentials apply."""
+    """Look tags up in their registries through the engine, so that its mirrors and credentials apply."""
 
     def __init__(self, arch: Arch) -> None:
         self._platform = dagger.Platform(arch.platform)
@@ -261,5 +260,5 @@ async def tool_images(checkout: Checkout, resolver: EngineResolver) -> tuple[Pul
 
 async def _read_catalog(reference: str) -> Catalog:
     root = dag.container().from_(reference).rootfs()
-    texts = await _read(root, {IMAGE_DIGESTS, DESCRIPTIONS}.intersection(await root.entries()), CatalogError)
+    texts = await _read(root, {IMAGE_DIGESTS, DESCRIPTIONS}.intersection(await root.entries()), FileError)
     return parse_catalog(texts.get(IMAGE_DIGESTS, ""), texts.get(DESCRIPTIONS, ""))

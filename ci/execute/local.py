@@ -9,7 +9,7 @@ import dagger
 from dagger import dag
 
 from ci.common.concurrency import gather_each
-from ci.common.errors import CozystackTalosError, ForeignArchitectureError, said
+from ci.common.errors import UserError, said
 from ci.execute import commands
 from ci.execute.tools import base
 from ci.inspect.errors import InspectError
@@ -29,10 +29,6 @@ LAYOUT_FILES: Final = ("index.json", "oci-layout")
 
 _HOW_ARCHIVES: Final = "give an archive as `docker save`, `crane pull` or `skopeo copy … oci-archive:` write it"
 _HOW_LAYOUTS: Final = "give a folder as `crane pull --format oci` or `skopeo copy … oci:` write it"
-
-
-class LocalImageError(CozystackTalosError):
-    """A file holds no extension image that can be taken."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ async def read_local_images(
 ) -> tuple[LocalImage, ...]:
     """Read image archives (`docker save`, `crane pull`, OCI) and folders of the OCI layout, in the order given.
 
-    Raises `LocalImageError` for what is no image or no extension, `ForeignArchitectureError` for an image of another
+    Raises `UserError` for what is no image or no extension, `UserError` for an image of another
     architecture.
     """
     archives: list[_Archive] = []
@@ -84,7 +80,7 @@ async def _check_layout(called: str, layout: dagger.Directory) -> None:
     entries = await layout.entries()
     for marker in LAYOUT_FILES:
         if marker not in entries:
-            raise LocalImageError(f"{called}: no OCI layout: it has no {marker}; {_HOW_LAYOUTS}")
+            raise UserError(f"{called}: no OCI layout: it has no {marker}; {_HOW_LAYOUTS}")
 
 
 def _packed(layout: dagger.Directory) -> dagger.File:
@@ -98,20 +94,20 @@ async def _read(archive: _Archive, arch: Arch) -> LocalImage:
     try:
         platform = str(await container.platform())
     except dagger.QueryError as error:
-        raise LocalImageError(
+        raise UserError(
             f"{called}: no image for {arch.platform} can be read from it; {archive.how}. The engine says: {said(error)}"
         ) from None
     if not platform.startswith(arch.platform):
-        raise ForeignArchitectureError(f"{called}: the image is for {platform}; the build is for {arch.platform}")
+        raise UserError(f"{called}: the image is for {platform}; the build is for {arch.platform}")
     root = container.rootfs()
     if not await root.exists(MANIFEST):
-        raise LocalImageError(f"{called}: no system extension: the image has no /{MANIFEST}")
+        raise UserError(f"{called}: no system extension: the image has no /{MANIFEST}")
     if not await root.exists(ROOT):
-        raise LocalImageError(f"{called}: no system extension: the image has no /{ROOT}, the folder of its files")
+        raise UserError(f"{called}: no system extension: the image has no /{ROOT}, the folder of its files")
     try:
         manifest = parse_manifest(f"{called}:/{MANIFEST}", (await root.file(MANIFEST).contents()).encode())
     except InspectError as error:
-        raise LocalImageError(str(error)) from None
+        raise UserError(str(error)) from None
     summed = await base().with_mounted_file("/archive", archive.file).with_exec(commands.sha256("/archive")).stdout()
     extension = FileExtension(
         name=manifest.metadata.name,

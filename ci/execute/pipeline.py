@@ -15,7 +15,7 @@ import yaml
 from dagger import dag
 
 from ci.common.concurrency import gather_each
-from ci.common.errors import BuildError, CozystackTalosError, ForeignArchitectureError, PrivilegeError, suggest
+from ci.common.errors import BuildError, CozystackTalosError, UserError, suggest
 from ci.common.filenames import REPORT, VALIDATION
 from ci.common.kinds import Initramfs
 from ci.execute import commands
@@ -74,7 +74,7 @@ async def pull(image: PinnedImage | PlannedExtension, platform: str, instead: st
         instead = instead or (
             f"the build is for {platform}. Take an image that has {platform}, or drop the extension in the variant"
         )
-        raise ForeignArchitectureError(f"{reference} is an image for {found}; {instead}")
+        raise UserError(f"{reference} is an image for {found}; {instead}")
     return container
 
 
@@ -111,14 +111,14 @@ def unprivileged(error: dagger.QueryError, output: PlannedOutput) -> Exception:
         return error
     ways_out = f"build for a CozyStack release with Talos v1.13 or newer, or leave {output.name} out"
     if isinstance(error, dagger.ExecError):
-        return PrivilegeError(
+        return BuildError(
             f"{output.name}: the imager failed, with exit code {error.exit_code}: {error.stderr.strip()}\n"
             f"It ran privileged, because {output.privileged}. Where the engine's machine has no loop devices to give "
             f"(rootless engines, some virtual machines), {ways_out}"
         )
     if "security.insecure" not in str(error):
         return error
-    return PrivilegeError(
+    return BuildError(
         f"{output.name}: the engine refuses privileged steps, and this output needs one, because {output.privileged}. "
         "Allow them in the engine's configuration (Dagger: security.insecureRootCapabilities in engine.json; BuildKit: "
         f"insecure-entitlements in buildkitd.toml), {ways_out}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci.common.concurrency import gather_each
-from ci.common.errors import RegistryError, StandInError
+from ci.common.errors import RegistryError, UserError
 from ci.common.oci import INDEX, MANIFEST
 from ci.execute.imaging import make_image
 from ci.execute.signing import signs
@@ -70,9 +70,9 @@ async def parse_destination(
 
 
 def refuse_stand_ins(plans: Sequence[Plan], address: Address) -> None:
-    """Raise `StandInError` where stand-ins would leave this machine."""
+    """Raise `UserError` where stand-ins would leave this machine."""
     if any(plan.stand_in for plan in plans) and not address.loopback:
-        raise StandInError(
+        raise UserError(
             f"these images are stand-ins from the lab, and {address.host} is not on this machine: publish them to a "
             "registry on 127.0.0.1, or leave out --lab to build the real ones"
         )

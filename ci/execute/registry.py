@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from dagger import dag
 
-from ci.common.errors import CozystackTalosError
+from ci.common.errors import UserError
 
 if TYPE_CHECKING:
     import dagger
 
 #: A host and a port, as they stand in image references.
 _ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]{1,5})?")
-
-
-class LoginError(CozystackTalosError):
-    """A login to a registry is not whole, or is for none."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +34,16 @@ class Login:
 def parse_login(address: str | None, username: str | None, password: dagger.Secret | None) -> Login | None:
     """Return the login that the arguments say, `None` where none is given.
 
-    Raises `LoginError` where only a part of one is given, and for an address that is more than host and port.
+    Raises `UserError` where only a part of one is given, and for an address that is more than host and port.
     """
     if address is None and username is None and password is None:
         return None
     if not address or not username or password is None:
         given = {"--registry": address, "--registry-username": username, "--registry-password": password}
         missing = ", ".join(name for name, value in given.items() if not value)
-        raise LoginError(f"a login needs registry, user name and password: give {missing} too")
+        raise UserError(f"a login needs registry, user name and password: give {missing} too")
     if not _ADDRESS.fullmatch(address):
-        raise LoginError(
+        raise UserError(
             f"bad registry {address!r}: write its host, with a port where references have one, "
             "for example registry.example.com:5000"
         )

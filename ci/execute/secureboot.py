@@ -6,16 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ci.common.errors import CozystackTalosError
+from ci.common.errors import UserError
 from ci.plan import profile
 from ci.plan.model import SecureBoot
 
 if TYPE_CHECKING:
     import dagger
-
-
-class SecureBootError(CozystackTalosError):
-    """The keys for secure boot are not whole, or not what the imager reads."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +24,20 @@ class Keys:
     enrolment: dagger.Directory | None = None
 
     async def planned(self) -> SecureBoot:
-        """Return what a plan says of the keys; raises `SecureBootError` where one is not what the imager reads."""
+        """Return what a plan says of the keys; raises `UserError` where one is not what the imager reads."""
         certificate = await self.certificate.contents()
         if "-----BEGIN CERTIFICATE-----" not in certificate:
-            raise SecureBootError("--secureboot-cert: no certificate in PEM (-----BEGIN CERTIFICATE-----)")
+            raise UserError("--secureboot-cert: no certificate in PEM (-----BEGIN CERTIFICATE-----)")
         for name, secret in (("--secureboot-key", self.key), ("--secureboot-pcr-key", self.pcr_key)):
             if "-----BEGIN RSA PRIVATE KEY-----" not in await secret.plaintext():
-                raise SecureBootError(
+                raise UserError(
                     f"{name}: no RSA key in PKCS#1 (-----BEGIN RSA PRIVATE KEY-----), which is what the imager reads: "
                     "`openssl rsa -traditional` writes it"
                 )
         if self.enrolment is not None:
             missing = sorted({*profile.ENROLMENT.values()} - {*await self.enrolment.entries()})
             if missing:
-                raise SecureBootError(f"--secureboot-enrolment: {', '.join(missing)} is not in the folder")
+                raise UserError(f"--secureboot-enrolment: {', '.join(missing)} is not in the folder")
         digest = hashlib.sha256(certificate.encode()).hexdigest()
         return SecureBoot(certificate=digest, own_enrolment=self.enrolment is not None)
 
@@ -72,11 +68,11 @@ def parse_keys(
     pcr_key: dagger.Secret | None,
     enrolment: dagger.Directory | None,
 ) -> Keys | None:
-    """Return the keys that the arguments give, `None` where none are; raises `SecureBootError` for a part of them."""
+    """Return the keys that the arguments give, `None` where none are; raises `UserError` for a part of them."""
     if key is None and certificate is None and pcr_key is None and enrolment is None:
         return None
     if key is None or certificate is None or pcr_key is None:
         given = {"--secureboot-key": key, "--secureboot-cert": certificate, "--secureboot-pcr-key": pcr_key}
         missing = ", ".join(name for name, value in given.items() if value is None)
-        raise SecureBootError(f"secure boot needs a signing key, its certificate and a PCR key: give {missing} too")
+        raise UserError(f"secure boot needs a signing key, its certificate and a PCR key: give {missing} too")
     return Keys(key, certificate, pcr_key, enrolment)

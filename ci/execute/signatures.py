@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagger
 
 from ci.common.concurrency import gather_each
-from ci.common.errors import SignatureError
+from ci.common.errors import UserError
 from ci.common.progress import say
 from ci.execute import tools
 from ci.publish import cosign
@@ -34,19 +34,17 @@ class Signers:
     def of(
         cls, wanted: bool, key: dagger.File | None, mirrors: list[str] | None, login: Login | None = None
     ) -> Signers | None:
-        """Return whose signatures are asked for, `None` where none are; raises `SignatureError` for half a request."""
+        """Return whose signatures are asked for, `None` where none are; raises `UserError` for half a request."""
         if wanted:
             return cls(key, cosign.parse_mirrors(mirrors or []), login)
         if key is not None or mirrors:
-            raise SignatureError(
-                "--cosign-key and --cosign-mirrors say how signatures are checked: add --verify-signatures"
-            )
+            raise UserError("--cosign-key and --cosign-mirrors say how signatures are checked: add --verify-signatures")
         return None
 
     async def verify(self, plan: Plan) -> dict[str, str]:
         """Check every image of a plan, and return who signed it, by reference with digest.
 
-        Raises `SignatureError` with all that are not signed as they have to be.
+        Raises `UserError` with all that are not signed as they have to be.
         """
         # Who could have signed them is settled before anything runs.
         todo = {image.pinned: cosign.rules(image, self.mirrors, key=self.key is not None) for image in _images(plan)}
@@ -68,7 +66,7 @@ class Signers:
         await gather_each(check, todo)
         if failed:
             lines = [f"{pinned}: {failed[pinned]}" for pinned in todo if pinned in failed]
-            raise SignatureError(
+            raise UserError(
                 "\n".join([f"{len(failed)} of {len(todo)} images are not signed as they have to be:", *lines])
             )
         files = [f"not signed, given as a file: {entry.pinned}" for entry in plan.extensions if _is_file(entry)]

@@ -11,7 +11,7 @@ import dagger
 from dagger import dag
 
 from ci.common.concurrency import gather_each
-from ci.common.errors import SignatureError
+from ci.common.errors import UserError
 from ci.execute import tools
 from ci.publish import cosign, statements
 
@@ -58,13 +58,13 @@ class Signer:
 
     @classmethod
     def of(cls, key: dagger.Secret | None, password: dagger.Secret | None) -> Signer | None:
-        """Return who signs, `None` where nobody is to; raises `SignatureError` for a password without a key."""
+        """Return who signs, `None` where nobody is to; raises `UserError` for a password without a key."""
         if key is None and password is not None:
-            raise SignatureError("--sign-password is the password of a key: add --sign-key")
+            raise UserError("--sign-password is the password of a key: add --sign-key")
         return cls(key, password) if key is not None else None
 
     async def check(self) -> None:
-        """Raise `SignatureError` where the key can't sign, before anything is built."""
+        """Raise `UserError` where the key can't sign, before anything is built."""
         await self._bundle(cosign.signature_statement("sha256:" + "0" * 64))
 
     async def sign(self, plan: Plan, claims: Sequence[str]) -> list[Artifact]:
@@ -91,6 +91,6 @@ class Signer:
             bundle = await signed.file(_BUNDLE).contents()
         except dagger.ExecError as error:
             reason = cosign.reason(error.stderr)
-            raise SignatureError(f"cosign can't sign: {reason}. Check --sign-key and --sign-password") from None
+            raise UserError(f"cosign can't sign: {reason}. Check --sign-key and --sign-password") from None
         json.loads(bundle)
         return bundle

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from ci.common import yamltext
-from ci.common.errors import CatalogError, ReferenceSyntaxError
+from ci.common.errors import FileError, ReferenceSyntaxError
 from ci.common.references import parse_reference
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Catalog:
 def parse_catalog(image_digests: str, descriptions: str | None = None) -> Catalog:
     """Read the catalog's two files; without descriptions the entries have none.
 
-    Raises `CatalogError` with file, line and reason.
+    Raises `FileError` with file, line and reason.
     """
     references: dict[str, tuple[int, Reference]] = {}
     for number, line in enumerate(image_digests.splitlines(), start=1):
@@ -57,15 +57,15 @@ def parse_catalog(image_digests: str, descriptions: str | None = None) -> Catalo
         try:
             reference = parse_reference(line.strip())
         except ReferenceSyntaxError as error:
-            raise CatalogError(IMAGE_DIGESTS, number, str(error)) from None
+            raise FileError(IMAGE_DIGESTS, number, str(error)) from None
         if reference.digest is None:
-            raise CatalogError(IMAGE_DIGESTS, number, f"{reference} has no digest")
+            raise FileError(IMAGE_DIGESTS, number, f"{reference} has no digest")
         if reference.name in references:
             first = references[reference.name][0]
-            raise CatalogError(IMAGE_DIGESTS, number, f"{reference.name!r} is listed twice (first on line {first})")
+            raise FileError(IMAGE_DIGESTS, number, f"{reference.name!r} is listed twice (first on line {first})")
         references[reference.name] = number, reference
     if not references:
-        raise CatalogError(IMAGE_DIGESTS, None, "no extension is listed")
+        raise FileError(IMAGE_DIGESTS, None, "no extension is listed")
     said = _descriptions(descriptions) if descriptions else {}
     return Catalog({name: _entry(reference, said) for name, (_, reference) in references.items()})
 
@@ -77,13 +77,13 @@ def _entry(reference: Reference, said: Mapping[str, Mapping[str, str]]) -> Catal
 
 
 def _descriptions(text: str) -> dict[str, dict[str, str]]:
-    document = yamltext.parse_yaml(text, DESCRIPTIONS, CatalogError)
+    document = yamltext.parse_yaml(text, DESCRIPTIONS, FileError)
     data = document.data
     if not isinstance(data, dict):
-        raise CatalogError(DESCRIPTIONS, document.line(()), "a mapping is expected")
+        raise FileError(DESCRIPTIONS, document.line(()), "a mapping is expected")
     found: dict[str, dict[str, str]] = {}
     for key, value in cast("dict[str, object]", data).items():
         if not isinstance(value, dict):
-            raise CatalogError(DESCRIPTIONS, document.line((key,)), f"{key}: author and description are expected")
+            raise FileError(DESCRIPTIONS, document.line((key,)), f"{key}: author and description are expected")
         found[key] = {name: str(words) for name, words in cast("dict[str, object]", value).items()}
     return found

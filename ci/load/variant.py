@@ -31,7 +31,7 @@ from pydantic import (
 
 from ci.common import yamltext
 from ci.common.arch import Arch, parse_arch
-from ci.common.errors import CozystackTalosError, UnknownVariantError, VariantError, nearest
+from ci.common.errors import CozystackTalosError, UserError, VariantError, nearest
 from ci.common.paths import TOP
 from ci.common.references import Reference, parse_reference
 from ci.common.values import Value
@@ -220,7 +220,7 @@ class Variants:
         return tuple(self.by_name)
 
     def get(self, name: str) -> Variant:
-        """Return the variant of that name or alias; raises `UnknownVariantError` with the nearest name, or all."""
+        """Return the variant of that name or alias; raises `UserError` with the nearest name, or all."""
         if name in self.by_name:
             return self.by_name[name]
         for variant in self:
@@ -230,8 +230,8 @@ class Variants:
         asked = re.sub(r"\.ya?ml$", "", name.lower().rpartition("/")[2])
         aliases = (alias for variant in self for alias in variant.spec.aliases)
         if close := nearest(asked, [*self.names, *aliases]):
-            raise UnknownVariantError(f"unknown variant {name!r}: did you mean {close}?")
-        raise UnknownVariantError(
+            raise UserError(f"unknown variant {name!r}: did you mean {close}?")
+        raise UserError(
             f"unknown variant {name!r}: choose one of {', '.join(self.names)}, or add variants/{_as_name(asked)}.yaml"
         )
 

@@ -120,7 +120,7 @@ def comment(lines: Iterable[str]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks."""
+    """Write texts of several lines as blocks."""
 
 
 def _text(_: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -10,9 +10,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from ci.common.arch import Arch
-from ci.common.errors import ReferenceSyntaxError
+from ci.common.errors import ReferenceSyntaxError, UserError
 from ci.common.references import parse_reference
-from ci.node.request import MachineConfigError
 from ci.plan.images import KINDS, variant_of
 from ci.report.schematic import official_name, schematic, schematic_id
 from ci.resolve.model import Source
@@ -49,23 +48,23 @@ _VERSION: Final = re.compile(rf"(?:^|-)({_TALOS})(?=$|-)")
 def parse_installer(text: str | None, variant: str, variants: Iterable[str]) -> Reference | None:
     """Read the reference of a variant's installer image, by tag or digest; `variants` are the names of all.
 
-    Raises `MachineConfigError` for a text that is not a reference, and for a tag that names another variant.
+    Raises `UserError` for a text that is not a reference, and for a tag that names another variant.
     """
     if text is None:
         return None
     try:
         reference = parse_reference(text)
     except ReferenceSyntaxError as error:
-        raise MachineConfigError(f"--installer: {error}; give the reference that publish prints") from None
+        raise UserError(f"--installer: {error}; give the reference that publish prints") from None
     if reason := _of_another_variant(reference, variant, variants):
-        raise MachineConfigError(f"--installer: {reason}")
+        raise UserError(f"--installer: {reason}")
     return reference
 
 
 def check_installer(reference: Reference, plan: Plan) -> tuple[str, ...]:
-    """Return what its name leaves open, as warnings. Raises `MachineConfigError` for what can't be the plan's."""
+    """Return what its name leaves open, as warnings. Raises `UserError` for what can't be the plan's."""
     if reasons := list(mistakes(reference, plan)):
-        raise MachineConfigError("\n".join(f"--installer: {reason}" for reason in reasons))
+        raise UserError("\n".join(f"--installer: {reason}" for reason in reasons))
     return tuple(f"--installer: {text}" for text in open_questions(reference, plan))
 
 

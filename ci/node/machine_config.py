@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ci.common.errors import UserError
 from ci.node import heads, tailnet
 from ci.node.documents import (
     Document,
@@ -28,7 +29,7 @@ from ci.node.documents import (
     merged,
 )
 from ci.node.heads import CONTROL_PLANE, INSTALL, KUBERNETES, NODE, OLDER, TALM_NODE, TALM_VALUES
-from ci.node.request import MachineConfigError, NodeKind, NodeSettings
+from ci.node.request import NodeKind, NodeSettings
 from ci.node.tailscale import environment, service_of
 from ci.plan.quirks import NEWEST_CONFIGURATION, quirks
 
@@ -72,7 +73,7 @@ def make_machine_config(
 
     `installer` is what a new node installs; left out, what its configuration names.
     With an auth key its placeholder stays in the text: the caller puts the key there, where nobody sees it. Raises
-    `MachineConfigError` for a service whose document would be empty.
+    `UserError` for a service whose document would be empty.
     """
     return _Writer(variant, talos_version, told, installer, node or NodeSettings()).write()
 
@@ -184,7 +185,7 @@ class _Writer:
         values = [f"{name}={value}" for name, value in environment(service, self.told).items()]
         files = [{"content": file.content, "mountPath": file.mount_path} for file in service.config_files]
         if not values and not files:
-            raise MachineConfigError(
+            raise UserError(
                 f"service {service.name}: its ExtensionServiceConfig document would have neither environment nor "
                 "files, which Talos refuses: give a variable a value in the variant, or add configFiles"
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ci.common.errors import CozystackTalosError, suggest
+from ci.common.errors import UserError, suggest
 from ci.node.networks import NetworkError, parse_network, split
 from ci.node.tailnet import ROUTES
 from ci.node.tailscale import service_of
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ci.load.variant import Variant
-
-
-class MachineConfigError(CozystackTalosError):
-    """Machine configuration can't be written for what was asked."""
 
 
 class NodeKind(StrEnum):
@@ -46,18 +42,18 @@ class NodeSettings:
 
 
 def parse_kind(text: str | None, variant: Variant) -> NodeKind | None:
-    """Read what a node is. Raises `MachineConfigError` where the variant is not for such a node."""
+    """Read what a node is. Raises `UserError` where the variant is not for such a node."""
     if text is None:
         return None
     if text not in list(NodeKind):
-        raise MachineConfigError(f"--for: unknown kind of node {text!r}: {suggest(text, list(NodeKind))}")
+        raise UserError(f"--for: unknown kind of node {text!r}: {suggest(text, list(NodeKind))}")
     kind, service = NodeKind(text), service_of(variant)
     if kind is NodeKind.ROUTER and service is None:
-        raise MachineConfigError(
+        raise UserError(
             f"--for router: nodes of variant {variant.name} do not run Tailscale: choose a variant that does"
         )
     if kind is NodeKind.WORKER and service and any(one.name == ROUTES for one in service.environment):
-        raise MachineConfigError(
+        raise UserError(
             f"--for worker: nodes of variant {variant.name} route networks into a tailnet: give --for router for "
             "the one that is to be, and a variant that does not for workers"
         )
@@ -65,7 +61,7 @@ def parse_kind(text: str | None, variant: Variant) -> NodeKind | None:
 
 
 def parse_subnets(texts: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Read the networks of nodes' own addresses; `!` before one excludes it. Raises `MachineConfigError`."""
+    """Read the networks of nodes' own addresses; `!` before one excludes it. Raises `UserError`."""
     if texts is None:
         return None
     subnets: list[str] = []
@@ -73,16 +69,16 @@ def parse_subnets(texts: Iterable[str] | None) -> tuple[str, ...] | None:
         try:
             subnets.append("!" * text.startswith("!") + parse_network(text.removeprefix("!")))
         except NetworkError as error:
-            raise MachineConfigError(f"--node-subnets: bad network: {error}") from None
+            raise UserError(f"--node-subnets: bad network: {error}") from None
     if all(subnet.startswith("!") for subnet in subnets):
-        raise MachineConfigError("--node-subnets: no network is given that a node's address may be in")
+        raise UserError("--node-subnets: no network is given that a node's address may be in")
     return tuple(dict.fromkeys(subnets))
 
 
 def parse_disk(text: str | None, talos_version: str) -> str | None:
-    """Read the disk to install on. Raises `MachineConfigError` for an expression where only a path is possible."""
+    """Read the disk to install on. Raises `UserError` for an expression where only a path is possible."""
     if text is not None and not text.startswith("/dev/") and not quirks(talos_version).has_documents:
-        raise MachineConfigError(f"--install-disk: Talos {talos_version} takes a path such as /dev/sda, not {text!r}")
+        raise UserError(f"--install-disk: Talos {talos_version} takes a path such as /dev/sda, not {text!r}")
     if text is not None and (not text.strip() or "\n" in text):
-        raise MachineConfigError("--install-disk: give a path such as /dev/sda, or an expression in CEL on one line")
+        raise UserError("--install-disk: give a path such as /dev/sda, or an expression in CEL on one line")
     return text

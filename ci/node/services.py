@@ -32,14 +32,6 @@ ALWAYS: Final[Mapping[str, str]] = {
 }
 
 
-class ServiceFileError(FileError):
-    """A service file in an extension can't be understood; the node would refuse it too."""
-
-
-class UnmetDependencyError(FileError):
-    """A service of the image waits for something that the configuration does not provide."""
-
-
 class _Lenient(BaseModel):
     # What Talos reads beyond these fields, and fields of later versions, do not matter here.
     model_config = ConfigDict(extra="ignore")
@@ -78,8 +70,8 @@ class Service:
 
 
 def parse_service(file: str, text: str) -> Service:
-    """Read a service file; `file` is what errors call it. Raises `ServiceFileError`."""
-    spec = yamltext.validate(_Spec, yamltext.parse_yaml(text, file, ServiceFileError), ServiceFileError)
+    """Read a service file; `file` is what errors call it. Raises `FileError`."""
+    spec = yamltext.validate(_Spec, yamltext.parse_yaml(text, file, FileError), FileError)
     paths = [dependency.path for dependency in spec.depends if dependency.path]
     if spec.container.environment_file:
         paths.append(spec.container.environment_file)

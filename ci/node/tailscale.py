@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ci.common.errors import CozystackTalosError
+from ci.common.errors import UserError
 from ci.load.configuration import placeholder
 from ci.node import tailnet, up
 from ci.node.keys import IN_TEXT
@@ -28,10 +28,6 @@ _TAG: Final = re.compile(r"(tag:)?[A-Za-z][A-Za-z0-9-]*")
 _SERVER: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+/?")
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._/-]+(\?[A-Za-z]+=[A-Za-z0-9]+(&[A-Za-z]+=[A-Za-z0-9]+)*)?")
 _AUDIENCE: Final = re.compile(r"[A-Za-z0-9._:/-]+")
-
-
-class TailscaleError(CozystackTalosError):
-    """A setting for Tailscale is not valid, or there is no service that it could be for."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,7 @@ def settings(
 ) -> Tailscale:
     """Return the settings that were asked for, checked.
 
-    Without routes CozyStack's are taken where the variant leaves them open. Raises `TailscaleError` for a setting that
+    Without routes CozyStack's are taken where the variant leaves them open. Raises `UserError` for a setting that
     is not valid, for two that contradict each other, and for any where the variant's nodes do not run Tailscale.
     """
     given: dict[str, object] = {
@@ -137,7 +133,7 @@ def settings(
     service = service_of(variant)
     if service is None:
         if names:
-            raise TailscaleError(f"variant {variant.name!r} has no service {SERVICE}: leave out {', '.join(names)}")
+            raise UserError(f"variant {variant.name!r} has no service {SERVICE}: leave out {', '.join(names)}")
         return Tailscale()
     _check("host name", asked.hostname, _HOSTNAME, "a-z, 0-9 and - between them, at most 63, without a domain")
     _check("login server", asked.login_server, _SERVER, "write a URL such as https://headscale.example.com")
@@ -170,15 +166,15 @@ def settings(
     if not told.has_auth_key:
         values.pop(AUTH_KEY, None)
     for variable, problem in tailnet.problems(values, key, tailscale_version):
-        raise TailscaleError(f"{spoken.get(variable, f'{variant.file}: {variable}')}: {problem}")
+        raise UserError(f"{spoken.get(variable, f'{variant.file}: {variable}')}: {problem}")
     return told
 
 
 def _check(what: str, text: str | None, grammar: re.Pattern[str], allowed: str) -> None:
     if text is not None and IN_TEXT.search(text):
-        raise TailscaleError(f"bad {what}: there is a key in it, which would be in clear: give it as {KEY_FLAG}")
+        raise UserError(f"bad {what}: there is a key in it, which would be in clear: give it as {KEY_FLAG}")
     if text is not None and not grammar.fullmatch(text):
-        raise TailscaleError(f"bad {what} {text!r}: {allowed}")
+        raise UserError(f"bad {what} {text!r}: {allowed}")
 
 
 def _routes(service: ExtensionService, routes: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -186,17 +182,17 @@ def _routes(service: ExtensionService, routes: Iterable[str] | None) -> tuple[st
     if networks is None and any(one.name == ROUTES and one.value is None for one in service.environment):
         networks = (POD_CIDR, SERVICE_CIDR)
     if networks == ():
-        raise TailscaleError(f"--routes: no network is given: leave it out for {POD_CIDR},{SERVICE_CIDR}")
+        raise UserError(f"--routes: no network is given: leave it out for {POD_CIDR},{SERVICE_CIDR}")
     return networks and tuple(dict.fromkeys(_network("--routes", network) for network in networks))
 
 
 def _network(flag: str, text: str) -> str:
     if IN_TEXT.search(text):
-        raise TailscaleError(f"{flag}: there is a key in it: give it as {KEY_FLAG}")
+        raise UserError(f"{flag}: there is a key in it: give it as {KEY_FLAG}")
     try:
         return parse_network(text)
     except NetworkError as error:
-        raise TailscaleError(f"{flag}: bad network: {error}") from None
+        raise UserError(f"{flag}: bad network: {error}") from None
 
 
 def _tags(tags: Iterable[str] | None) -> str | None:
@@ -216,7 +212,7 @@ def _arguments(service: ExtensionService, text: str | None, flags: Mapping[str, 
     for name, value in flags.items():
         if value is not None and name in there:
             where = "the variant's TS_EXTRA_ARGS" if text is None else "--tailscale-args"
-            raise TailscaleError(f"--{name} is given twice: as an argument, and in {where}: leave out one of them")
+            raise UserError(f"--{name} is given twice: as an argument, and in {where}: leave out one of them")
     added = [f"--{name}={value}" for name, value in flags.items() if value is not None]
     # Without anything to add the variant's own value counts.
     return " ".join([base, *added] if base else added) if added else text

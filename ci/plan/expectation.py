@@ -79,7 +79,7 @@ class Expectation(_Value):
 
 
 def parse_expectation(name: str, text: str | bytes) -> Expectation:
-    """Returns the expectation in a JSON document; `name` is what errors call it."""
+    """Return the expectation in a JSON document; `name` is what errors call it."""
     try:
         return Expectation.model_validate_json(text)
     except ValidationError as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from ci.common import pins
 from ci.common.canonical import timestamp
-from ci.common.errors import ImageError, suggest
+from ci.common.errors import UserError, suggest
 from ci.common.oci import ImageSpec
 
 if TYPE_CHECKING:
@@ -86,19 +86,19 @@ KINDS: Final = {
 
 
 def parse_kinds(names: Iterable[str]) -> tuple[ImageKind, ...]:
-    """Read images' names into the table's order; commas separate too. Raises `ImageError` for others, and for none."""
+    """Read images' names into the table's order; commas separate too. Raises `UserError` for others, and for none."""
     asked = {part.strip() for name in names for part in name.split(",") if part.strip()}
     for name in sorted(asked - set(KINDS)):
-        raise ImageError(f"unknown image {name!r}: {suggest(name, KINDS)}")
+        raise UserError(f"unknown image {name!r}: {suggest(name, KINDS)}")
     if not asked:
-        raise ImageError(f"no image is asked for: choose from {', '.join(KINDS)}")
+        raise UserError(f"no image is asked for: choose from {', '.join(KINDS)}")
     return tuple(kind for kind in KINDS.values() if kind.name in asked)
 
 
 def parse_channel(text: str) -> str:
     """Read a channel's name, such as `stable`."""
     if not _CHANNEL.fullmatch(text):
-        raise ImageError(
+        raise UserError(
             f"bad channel {text!r}: it begins with a-z and goes on with a-z and 0-9, such as stable, and is not "
             f"{_SIGNED!r}, which tags of images for secure boot end with"
         )
@@ -111,7 +111,7 @@ def release_tag(plan: Plan) -> str:
     cozystack = plan.origin.release or (commit[:_COMMIT] if commit else "local")
     tag = _NOT_IN_TAGS.sub("-", f"{plan.variant}-{plan.talos_version}-{cozystack}") + _suffix(plan)
     if len(tag) > 128:
-        raise ImageError(f"the tag {tag} has {len(tag)} characters, 128 are possible: give the variant a shorter name")
+        raise UserError(f"the tag {tag} has {len(tag)} characters, 128 are possible: give the variant a shorter name")
     return tag
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci.common import pins
-from ci.common.errors import NotResolvedError, PlanError
+from ci.common.errors import PlanError
 from ci.common.kinds import names
 from ci.common.references import as_image, parse_reference
 from ci.plan.model import Plan, PlannedOutput, PlannedOverlay, SourceDate
@@ -70,7 +70,7 @@ def make_plan(
 ) -> Plan:
     """Make the plan from what was loaded and looked up.
 
-    Raises `VariantError` where the variant does not go with architecture, upstream or catalog, `NotResolvedError`
+    Raises `VariantError` where the variant does not go with architecture, upstream or catalog, `PlanError`
     where a need was not looked up, `PlanError` where no output can take what the variant asks for.
     """
     variant, upstream = request.variant, request.upstream
@@ -103,7 +103,7 @@ def make_plan(
 
 def _looked_up(use: str, found: Mapping[str, PinnedImage]) -> PinnedImage:
     if use not in found:
-        raise NotResolvedError(f"{use}: its digest was not looked up")
+        raise PlanError(f"{use}: its digest was not looked up")
     return found[use]
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from ci.common.errors import SignatureError
+from ci.common.errors import UserError
 from ci.common.references import parse_reference
 from ci.verify.statement import STATEMENT_TYPE, digest_set
 
@@ -49,13 +49,13 @@ Mirrors = Mapping[str, str]
 def parse_mirrors(texts: Iterable[str]) -> dict[str, str]:
     """Read `REGISTRY=ADDRESS`, where the address is a registry with or without a path; commas separate several.
 
-    Raises `SignatureError` for anything else.
+    Raises `UserError` for anything else.
     """
     mirrors: dict[str, str] = {}
     for text in (part.strip() for given in texts for part in given.split(",")):
         registry, _, address = text.partition("=")
         if not registry or not address or "/" in registry or "://" in address:
-            raise SignatureError(
+            raise UserError(
                 f"bad mirror {text!r}: write REGISTRY=ADDRESS, for example ghcr.io=registry.example.com/ghcr.io"
             )
         mirrors[registry] = address.rstrip("/")
@@ -71,14 +71,14 @@ def by_digest(image: PinnedImage | PlannedExtension, mirrors: Mirrors | None = N
 def rules(image: PinnedImage | PlannedExtension, mirrors: Mirrors, *, key: bool) -> tuple[tuple[str, list[str]], ...]:
     """Return who may have signed an image, in words, each with the command that checks it; one is enough.
 
-    `key` says whether there is a public key. Raises `SignatureError` where nobody is known who could have signed it.
+    `key` says whether there is a public key. Raises `UserError` where nobody is known who could have signed it.
     """
     reference = by_digest(image, mirrors)
     found = [("the key given", verify_by_key(reference))] if key else []
     if image.reference.startswith(SIDERO_IMAGES):
         found.append(("Sidero Labs", verify_sidero(reference)))
     if not found:
-        raise SignatureError(f"{image.reference} is not Sidero Labs' own: give its signer's public key as --cosign-key")
+        raise UserError(f"{image.reference} is not Sidero Labs' own: give its signer's public key as --cosign-key")
     return tuple(found)
 
 

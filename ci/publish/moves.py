@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ci.common.errors import ImageError
+from ci.common.errors import UserError
 from ci.common.oci import MANIFEST
 from ci.common.references import is_digest
 from ci.plan.images import PLAN, SECURE_BOOT, VARIANT, channel_tag, release_tag
@@ -35,13 +35,13 @@ class Content(NamedTuple):
 async def check_moves(
     registry: Registry, repository: str, plans: Sequence[Plan], channel: str | None, *, force: bool
 ) -> None:
-    """Raise `ImageError` where a tag names content that must not be replaced by that of these plans."""
+    """Raise `UserError` where a tag names content that must not be replaced by that of these plans."""
     if force:
         return
     allowed = {plan.id for plan in plans}
     named = await _named(registry, repository, release_tag(plans[0]))
     if others := sorted({one.plan or "no plan of this project" for one in named} - allowed):
-        raise ImageError(
+        raise UserError(
             f"the tag {repository}:{release_tag(plans[0])} names other content: it was made of {', '.join(others)}, "
             f"and is now to be {', '.join(sorted(allowed))}. {_FORCE}"
         )
@@ -51,7 +51,7 @@ async def check_moves(
     tag = channel_tag(plans[0], channel)
     found = {(one.variant, one.secure_boot is not None) for one in await _named(registry, repository, tag)}
     if found - wanted:
-        raise ImageError(
+        raise UserError(
             f"the tag {repository}:{tag} names {_in_words(found - wanted)}, and is now to be {_in_words(wanted)}. "
             f"{_FORCE}"
         )

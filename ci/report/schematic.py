@@ -162,7 +162,7 @@ _INDENT: Final = 4
 
 
 class _GoLike(yaml.SafeDumper):
-    """Writes what Go's yaml package writes: lists are indented, texts of several lines are blocks."""
+    """Write what Go's yaml package writes: lists are indented, texts of several lines are blocks."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
         """Indent what stands behind a dash by two, everything else to the next multiple of four."""

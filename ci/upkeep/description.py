@@ -9,7 +9,7 @@ from pydantic import AfterValidator, StringConstraints
 
 from ci.common import yamltext
 from ci.common.arch import Arch
-from ci.common.errors import CiFilesError, OutputError, ReferenceSyntaxError
+from ci.common.errors import FileError, OutputError, ReferenceSyntaxError
 from ci.common.references import parse_reference
 from ci.common.values import Value
 from ci.plan.outputs import parse_outputs
@@ -94,10 +94,10 @@ class Description(Value):
 
 
 def parse_description(text: str, file: str = DESCRIPTION.name) -> Description:
-    """Read a description; raises `CiFilesError` with file, line and reason."""
-    document = yamltext.parse_yaml(text, file, CiFilesError)
-    description = yamltext.validate(Description, document, CiFilesError)
+    """Read a description; raises `FileError` with file, line and reason."""
+    document = yamltext.parse_yaml(text, file, FileError)
+    description = yamltext.validate(Description, document, FileError)
     if description.runner not in description.dagger.cli:
         reason = f"dagger.cli has no checksum for {description.runner}, which the runner is"
-        raise CiFilesError(file, document.line(("runner",)), reason)
+        raise FileError(file, document.line(("runner",)), reason)
     return description

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci.common.arch import Arch
-from ci.common.errors import CiFilesError
+from ci.common.errors import FileError
 from ci.load import variant
 from ci.load.upstream import parse_release
 from ci.plan.outputs import parse_outputs
@@ -65,9 +65,7 @@ def make_settings(
     if arguments.outputs:
         parse_outputs(arguments.outputs)
     if own is None and arguments.variants_folder is not None:
-        raise CiFilesError(
-            "--variants-folder", None, "no variants of your own are given: add --variants before ci-files"
-        )
+        raise FileError("--variants-folder", None, "no variants of your own are given: add --variants before ci-files")
     asked = tuple(part for name in arguments.variant for part in _split(name))
     return Settings(
         variants=tuple(variants.get(name).name for name in asked) or own or variants.names,

@@ -10,7 +10,7 @@ import re
 import string
 from typing import TYPE_CHECKING, Final
 
-from ci.common.errors import CiFilesError
+from ci.common.errors import FileError
 from ci.upkeep.vendors import TEMPLATES
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ class _Template(string.Template):
 
 
 def render(template: str, values: Mapping[str, str], file: str) -> str:
-    """Fill in a template; raises `CiFilesError` where it names a value that does not exist."""
+    """Fill in a template; raises `FileError` where it names a value that does not exist."""
     try:
         kept = (_kept(line, values) for line in template.splitlines())
         return _Template("".join(f"{line}\n" for line in kept if line is not None)).substitute(values)
     except KeyError as missing:
-        raise CiFilesError(file, None, f"the template names {missing}, which the description does not have") from None
+        raise FileError(file, None, f"the template names {missing}, which the description does not have") from None
 
 
 def _kept(line: str, values: Mapping[str, str]) -> str | None:

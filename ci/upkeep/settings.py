@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ci.common.errors import CiFilesError
+from ci.common.errors import FileError
 from ci.upkeep.description import ENGINE
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ class Settings:
 
 
 def parse_module(text: str) -> str:
-    """Return a reference to this module; raises `CiFilesError` for one without a version."""
+    """Return a reference to this module; raises `FileError` for one without a version."""
     if _REMOTE.fullmatch(text) or _LOCAL.fullmatch(text):
         return text
-    raise CiFilesError(
+    raise FileError(
         "--module",
         None,
         f"bad reference {text!r}: write a git repository with a version, such as "
@@ -94,9 +94,9 @@ def parse_module(text: str) -> str:
 
 
 def parse_folder(text: str) -> str:
-    """Return a folder within the repository; raises `CiFilesError` for a path that leads elsewhere."""
+    """Return a folder within the repository; raises `FileError` for a path that leads elsewhere."""
     if not _FOLDER.fullmatch(text):
-        raise CiFilesError(
+        raise FileError(
             "--variants-folder", None, f"bad folder {text!r}: write its path in your repository, such as talos/variants"
         )
     return text.removeprefix("./").rstrip("/")
@@ -106,23 +106,23 @@ def parse_dagger(version: str | None, checksum: str | None, pinned: Dagger, arch
     """Return the release of Dagger that the files run: the pinned one, or the version that was asked for.
 
     The checksum is that of the command line's archive for the architecture of the machines that run the jobs. Raises
-    `CiFilesError` for what is not a version, for one that is older than the pinned one, and for a bad checksum.
+    `FileError` for what is not a version, for one that is older than the pinned one, and for a bad checksum.
     """
     known = DaggerRelease(pinned.version, pinned.cli[arch], pinned.engine)
     if checksum is not None and not _SHA256.fullmatch(checksum):
         reason = f"bad SHA-256 {checksum!r}: write 64 hexadecimal digits, in lower case"
-        raise CiFilesError("--dagger-checksum", None, reason)
+        raise FileError("--dagger-checksum", None, reason)
     if version is None and checksum is None:
         return known
     if version is None:
-        raise CiFilesError("--dagger-checksum", None, "no version is given: add --dagger VERSION")
+        raise FileError("--dagger-checksum", None, "no version is given: add --dagger VERSION")
     match = _VERSION.fullmatch(version)
     if not match:
         reason = f"bad version {version!r}: write one like {pinned.version}"
-        raise CiFilesError("--dagger", None, reason)
+        raise FileError("--dagger", None, reason)
     if _numbers(version) < _numbers(pinned.version):
         reason = f"Dagger {match['version']} is older than {pinned.version}, which this module needs"
-        raise CiFilesError("--dagger", None, reason)
+        raise FileError("--dagger", None, reason)
     if match["version"] == pinned.version:
         return known
     return DaggerRelease(match["version"], checksum, f"{ENGINE}:v{match['version']}")

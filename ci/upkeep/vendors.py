@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ci.common.errors import CiFilesError, suggest
+from ci.common.errors import FileError, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -135,14 +135,14 @@ PATHS: Final = tuple(sorted(path for vendor in VENDORS for path in vendor.paths)
 def parse_vendors(names: Iterable[str]) -> tuple[Vendor, ...]:
     """Read vendors' names into the table's order, each once; commas separate too, and `all` stands for every one.
 
-    Raises `CiFilesError` for an unknown name, and where no name is given.
+    Raises `FileError` for an unknown name, and where no name is given.
     """
     asked = {part.strip() for name in names for part in name.split(",") if part.strip()}
     known = [vendor.name for vendor in VENDORS]
     if unknown := sorted(asked - {*known, ALL}):
-        raise CiFilesError("--vendor", None, f"unknown vendor {unknown[0]!r}: {suggest(unknown[0], [*known, ALL])}")
+        raise FileError("--vendor", None, f"unknown vendor {unknown[0]!r}: {suggest(unknown[0], [*known, ALL])}")
     if not asked:
-        raise CiFilesError("--vendor", None, f"no vendor is named: choose from {', '.join([*known, ALL])}")
+        raise FileError("--vendor", None, f"no vendor is named: choose from {', '.join([*known, ALL])}")
     return tuple(vendor for vendor in VENDORS if ALL in asked or vendor.name in asked)
 
 

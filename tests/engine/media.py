@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import zstandard
 
 from ci.inspect.context import Context
-from ci.inspect.disk import read_esp, read_partitions
+from ci.inspect.disk import read_partitions
 from ci.inspect.iso import inspect_iso
+from ci.inspect.partitions import read_fat
 from ci.inspect.pe import read_pe
 from ci.inspect.source import BytesSource, open_file
 
@@ -44,7 +45,7 @@ def read_disk(packed: Path, scratch: Path) -> Disk:
     with open_file(raw, packed.name) as source:
         partitions = read_partitions(source, Context())
         (esp,) = (partition for partition in partitions if partition.type == "esp")
-        _, files = read_esp(source.window("ESP", esp.offset, esp.size), Context())
+        _, files = read_fat(source.window("ESP", esp.offset, esp.size), Context())
         starts = {partition.name: source.read_up_to(partition.offset, 16) for partition in partitions}
         return Disk(starts, {path: b"".join(window.chunks()) for path, window in files})
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ci.api import api_function, in_words
-from ci.common.errors import CozystackTalosError, EngineAnswerError, OutputError, first
+from ci.common.errors import BuildError, CozystackTalosError, OutputError, first
 from ci.main import CozystackTalos
 from tests.unit.engine import TRACE, engine_error, exec_error
 
@@ -243,13 +243,13 @@ async def test_variants_are_listed_without_an_engine() -> None:
 
 def test_a_failed_command_is_told_with_its_last_lines() -> None:
     error = in_words(exec_error(["imager", "-"], 3, stdout="a\n", stderr="".join(f"{n}\n" for n in range(30))))
-    assert isinstance(error, EngineAnswerError)
+    assert isinstance(error, BuildError)
     assert str(error).splitlines() == ["`imager -` ended with exit code 3:", *(str(n) for n in range(10, 30))]
 
 
 def test_what_the_engine_answers_is_told_as_it_is() -> None:
     error = in_words(engine_error(f"no manifest matches requested platform{TRACE}"))
-    assert isinstance(error, EngineAnswerError)
+    assert isinstance(error, BuildError)
     assert str(error) == "no manifest matches requested platform"
 
 

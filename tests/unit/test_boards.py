@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ci.common.arch import Arch
-from ci.common.errors import PlanError, VariantError
-from ci.execute.secureboot import Keys, SecureBootError, parse_keys
+from ci.common.errors import PlanError, UserError, VariantError
+from ci.execute.secureboot import Keys, parse_keys
 from ci.plan import profile
 from ci.plan.model import Plan, PlannedOverlay, SecureBoot
 from ci.report.provenance import make_provenance
@@ -185,7 +185,7 @@ SECRET, CERTIFICATE = cast("dagger.Secret", object()), cast("dagger.File", objec
     ],
 )
 def test_a_part_of_the_keys_is_refused(given: Any, missing: str) -> None:
-    with pytest.raises(SecureBootError) as raised:
+    with pytest.raises(UserError) as raised:
         parse_keys(*given)
     assert str(raised.value) == f"secure boot needs a signing key, its certificate and a PCR key: give {missing} too"
 
@@ -230,6 +230,6 @@ async def test_the_plan_knows_the_certificate_and_no_key() -> None:
     ],
 )
 async def test_what_the_imager_can_not_read_is_refused_without_showing_it(keys: Any, message: str) -> None:
-    with pytest.raises(SecureBootError, match=f"^{message}") as raised:
+    with pytest.raises(UserError, match=f"^{message}") as raised:
         await cast("Any", Keys)(*keys).planned()
     assert "s3cret" not in str(raised.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ci.common.errors import CatalogError
+from ci.common.errors import FileError
 from ci.common.references import Reference
 from ci.load.catalog import CatalogEntry, parse_catalog
 from tests.unit.catalogs import CATALOG, DESCRIPTIONS, IMAGE_DIGESTS, digest
@@ -62,6 +62,6 @@ def test_the_names_are_sorted() -> None:
 def test_a_catalog_that_is_not_understood_is_refused(
     image_digests: str, descriptions: str | None, message: str
 ) -> None:
-    with pytest.raises(CatalogError) as raised:
+    with pytest.raises(FileError) as raised:
         parse_catalog(image_digests, descriptions)
     assert str(raised.value) == message

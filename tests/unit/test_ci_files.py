@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ci.common.arch import Arch
-from ci.common.errors import CiFilesError
+from ci.common.errors import FileError
 from ci.load import variant
 from ci.upkeep import PATHS, VENDORS, Arguments, files
 from ci.upkeep.description import DESCRIPTION, Description, parse_description
@@ -195,13 +195,13 @@ def changed_description(old: str, new: str) -> Description:
     ],
 )  # fmt: skip
 def test_a_wrong_description_is_refused(old: str, new: str, message: str) -> None:
-    with pytest.raises(CiFilesError, match=message):
+    with pytest.raises(FileError, match=message):
         changed_description(old, new)
 
 
 def test_a_runner_needs_its_command_lines_checksum() -> None:
     text = re.sub(r"\n    arm64: [0-9a-f]{64}", "", TEXT).replace("runner: amd64", "runner: arm64")
-    with pytest.raises(CiFilesError, match="has no checksum for arm64, which the runner is"):
+    with pytest.raises(FileError, match="has no checksum for arm64, which the runner is"):
         parse_description(text)
 
 
@@ -224,14 +224,14 @@ def test_the_version_of_dagger_is_one_value() -> None:
 
 
 def test_a_template_names_only_what_there_is() -> None:
-    with pytest.raises(CiFilesError, match=r"a\.yml: the template names 'b', which the description does not have"):
+    with pytest.raises(FileError, match=r"a\.yml: the template names 'b', which the description does not have"):
         render("x: %%{b}\n", {}, "a.yml")
 
 
 def test_a_line_is_kept_on_its_condition() -> None:
     template = "a %%{x} %%?x\nb %%!x\nc %%?y\nd %%!y\n"
     assert render(template, {"x": "1", "y": ""}, "a.yml") == "a 1\nd\n"
-    with pytest.raises(CiFilesError, match=r"a\.yml: the template names 'z', which the description does not have"):
+    with pytest.raises(FileError, match=r"a\.yml: the template names 'z', which the description does not have"):
         render("a %%?z\n", {}, "a.yml")
 
 

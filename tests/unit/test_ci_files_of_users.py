@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ci.common.arch import Arch
-from ci.common.errors import CiFilesError, CozystackTalosError, OutputError, UnknownVariantError, UpstreamError
+from ci.common.errors import CozystackTalosError, FileError, OutputError, UpstreamError, UserError
 from ci.load.variant import load_variants
 from ci.upkeep import PATHS, VENDORS, Arguments, files
 from ci.upkeep.description import DESCRIPTION, parse_description
@@ -170,7 +170,7 @@ def test_the_pinned_version_has_its_pinned_checksum() -> None:
     ],
 )  # fmt: skip
 def test_an_unknown_vendor_is_refused_with_a_suggestion(names: list[str], message: str) -> None:
-    with pytest.raises(CiFilesError) as raised:
+    with pytest.raises(FileError) as raised:
         parse_vendors(names)
     assert str(raised.value) == message
 
@@ -183,25 +183,25 @@ def test_vendors_are_separated_by_commas_and_all_is_every_one() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"module": "github.com/OWNER/cozystack-talos"}, CiFilesError,
+        ({"module": "github.com/OWNER/cozystack-talos"}, FileError,
          ("--module: bad reference 'github.com/OWNER/cozystack-talos': write a git repository with a version, such as "
          "github.com/OWNER/cozystack-talos@v0.1.0, or a folder of your repository, such as ./cozystack-talos")),
-        ({"module": "x@v1; curl y"}, CiFilesError, r"--module: bad reference"),
-        ({"module": "cozystack-talos@v1"}, CiFilesError, r"--module: bad reference"),
-        ({"module": "-x/y@v1"}, CiFilesError, r"--module: bad reference"),
-        ({"variants_folder": "../variants"}, CiFilesError,
+        ({"module": "x@v1; curl y"}, FileError, r"--module: bad reference"),
+        ({"module": "cozystack-talos@v1"}, FileError, r"--module: bad reference"),
+        ({"module": "-x/y@v1"}, FileError, r"--module: bad reference"),
+        ({"variants_folder": "../variants"}, FileError,
          "--variants-folder: bad folder '../variants': write its path in your repository, such as talos/variants"),
-        ({"variants_folder": "/variants"}, CiFilesError, "--variants-folder: bad folder"),
-        ({"variants_folder": "a b"}, CiFilesError, "--variants-folder: bad folder"),
-        ({"variant": ("spinonly",)}, UnknownVariantError, "unknown variant 'spinonly': did you mean spin-only?"),
+        ({"variants_folder": "/variants"}, FileError, "--variants-folder: bad folder"),
+        ({"variants_folder": "a b"}, FileError, "--variants-folder: bad folder"),
+        ({"variant": ("spinonly",)}, UserError, "unknown variant 'spinonly': did you mean spin-only?"),
         ({"outputs": ("kernal",)}, OutputError, "unknown output 'kernal': did you mean kernel?"),
         ({"release": "1.6.2"}, UpstreamError, "--release: bad release '1.6.2': write CozyStack's tag, such as v1.6.2"),
-        ({"dagger": "latest"}, CiFilesError, "--dagger: bad version 'latest': write one like 0.21.8"),
-        ({"dagger": "0.20.0"}, CiFilesError,
+        ({"dagger": "latest"}, FileError, "--dagger: bad version 'latest': write one like 0.21.8"),
+        ({"dagger": "0.20.0"}, FileError,
          "--dagger: Dagger 0.20.0 is older than 0.21.8, which this module needs"),
-        ({"dagger": "1.0.0", "dagger_checksum": "x"}, CiFilesError,
+        ({"dagger": "1.0.0", "dagger_checksum": "x"}, FileError,
          "--dagger-checksum: bad SHA-256 'x': write 64 hexadecimal digits, in lower case"),
-        ({"dagger_checksum": "0" * 64}, CiFilesError, "--dagger-checksum: no version is given: add --dagger VERSION"),
+        ({"dagger_checksum": "0" * 64}, FileError, "--dagger-checksum: no version is given: add --dagger VERSION"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_refused(arguments: Any, error: type[CozystackTalosError], message: str) -> None:
@@ -211,7 +211,7 @@ def test_a_wrong_argument_is_refused(arguments: Any, error: type[CozystackTalosE
 
 
 def test_a_folder_of_variants_without_variants_is_refused() -> None:
-    with pytest.raises(CiFilesError, match=r"^--variants-folder: no variants of your own are given: add --variants"):
+    with pytest.raises(FileError, match=r"^--variants-folder: no variants of your own are given: add --variants"):
         own_files(Arguments(variants_folder="variants"), own=None)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci.common.errors import CiFilesError, CozystackTalosError, RegistryError
+from ci.common.errors import CozystackTalosError, FileError, RegistryError
 from ci.execute.ci_files import write_ci_files
 from ci.main import CozystackTalos
 from ci.upkeep import Arguments
@@ -96,7 +96,7 @@ async def test_a_file_that_is_up_to_date_is_no_change() -> None:
     ],
 )
 async def test_another_projects_checkout_needs_the_modules_reference(source: Mapping[str, str]) -> None:
-    with pytest.raises(CiFilesError) as raised:
+    with pytest.raises(FileError) as raised:
         await written(source, "gitlab", Arguments())
     assert str(raised.value) == (
         "--module: the checkout is not one of this project: give the module that its jobs call, such as "
@@ -116,7 +116,7 @@ async def test_the_users_own_variants_are_built_from_their_folder() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"vendor": ["gitlabs"]}, CiFilesError, "--vendor: unknown vendor 'gitlabs': did you mean gitlab?"),
+        ({"vendor": ["gitlabs"]}, FileError, "--vendor: unknown vendor 'gitlabs': did you mean gitlab?"),
         (
             {"vendor": ["gitlab"], "address": "https://registry.example.com"},
             RegistryError,

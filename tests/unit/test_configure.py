@@ -11,12 +11,10 @@ import dagger
 import pytest
 
 from ci.common.arch import Arch
-from ci.common.errors import AssetsError
+from ci.common.errors import AssetsError, FileError, UserError
 from ci.common.references import parse_reference
 from ci.execute import configure, pipeline
 from ci.node.check import Subject
-from ci.node.request import MachineConfigError
-from ci.node.services import UnmetDependencyError
 from ci.report.tables import Format
 from tests.unit.engine import engine_error
 from tests.unit.planning import builtin, plan_of, request, variant
@@ -81,7 +79,7 @@ async def test_the_projects_variants_pass(name: str, monkeypatch: pytest.MonkeyP
 
 
 async def test_a_variant_that_tells_its_nodes_nothing_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UnmetDependencyError) as raised:
+    with pytest.raises(FileError) as raised:
         await check(variant("extensions: {add: [tailscale]}\n"), monkeypatch)
     head, *lines = str(raised.value).splitlines()
     assert head == "variants/mine.yaml: a node would never finish its boot:"
@@ -99,7 +97,7 @@ async def test_a_path_that_an_extension_carries_is_there(monkeypatch: pytest.Mon
     text = "name: a\ndepends: [{path: /usr/local/share/a}]\ncontainer: {entrypoint: /a}\nrestart: always\n"
     images: dict[str, Any] = {"spin": {f"{SERVICES}/a.yaml": text}}
     plain = variant("extensions: {add: [spin]}\n")
-    with pytest.raises(UnmetDependencyError, match="service a waits for /usr/local/share/a"):
+    with pytest.raises(FileError, match="service a waits for /usr/local/share/a"):
         await check(plain, monkeypatch, images)
     await check(plain, monkeypatch, images | {"drbd": {"rootfs/usr/local/share/a": ""}})
 
@@ -171,7 +169,7 @@ async def test_an_installer_that_is_something_else_is_refused_with_what_it_holds
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answer = checked(extensions_planned=("fail", ["initramfs lacks spin", "initramfs holds tailscale, not planned"]))
-    with pytest.raises(MachineConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         await look(AssetsError(answer), monkeypatch)
     assert str(raised.value).splitlines() == [
         f"--installer: {REFERENCE} is not what is planned for variant spin-only, Talos v1.13.6:",
@@ -181,7 +179,7 @@ async def test_an_installer_that_is_something_else_is_refused_with_what_it_holds
 
 
 async def test_an_image_in_which_nothing_boots_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(MachineConfigError, match=f"^--installer: {REFERENCE} is not an installer that can be read: no"):
+    with pytest.raises(UserError, match=f"^--installer: {REFERENCE} is not an installer that can be read: no"):
         await look(AssetsError("nothing here boots"), monkeypatch)
 
 
@@ -192,9 +190,7 @@ async def test_an_image_that_can_not_be_pulled_is_warned_of_with_the_reason(monk
 
 
 async def test_an_image_for_another_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        MachineConfigError, match=f"^--installer: {REFERENCE} is not for arm64: .*no match for platform"
-    ):
+    with pytest.raises(UserError, match=f"^--installer: {REFERENCE} is not for arm64: .*no match for platform"):
         await look("", monkeypatch, pull=engine_error("no match for platform in manifest: not found"))
 
 
@@ -238,7 +234,7 @@ async def test_a_users_configuration_that_fits_is_said_to() -> None:
 
 
 async def test_a_users_configuration_with_a_problem_is_an_error_with_all_findings() -> None:
-    with pytest.raises(MachineConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         await check_of(WORKER.replace("    - name: spl\n", ""))
     assert str(raised.value).splitlines() == [
         "--check: not what nodes of variant spin-only need:",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ci.common.arch import Arch
-from ci.common.errors import AssetsError, ReferenceSyntaxError, SubjectError
+from ci.common.errors import AssetsError, ReferenceSyntaxError, UserError
 from ci.execute import examine
 from ci.execute.examine import Subject
 from ci.plan.expectation import Expectation
@@ -79,10 +79,10 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
 
 
 async def test_nothing_and_two_things_are_refused_with_the_flags() -> None:
-    with pytest.raises(SubjectError, match="nothing to look at is given: give one of --assets, --image, --file"):
+    with pytest.raises(UserError, match="nothing to look at is given: give one of --assets, --image, --file"):
         await examine.subject(None, None, None, Arch.ARM64)
     flags = ("--before", "--before-image", "--before-file")
-    with pytest.raises(SubjectError, match="--before and --before-file are given together: give one of --before, "):
+    with pytest.raises(UserError, match="--before and --before-file are given together: give one of --before, "):
         await examine.subject(FOLDER, None, FILE, Arch.ARM64, flags=flags)
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from ci.common.errors import UserError
 from ci.common.references import parse_reference
 from ci.node.documents import DISK_PLACEHOLDER
 from ci.node.machine_config import MachineConfig, make_machine_config
-from ci.node.request import MachineConfigError, NodeSettings, parse_disk, parse_kind, parse_subnets
+from ci.node.request import NodeSettings, parse_disk, parse_kind, parse_subnets
 from ci.node.tailscale import Asked, settings
 from ci.plan.quirks import quirks
 from tests.unit.planning import builtin, variant
@@ -129,7 +130,7 @@ def test_an_expression_selects_a_disk_in_a_document_only() -> None:
     found = made(NEW, node=NodeSettings(disk=parse_disk(expression, NEW))).files
     assert documents(found["install.yaml"])[0]["provisioning"]["diskSelector"]["match"] == expression
     assert documents(found["v1alpha1/install.yaml"]) == [{"machine": {"install": {"image": str(INSTALLER)}}}]
-    with pytest.raises(MachineConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         parse_disk(expression, "v1.13.6")
     assert str(raised.value) == (f"--install-disk: Talos v1.13.6 takes a path such as /dev/sda, not {expression!r}")
 
@@ -243,7 +244,7 @@ def test_a_workers_and_a_routers_patch_has_nothing_of_the_cluster(name: str, kin
     ],
 )  # fmt: skip
 def test_a_kind_of_node_that_does_not_fit_is_refused(text: str, name: str, message: str) -> None:
-    with pytest.raises(MachineConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         parse_kind(text, builtin(name))
     assert str(raised.value) == message
 
@@ -277,7 +278,7 @@ def test_subnets_are_read_and_excluded_ones_stay_excluded() -> None:
     ],
 )  # fmt: skip
 def test_wrong_subnets_are_refused(texts: list[str], message: str) -> None:
-    with pytest.raises(MachineConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         parse_subnets(texts)
     assert str(raised.value) == message
 

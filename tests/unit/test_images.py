@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ci.common.arch import Arch
-from ci.common.errors import ImageError, UpstreamError
+from ci.common.errors import UpstreamError, UserError
 from ci.common.references import PinnedImage, Reference
 from ci.load.upstream import Matchbox
 from ci.plan import netboot as matchbox
@@ -59,7 +59,7 @@ async def test_a_tag_of_no_release_says_what_is_known(origin: Origin, tag: str) 
 
 async def test_a_tag_that_registries_would_refuse_is_refused() -> None:
     plan = (await plan_of(request())).model_copy(update={"variant": "v" * 120})
-    with pytest.raises(ImageError, match=r"has \d+ characters, 128 are possible"):
+    with pytest.raises(UserError, match=r"has \d+ characters, 128 are possible"):
         release_tag(plan)
 
 
@@ -107,9 +107,9 @@ def test_images_are_asked_for_by_name() -> None:
     assert [kind.repository for kind in parse_kinds(["matchbox,installer", "assets"])] == [
         "talos", "talos-assets", "matchbox",
     ]  # fmt: skip
-    with pytest.raises(ImageError, match=r"^unknown image 'installers': did you mean installer"):
+    with pytest.raises(UserError, match=r"^unknown image 'installers': did you mean installer"):
         parse_kinds(["installers"])
-    with pytest.raises(ImageError, match=r"^no image is asked for: choose from installer, assets, matchbox$"):
+    with pytest.raises(UserError, match=r"^no image is asked for: choose from installer, assets, matchbox$"):
         parse_kinds([","])
 
 
@@ -121,7 +121,7 @@ def test_a_channel_is_a_word() -> None:
 
 @pytest.mark.parametrize("text", ["", "Stable", "v1", "1", "stable-2", "a.b", "latest!", "secureboot"])
 def test_a_channel_that_could_be_taken_for_another_tag_is_refused(text: str) -> None:
-    with pytest.raises(ImageError, match=r"^bad channel"):
+    with pytest.raises(UserError, match=r"^bad channel"):
         parse_channel(text)
 
 

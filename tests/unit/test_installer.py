@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ci.common.arch import Arch
+from ci.common.errors import UserError
 from ci.common.references import parse_reference
 from ci.node.installer import check_installer, mistakes, open_questions
-from ci.node.request import MachineConfigError
 from ci.plan.model import SecureBoot
 from ci.report.schematic import schematic, schematic_id
 from tests.unit.catalogs import digest
@@ -54,7 +54,7 @@ async def test_what_publish_prints_raises_no_question() -> None:
     ],
 )  # fmt: skip
 async def test_what_is_known_to_be_wrong_is_refused(text: str, reason: str) -> None:
-    with pytest.raises(MachineConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         check_installer(parse_reference(text), await plan())
     (message,) = str(raised.value).splitlines()
     assert message.startswith(f"--installer: {text} {reason}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ci.common.arch import Arch
-from ci.common.errors import ForeignArchitectureError, PlanError
+from ci.common.errors import PlanError, UserError
 from ci.execute import local
-from ci.execute.local import LocalImageError, read_local_images
+from ci.execute.local import read_local_images
 from ci.execute.pipeline import Pipeline
 from ci.plan.model import Plan
 from ci.report.provenance import make_provenance
@@ -114,16 +114,16 @@ async def test_files_are_read_in_the_order_given(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (Archive("text.tar", ""), LocalImageError,
+        (Archive("text.tar", ""), UserError,
          ("text.tar: no image for linux/arm64 can be read from it; give an archive as `docker save`, `crane pull` or "
           "`skopeo copy … oci-archive:` write it. The engine says: no such thing")),
-        (archive("amd.tar", platform="linux/amd64"), ForeignArchitectureError,
+        (archive("amd.tar", platform="linux/amd64"), UserError,
          "amd.tar: the image is for linux/amd64; the build is for linux/arm64"),
-        (Archive("debian.tar"), LocalImageError,
+        (Archive("debian.tar"), UserError,
          "debian.tar: no system extension: the image has no /manifest.yaml"),
-        (Archive("bad.tar", files={"manifest.yaml": "version: v1alpha1\n", "rootfs": ""}), LocalImageError,
+        (Archive("bad.tar", files={"manifest.yaml": "version: v1alpha1\n", "rootfs": ""}), UserError,
          "bad.tar:/manifest.yaml: metadata: Field required"),
-        (Archive("bare.tar", files={"manifest.yaml": MANIFEST}), LocalImageError,
+        (Archive("bare.tar", files={"manifest.yaml": MANIFEST}), UserError,
          "bare.tar: no system extension: the image has no /rootfs, the folder of its files"),
     ],
 )  # fmt: skip
@@ -161,7 +161,7 @@ async def test_a_folder_that_can_not_be_taken_is_refused_by_flag_and_number(
     names: Sequence[str], image: Archive, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = Layout(archive("layout.tar"), *LAYOUT)
-    with pytest.raises(LocalImageError) as raised:
+    with pytest.raises(UserError) as raised:
         await read(monkeypatch, layouts=[good, Layout(image, *names)])
     assert str(raised.value) == f"--extension-layout, folder 2: {message}"
 

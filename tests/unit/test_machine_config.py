@@ -13,13 +13,13 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from ci.common.errors import VariantError
+from ci.common.errors import UserError, VariantError
 from ci.load.variant import parse_variant
 from ci.node.installer import parse_installer
 from ci.node.machine_config import make_machine_config, provided_paths
-from ci.node.request import MachineConfigError, NodeSettings
+from ci.node.request import NodeSettings
 from ci.node.services import unmet
-from ci.node.tailscale import Asked, Tailscale, TailscaleError, settings
+from ci.node.tailscale import Asked, Tailscale, settings
 from tests.unit.catalogs import digest
 from tests.unit.planning import builtin, variant
 from tests.unit.test_services import SERVICES
@@ -164,7 +164,7 @@ def test_a_variants_own_routes_stay_unless_others_are_asked() -> None:
 def test_a_service_that_would_be_told_nothing_is_refused() -> None:
     """Talos refuses such a document (types/runtime/extensions, `Validate`)."""
     text = SERVICE.format(name="lldpd", rest="environment: [{name: A, description: a}]")
-    with pytest.raises(MachineConfigError, match=r"^service lldpd: its ExtensionServiceConfig document would have "):
+    with pytest.raises(UserError, match=r"^service lldpd: its ExtensionServiceConfig document would have "):
         node(text)
 
 
@@ -265,7 +265,7 @@ def test_a_path_that_the_machine_itself_has_counts() -> None:
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_refused(asked: dict[str, Any], message: str) -> None:
-    with pytest.raises(TailscaleError) as raised:
+    with pytest.raises(UserError) as raised:
         settings(builtin("spin-tailscale"), Asked(**asked))
     assert str(raised.value) == message
 
@@ -292,7 +292,7 @@ def test_an_installer_is_named_by_tag_or_digest(reference: str) -> None:
     ],
 )
 def test_an_installer_that_is_no_reference_is_refused(text: str, reason: str) -> None:
-    with pytest.raises(MachineConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         parse_installer(text, "spin-only", VARIANTS)
     assert str(raised.value).startswith(f"--installer: {reason}")
     assert str(raised.value).endswith("; give the reference that publish prints")
@@ -309,7 +309,7 @@ def test_an_installer_that_is_no_reference_is_refused(text: str, reason: str) ->
     ],
 )
 def test_another_variants_installer_is_refused(tag: str, variant: str, named: str) -> None:
-    with pytest.raises(MachineConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         parse_installer(f"ghcr.io/me/talos:{tag}", variant, VARIANTS)
     assert str(raised.value).startswith(
         f"--installer: ghcr.io/me/talos:{tag} is the installer of {named}, and these patches are for nodes of {variant}"
@@ -330,7 +330,7 @@ def test_no_installer_is_none() -> None:
 
 def test_a_setting_for_a_node_without_tailscale_is_refused() -> None:
     """An auth key in a worker's file would be there for nothing."""
-    with pytest.raises(TailscaleError) as raised:
+    with pytest.raises(UserError) as raised:
         settings(builtin("spin-only"), Asked(has_auth_key=True, join_cidr="10.0.0.0/16"))
     assert str(raised.value) == (
         "variant 'spin-only' has no service tailscale: leave out --tailscale-auth-key, --join-cidr"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ci.common.arch import Arch
-from ci.common.errors import NotResolvedError, PlanError, VariantError
+from ci.common.errors import PlanError, VariantError
 from ci.common.kinds import Initramfs
 from ci.common.pins import DEFAULT_RELEASE, OLDEST_RELEASE
 from ci.common.references import PinnedImage, Reference
@@ -167,7 +167,7 @@ async def test_an_extension_that_upstream_names_by_tag_is_looked_up() -> None:
 
 
 def test_what_was_not_looked_up_is_an_error() -> None:
-    with pytest.raises(NotResolvedError, match=r"^imager: its digest was not looked up$"):
+    with pytest.raises(PlanError, match=r"^imager: its digest was not looked up$"):
         make_plan(request(), CATALOG, {})
 
 

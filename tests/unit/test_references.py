@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ci.common.arch import Arch, UnknownArchError, parse_arch
-from ci.common.errors import ReferenceSyntaxError
+from ci.common.arch import Arch, parse_arch
+from ci.common.errors import ReferenceSyntaxError, UserError
 from ci.common.references import Reference, parse_reference
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -90,6 +90,6 @@ def test_an_architecture_is_read(arch: Arch) -> None:
     ],
 )
 def test_another_architecture_is_refused(text: str, message: str) -> None:
-    with pytest.raises(UnknownArchError) as raised:
+    with pytest.raises(UserError) as raised:
         parse_arch(text)
     assert str(raised.value) == message

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ci.api import in_words
-from ci.execute.registry import Login, LoginError, parse_login
+from ci.common.errors import UserError
+from ci.execute.registry import Login, parse_login
 from ci.main import CozystackTalos
 from tests.unit.engine import engine_error
 
@@ -38,19 +39,19 @@ def test_a_whole_login_is_taken(address: str) -> None:
     ],
 )
 def test_a_part_of_a_login_is_refused(arguments: Any, missing: str) -> None:
-    with pytest.raises(LoginError) as raised:
+    with pytest.raises(UserError) as raised:
         parse_login(*arguments)
     assert str(raised.value) == f"a login needs registry, user name and password: give {missing} too"
 
 
 @pytest.mark.parametrize("address", ["https://ghcr.io", "ghcr.io/me", "ghcr.io/", "me@ghcr.io", "a b", ":5000"])
 def test_more_than_a_host_and_a_port_is_refused(address: str) -> None:
-    with pytest.raises(LoginError, match=r"^bad registry .*: write its host"):
+    with pytest.raises(UserError, match=r"^bad registry .*: write its host"):
         parse_login(address, "me", SECRET)
 
 
 def test_a_part_of_a_login_is_refused_before_anything_is_done() -> None:
-    with pytest.raises(LoginError):
+    with pytest.raises(UserError):
         CozystackTalos(upstream=None, registry="ghcr.io")
 
 

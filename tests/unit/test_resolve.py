@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from ci.common.errors import CozystackTalosError, NotFoundInRegistryError, NotResolvedError, ReferenceSyntaxError
+from ci.common.errors import CozystackTalosError, NotFoundInRegistryError, PlanError, ReferenceSyntaxError
 from ci.common.references import PinnedImage, parse_reference
 from ci.resolve.digests import resolve_all
 from ci.resolve.model import Need
@@ -37,7 +37,7 @@ async def test_a_digest_that_is_known_is_not_asked_for() -> None:
 
 
 async def test_where_nothing_exists_the_tried_ones_are_named() -> None:
-    with pytest.raises(NotResolvedError) as raised:
+    with pytest.raises(PlanError) as raised:
         await resolve_all([Need("base", (ONE, TWO))], Registry(str(ONE), str(TWO)))
     assert str(raised.value) == f"base: the registry has no {ONE} nor {TWO}"
 

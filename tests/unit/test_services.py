@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ci.node.services import Service, ServiceFileError, parse_service, unmet
+from ci.common.errors import FileError
+from ci.node.services import Service, parse_service, unmet
 
 #: Dependencies as in the service files of Talos v1.11.3 and v1.13.6 (siderolabs/extensions).
 TAILSCALE = """\
@@ -52,7 +53,7 @@ def test_an_environment_file_is_waited_for_like_a_path() -> None:
     ],
 )
 def test_a_service_file_that_is_none_is_refused(text: str, message: str) -> None:
-    with pytest.raises(ServiceFileError) as raised:
+    with pytest.raises(FileError) as raised:
         parse_service("zfs:/a.yaml", text)
     assert str(raised.value).startswith(message)
 

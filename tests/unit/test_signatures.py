@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from ci.common.errors import SignatureError
+from ci.common.errors import UserError
 from ci.common.references import PinnedImage
 from ci.execute import tools
 from ci.execute.registry import Login
@@ -51,7 +51,7 @@ def test_mirrors_are_read(texts: list[str], mirrors: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("text", ["", "ghcr.io", "ghcr.io=", "=a", "ghcr.io/siderolabs=a", "ghcr.io=https://a"])
 def test_a_mirror_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(SignatureError, match=r"bad mirror .*: write REGISTRY=ADDRESS, for example ghcr\.io="):
+    with pytest.raises(UserError, match=r"bad mirror .*: write REGISTRY=ADDRESS, for example ghcr\.io="):
         cosign.parse_mirrors([text])
 
 
@@ -75,7 +75,7 @@ def test_sideros_images_are_signed_by_sidero_or_by_the_key() -> None:
 @pytest.mark.parametrize("reference", ["ghcr.io/example/sensors:v2", "ghcr.io/siderolabs-x/zfs:1", "example.org/a:b"])
 def test_others_images_are_signed_by_the_key_alone(reference: str) -> None:
     assert signers(reference, key=True) == ["the key given"]
-    with pytest.raises(SignatureError, match="is not Sidero Labs' own: give its signer's public key as --cosign-key"):
+    with pytest.raises(UserError, match="is not Sidero Labs' own: give its signer's public key as --cosign-key"):
         signers(reference, key=False)
 
 
@@ -84,7 +84,7 @@ def test_a_request_without_verify_signatures_is_none_and_half_of_one_is_refused(
     assert Signers.of(True, None, None) == Signers(None, {})
     assert Signers.of(True, KEY, ["ghcr.io=a"]) == Signers(KEY, {"ghcr.io": "a"})
     for key, mirrors in ((KEY, None), (None, ["ghcr.io=a"])):
-        with pytest.raises(SignatureError, match="add --verify-signatures"):
+        with pytest.raises(UserError, match="add --verify-signatures"):
             Signers.of(False, key, mirrors)
 
 
@@ -145,7 +145,7 @@ async def verified(monkeypatch: pytest.MonkeyPatch, stand_in: Cosign, signers: S
     plan = await the_plan()
     try:
         await signers.verify(plan)
-    except SignatureError as error:
+    except UserError as error:
         return str(error)
     return ""
 
@@ -191,7 +191,7 @@ async def test_an_image_nobody_known_could_have_signed_is_refused_before_anythin
     own = plan.extensions[0].model_copy(update={"reference": "example.org/own:1"})
     stand_in = Cosign(by_sidero=all_of(plan))
     monkeypatch.setattr(tools, "cosign", lambda: stand_in)
-    with pytest.raises(SignatureError, match=r"example\.org/own:1 is not Sidero Labs' own"):
+    with pytest.raises(UserError, match=r"example\.org/own:1 is not Sidero Labs' own"):
         await Signers(None, {}).verify(plan.model_copy(update={"extensions": (own, *plan.extensions[1:])}))
     assert stand_in.ran == []
 

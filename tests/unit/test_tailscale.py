@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from ci.common.errors import UserError
 from ci.node import tailnet
 from ci.node.keys import kind_of
 from ci.node.machine_config import make_machine_config
 from ci.node.request import NodeSettings
-from ci.node.tailscale import Asked, TailscaleError, environment, service_of, settings
+from ci.node.tailscale import Asked, environment, service_of, settings
 from tests.unit.planning import builtin, variant
 
 ROUTER = builtin("spin-tailscale")
@@ -26,7 +27,7 @@ def told(**asked: Any) -> dict[str, str]:
 
 def refusal(key: str | None = None, version: str | None = None, **asked: Any) -> str:
     known = None if key is None else kind_of(key)
-    with pytest.raises(TailscaleError) as raised:
+    with pytest.raises(UserError) as raised:
         settings(ROUTER, Asked(has_auth_key=key is not None, **asked), key=known, tailscale_version=version)
     return str(raised.value)
 
@@ -160,7 +161,7 @@ def test_what_a_variant_sets_is_checked_too() -> None:
         ("{name: TS_EXTRA_ARGS, description: d, value: --hostname=x}",
          "variants/mine.yaml: TS_EXTRA_ARGS: --hostname sets what TS_HOSTNAME sets"),
     ):  # fmt: skip
-        with pytest.raises(TailscaleError) as raised:
+        with pytest.raises(UserError) as raised:
             settings(variant(SERVICE.format(text)), Asked())
         assert str(raised.value).startswith(message)
 

@@ -29,4 +29,4 @@ async def test_what_has_an_id_is_sent_by_it_alone(kind: Any, monkeypatch: pytest
     monkeypatch.setattr(kind, "id", known)
     found = await known_by_id(kind(cast("Any", Context())))
     assert type(found) is kind
-    assert cast("Any", found)._ctx.selected == (kind.__name__, "id-1")
+    assert found._ctx.selected == (kind.__name__, "id-1")

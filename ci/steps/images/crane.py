@@ -11,7 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from ci.common.errors import CozystackTalosError
+from ci.common.errors import BuildError
 from ci.common.filenames import CHECKSUMS
 from ci.verify.checks_images import ASSETS, FoundImage, ImageEntry
 
@@ -25,10 +25,6 @@ _CHUNK: Final = 1 << 20
 _LONGEST_TEXT: Final = 1 << 20
 
 
-class CraneError(CozystackTalosError):
-    """crane can't read an image."""
-
-
 def _ended(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603
         [*words], capture_output=True, encoding="utf-8", errors="backslashreplace", check=False, timeout=_SECONDS
@@ -36,10 +32,10 @@ def _ended(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def run(*words: str | Path, name: str) -> str:
-    """Return what a command prints; raises `CraneError` with what it complains of."""
+    """Return what a command prints; raises `BuildError` with what it complains of."""
     done = _ended(*words)
     if done.returncode != 0:
-        raise CraneError(f"{name}: `{' '.join(map(str, words))}` fails: {done.stderr.strip()}")
+        raise BuildError(f"{name}: `{' '.join(map(str, words))}` fails: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -54,7 +50,7 @@ def serving(folder: Path) -> Generator[str]:
             assert log is not None
             found = next((match for line in log if (match := re.search(r"serving on port (\d+)", line))), None)
             if found is None:
-                raise CraneError("`crane registry serve` does not say its port")
+                raise BuildError("`crane registry serve` does not say its port")
             # It logs each request, and would end at a pipe that nobody reads.
             threading.Thread(target=log.read, daemon=True).start()
             yield f"127.0.0.1:{found[1]}"
@@ -82,7 +78,7 @@ def find(image: Path, name: str, scratch: Path) -> FoundImage:
     entries, checksums = _entries(flat)
     if listed != entries.keys():
         odd = ", ".join(sorted(map(repr, listed ^ entries.keys()))[:5])
-        raise CraneError(f"{name}: `tar -tf` and Python do not list the same files: {odd}")
+        raise BuildError(f"{name}: `tar -tf` and Python do not list the same files: {odd}")
     settings: dict[str, Any] = config.get("config") or {}
     platform = [config.get("os"), config.get("architecture"), config.get("variant")]
     return FoundImage(
@@ -104,7 +100,7 @@ def _is_layout(image: Path) -> bool:
         with tarfile.open(image) as archive:
             return any(member.name.removeprefix("./") == "oci-layout" for member in archive)
     except (tarfile.TarError, OSError) as error:
-        raise CraneError(f"{image.name}: is not an image archive: {error}") from None
+        raise BuildError(f"{image.name}: is not an image archive: {error}") from None
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ci.common.errors import CatalogError, CozystackTalosError, FileError, UpstreamError, VariantError
+from ci.common.errors import CozystackTalosError, FileError, UpstreamError, VariantError
 from ci.common.yamltext import LONGEST, parse_yaml
 from ci.inspect.manifest import parse_layers, parse_manifest
 from ci.load.catalog import parse_catalog
@@ -72,7 +72,7 @@ READERS: dict[str, tuple[Callable[[str], object], type[Exception]]] = {
     "plain": (lambda text: parse_yaml(text, "a.yaml", FileError), FileError),
     "variant": (lambda text: parse_variant("a.yaml", text), VariantError),
     "profile": (_profile, UpstreamError),
-    "catalog": (lambda text: parse_catalog("ghcr.io/a/b:c@sha256:" + "0" * 64, text), CatalogError),
+    "catalog": (lambda text: parse_catalog("ghcr.io/a/b:c@sha256:" + "0" * 64, text), FileError),
     "manifest": (lambda text: parse_manifest("a:/manifest.yaml", text.encode(errors="replace")), CozystackTalosError),
     "layers": (lambda text: parse_layers("extensions.yaml", text.encode(errors="replace")), CozystackTalosError),
     "service": (lambda text: parse_service("a", text), CozystackTalosError),

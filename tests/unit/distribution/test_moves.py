@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ci.common.arch import Arch
-from ci.common.errors import ImageError
+from ci.common.errors import UserError
 from ci.common.oci import INDEX, MANIFEST
 from ci.execute import publish
 from ci.plan.images import KINDS, image_spec
@@ -70,13 +70,13 @@ async def test_the_same_plan_may_be_published_again_and_with_a_further_architect
 async def test_another_plan_does_not_take_a_release_tag() -> None:
     old, new = await arm64(), await arm64(description="of another day")
     said = rf"^the tag lab/talos:{TAG} names other content: it was made of {old.id}, and is now to be {new.id}\. "
-    with pytest.raises(ImageError, match=said + r"Nothing was tagged\. Publish elsewhere, or move it with --force$"):
+    with pytest.raises(UserError, match=said + r"Nothing was tagged\. Publish elsewhere, or move it with --force$"):
         await check(holding(TAG, old), new)
     await check(holding(TAG, old), new, force=True)
 
 
 async def test_an_architecture_does_not_get_lost() -> None:
-    with pytest.raises(ImageError, match="names other content"):
+    with pytest.raises(UserError, match="names other content"):
         await check(holding(TAG, await arm64(), await amd64()), await arm64())
 
 
@@ -84,7 +84,7 @@ async def test_an_architecture_does_not_get_lost() -> None:
 @pytest.mark.parametrize("media_type", [MANIFEST, INDEX])
 async def test_what_is_not_of_this_project_is_not_replaced(content: bytes, media_type: str) -> None:
     fake = FakeRegistry(manifests={TAG: (media_type, content)})
-    with pytest.raises(ImageError, match=r"it was made of no plan of this project, and is now to be "):
+    with pytest.raises(UserError, match=r"it was made of no plan of this project, and is now to be "):
         await check(fake, await arm64())
 
 
@@ -96,7 +96,7 @@ async def test_a_channel_moves_from_plan_to_plan() -> None:
 async def test_a_channel_does_not_move_to_another_variant() -> None:
     fake = holding("spin-only-stable", await plan_of(request("spin-tailscale")))
     said = r"^the tag lab/talos:spin-only-stable names spin-tailscale, and is now to be spin-only\. Nothing was tagged"
-    with pytest.raises(ImageError, match=said):
+    with pytest.raises(UserError, match=said):
         await check(fake, await arm64(), channel="stable")
     await check(fake, await arm64(), channel="stable", force=True)
 
@@ -104,7 +104,7 @@ async def test_a_channel_does_not_move_to_another_variant() -> None:
 async def test_a_channel_stays_with_secure_boot_or_without() -> None:
     signed = await arm64(secure_boot=SecureBoot(certificate="5" * 64))
     fake = holding("spin-only-stable", signed)  # moved there by hand
-    with pytest.raises(ImageError, match="names spin-only for secure boot, and is now to be spin-only"):
+    with pytest.raises(UserError, match="names spin-only for secure boot, and is now to be spin-only"):
         await check(fake, await arm64(), channel="stable")
     # with the keys it has tags of its own
     await check(holding(TAG, await arm64()), signed, channel="stable")
@@ -127,6 +127,6 @@ async def test_tags_are_looked_at_before_anything_is_built_and_again_before_they
     monkeypatch.setattr(publish, "_build", build)
     address = parse_address("registry.example/lab")
     orders = {KINDS["installer"]: [await arm64()]}
-    with pytest.raises(ImageError, match="names other content"):
+    with pytest.raises(UserError, match="names other content"):
         await publish.publish(orders, cast("Any", None), publish.Destination(address), cast("Any", None))
     assert built == (["all"] if meanwhile else [])

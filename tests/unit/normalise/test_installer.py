@@ -7,7 +7,7 @@ import json
 import os
 import tarfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -130,7 +130,7 @@ CONFIG = b'{"created":"2026-11-23T04:18:53Z"}'
 NAME = f"sha256:{samples.sha(CONFIG)}"
 
 
-def archive_of(manifest: object, *more: File) -> bytes:
+def archive_of(manifest: Any, *more: File) -> bytes:
     return samples.tar([*more, File("manifest.json", json.dumps(manifest).encode())])
 
 

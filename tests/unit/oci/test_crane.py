@@ -72,10 +72,10 @@ def test_an_archive_is_read_as_the_layout_is(layout: Path, tmp_path: Path, archi
 
 def test_what_is_no_image_is_told(tmp_path: Path) -> None:
     (tmp_path / "word.tar").write_text("a word")
-    with pytest.raises(crane.CraneError, match=r"^word\.tar: is not an image archive: "):
+    with pytest.raises(crane.BuildError, match=r"^word\.tar: is not an image archive: "):
         crane.find(tmp_path / "word.tar", "it", tmp_path)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(crane.CraneError, match=r"^it: `crane push \S+ 127\.0\.0\.1:\d+/image:it` fails: "):
+    with pytest.raises(crane.BuildError, match=r"^it: `crane push \S+ 127\.0\.0\.1:\d+/image:it` fails: "):
         crane.find(tmp_path / "folder", "it", tmp_path)
 
 
@@ -94,7 +94,7 @@ def blob(layout: Path, digest: str) -> Path:
 
 def test_a_layer_of_other_bytes_is_not_read(layout: Path, tmp_path: Path) -> None:
     flipped(layout)
-    with pytest.raises(crane.CraneError, match=r"DIGEST_INVALID|digest|checksum"):
+    with pytest.raises(crane.BuildError, match=r"DIGEST_INVALID|digest|checksum"):
         crane.find(layout, "it", tmp_path / "scratch")
 
 

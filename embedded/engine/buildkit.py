@@ -25,7 +25,7 @@ from embedded.engine import llb
 from embedded.engine.errors import EngineError
 from embedded.engine.events import StepEvent
 from embedded.engine.protos import control, gateway, rpc_status
-from embedded.engine.waiting import Silence, network_seconds
+from embedded.engine.waiting import Silence, host_of, network_seconds
 from embedded.shown import shown
 
 CONTROL = "/moby.buildkit.v1.Control/"
@@ -109,6 +109,8 @@ class Ref:
 
     build: str
     id: str
+    fetched: frozenset[str] = field(default=frozenset(), compare=False)
+    """Names of the vertices that fetch something for it: BuildKit pulls layers when something of them is read."""
 
     def __bool__(self) -> bool:
         return bool(self.id)
@@ -297,7 +299,7 @@ class BuildKit:
                 names = frozenset(vertex.name for vertex in llb.vertices(output))
                 solving = self._bridge(build, "Solve", request, gateway.SolveResponse)
                 response = await self._silence.ended(names, solving)
-                return Ref(build, response.result.ref.id)
+                return Ref(build, response.result.ref.id, frozenset(filter(host_of, names)))
             except SolveError as error:
                 self._retire(insecure, build)
                 if SECOND_FAILURE not in error.message or attempt == ATTEMPTS:
@@ -314,16 +316,23 @@ class BuildKit:
         if task is not None and task.done() and not task.exception() and task.result() == build:
             del self._builds[insecure]
 
+    async def _read(self, reference: Ref, method: str, request: Any, answer: Any) -> Any:
+        asking = self._bridge(reference.build, method, request, answer)
+        if not reference.fetched:
+            return await asking
+        with self._silence.reading(reference.fetched):
+            return await self._silence.ended(reference.fetched, asking)
+
     async def read_dir(self, reference: Ref, path: str) -> list[FileStat]:
         if not reference:
             return []
         request = gateway.ReadDirRequest(Ref=reference.id, DirPath=path)
-        response = await self._bridge(reference.build, "ReadDir", request, gateway.ReadDirResponse)
+        response = await self._read(reference, "ReadDir", request, gateway.ReadDirResponse)
         return [_file_stat(entry) for entry in response.entries]
 
     async def stat(self, reference: Ref, path: str) -> FileStat:
         request = gateway.StatFileRequest(Ref=reference.id, Path=path)
-        entry = (await self._bridge(reference.build, "StatFile", request, gateway.StatFileResponse)).stat
+        entry = (await self._read(reference, "StatFile", request, gateway.StatFileResponse)).stat
         return _file_stat(entry)
 
     async def read_file(self, reference: Ref, path: str) -> bytes:
@@ -332,7 +341,7 @@ class BuildKit:
         while len(contents) % READ_CHUNK == 0:
             span = gateway.FileRange(Offset=len(contents), Length=READ_CHUNK)
             request = gateway.ReadFileRequest(Ref=reference.id, FilePath=path, Range=span)
-            piece = (await self._bridge(reference.build, "ReadFile", request, gateway.ReadFileResponse)).Data
+            piece = (await self._read(reference, "ReadFile", request, gateway.ReadFileResponse)).Data
             if not piece:
                 break
             contents += piece

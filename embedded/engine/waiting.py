@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from embedded.engine.errors import EngineError
@@ -67,8 +68,8 @@ class _Fetch:
     name: str
     heard: float
     """When something was last heard of it, on a clock that nobody sets."""
-    extracting: set[str] = field(default_factory=set[str])
-    """The layers that are being unpacked: that is the disk's work, not the network's."""
+    anywhere: bool = False
+    """Whether what moves in any vertex counts for it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ class Silence:
         self._ask = ask or answers
         self._running: dict[str, _Fetch] = {}
         self._waiting: list[_Waiting] = []
+        self._stands: dict[tuple[str, str], tuple[int, bool]] = {}
+        self._unpacking: set[tuple[str, str]] = set()
+        self._reads = itertools.count()
 
     def note(self, response: Any) -> None:
         """Take one of BuildKit's reports: which vertices run, and what moves in them."""
@@ -101,15 +105,19 @@ class Silence:
                 self._running.pop(vertex.digest, None)
             elif vertex.HasField("started"):
                 self._running.setdefault(vertex.digest, _Fetch(vertex.name, now)).heard = now
-        heard = {moved.vertex for moved in (*response.statuses, *response.logs)}
+        heard = {log.vertex for log in response.logs} | {one.vertex for one in response.statuses if self._moves(one)}
         for digest, seen in self._running.items():
-            # Of a push BuildKit reports under other vertices that something moves.
-            if digest in heard or (heard and seen.name.startswith(_PUSHES)):
+            # What moves in a push, or in what is pulled when it is read, is reported of other vertices.
+            if digest in heard or (heard and seen.anywhere):
                 seen.heard = now
         for status in response.statuses:
-            if status.vertex in self._running and status.ID.startswith("extracting"):
-                unpacked = self._running[status.vertex].extracting
-                (unpacked.discard if status.HasField("completed") else unpacked.add)(status.ID)
+            if status.ID.startswith("extracting"):
+                layer = (status.vertex, status.ID)
+                (self._unpacking.discard if status.HasField("completed") else self._unpacking.add)(layer)
+
+    def _unpacks(self, digest: str, vertex: _Fetch) -> bool:
+        """Tell whether layers are being unpacked for a vertex: that is the disk's work, not the network's."""
+        return any(vertex.anywhere or owner == digest for owner, _ in self._unpacking)
 
     async def watch(self) -> None:
         """Look now and then, until cancelled."""
@@ -119,7 +127,7 @@ class Silence:
             now = self._clock()
             for digest, vertex in list(self._running.items()):
                 silent = now - vertex.heard
-                if vertex.extracting or silent < self.seconds:
+                if self._unpacks(digest, vertex) or silent < self.seconds:
                     asked.pop(digest, None)
                 elif silent >= self.seconds * PATIENCE and not vertex.name.startswith(_PUSHES):
                     self._end(digest, vertex, silent)
@@ -135,11 +143,32 @@ class Silence:
             if vertex.name in waiting.names and not waiting.failed.done():
                 waiting.failed.set_exception(error)
 
+    def _moves(self, status: Any) -> bool:
+        """Tell whether a status says something new: BuildKit repeats where a download stands."""
+        stands = (getattr(status, "current", 0), status.HasField("completed"))
+        key = (status.vertex, status.ID)
+        if self._stands.get(key) == stands:
+            return False
+        self._stands[key] = stands
+        return True
+
+    @contextlib.contextmanager
+    def reading(self, names: frozenset[str]) -> Generator[None]:
+        """Watch what may be pulled while the block reads something of it."""
+        keys = [f"read:{next(self._reads)}" for _ in names]
+        for key, name in zip(keys, names, strict=True):
+            self._running[key] = _Fetch(name, self._clock(), anywhere=True)
+        try:
+            yield
+        finally:
+            for key in keys:
+                self._running.pop(key, None)
+
     @contextlib.contextmanager
     def pushing(self, reference: str) -> Generator[str]:
         """Watch a push while the block runs; gives the name under which it is to be awaited."""
         name = f"{_PUSHES}{reference}"
-        self._running[name] = _Fetch(name, self._clock())
+        self._running[name] = _Fetch(name, self._clock(), anywhere=True)
         try:
             yield name
         finally:

@@ -134,13 +134,13 @@ class Engine:
         try:
             return await self.bk.solve(tree)
         except SolveError as error:
-            raise await self.explain(error) from None
+            raise await self.explain(error, tree) from None
 
     async def export_tree(self, tree: llb.Output, exporter: str, attrs: Mapping[str, str]) -> dict[str, str]:
         try:
             return await self.bk.export(tree, exporter, attrs)
         except SolveError as error:
-            raise await self.explain(error) from None
+            raise await self.explain(error, tree) from None
 
     async def write_to_host(self, tree: llb.Output, folder: Path) -> None:
         """Write a tree into a folder of the host; what can't be written there is not BuildKit's trouble."""
@@ -154,9 +154,9 @@ class Engine:
                     raise EngineError(f"can't write to {folder}: {cause}", hint) from None
                 raise await self.explain(error) from None
 
-    async def explain(self, error: SolveError) -> EngineError:
+    async def explain(self, error: SolveError, tree: llb.Output = llb.SCRATCH) -> EngineError:
         if error.args_of_exec[:1] != (HELPER_PATH,) or error.exit_code is None:
-            return await self.reworded(error)
+            return await self.reworded(error, tree)
         instructions, *command = error.args_of_exec[1:]
         stdout, stderr = (text.decode(errors="replace").strip() for text in await self.bk.streams(error.vertex))
         code = error.exit_code
@@ -168,7 +168,18 @@ class Engine:
             stderr += f"\n\nThe disk of the engine's cache is full. {FULL_DISK_HINT}"
         return ExecFailedError(command, code, stdout, stderr)
 
-    async def reworded(self, error: SolveError) -> EngineError:
+    async def _unread(self, error: SolveError, path: str, tree: llb.Output) -> EngineError:
+        """Return the error for a path that can't be read: it is not there, or what it comes from can't be had.
+
+        BuildKit pulls an image's layers when something of them is read.
+        """
+        if "no such file or directory" in error.message:
+            return missing(path)
+        if "not a directory" in error.message:
+            return EngineError(f"path {path.lstrip('/')} is a file, not a directory")
+        return await self.reworded(error, tree)
+
+    async def reworded(self, error: SolveError, tree: llb.Output = llb.SCRATCH) -> EngineError:
         """Say what BuildKit's text means for who reads it."""
         text = error.message
         if NO_SPACE in text:
@@ -178,7 +189,8 @@ class Engine:
                 "this engine refuses privileged execs (security.insecure)",
                 'Allow it in its buildkitd.toml: insecure-entitlements = [ "security.insecure" ]',
             )
-        vertex = await self.bk.failed(error)
+        fetched = [vertex.name for vertex in llb.vertices(tree) if host_of(vertex.name)]
+        vertex = fetched[0] if len(fetched) == 1 else await self.bk.failed(error)
         return self.diagnosed(text, host_of(vertex), f"{shown(vertex)}: {text}" if vertex else text) or error
 
     def unresolved(self, registry: str, reference: str, platform: str, error: SolveError) -> EngineError:
@@ -202,7 +214,7 @@ class Engine:
         try:
             return await self.bk.read_dir(reference, full)
         except SolveError as error:
-            raise _worded(error, path or directory.path) from None
+            raise await self._unread(error, path or directory.path, directory.tree) from None
 
     async def stat(self, tree: llb.Output, path: str, shown: str) -> FileStat:
         reference = await self.solve(tree)
@@ -213,7 +225,7 @@ class Engine:
         try:
             return await self.bk.stat(reference, path)
         except SolveError as error:
-            raise _worded(error, shown) from None
+            raise await self._unread(error, shown, tree) from None
 
     async def lstat(self, tree: llb.Output, path: str, shown: str) -> FileStat:
         """As `stat`, of a link and not of what it leads to."""
@@ -233,16 +245,8 @@ class Engine:
         try:
             return await self.bk.read_file(reference, file.path)
         except SolveError as error:
-            raise _worded(error, file.path.lstrip("/")) from None
+            raise await self._unread(error, file.path.lstrip("/"), file.tree) from None
 
 
 def missing(path: str) -> EngineError:
     return EngineError(f"stat {path.lstrip('/')}: no such file or directory")
-
-
-def _worded(error: SolveError, path: str) -> EngineError:
-    if "no such file or directory" in error.message:
-        return missing(path)
-    if "not a directory" in error.message:
-        return EngineError(f"path {path.lstrip('/')} is a file, not a directory")
-    return error

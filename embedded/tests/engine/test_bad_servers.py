@@ -51,6 +51,23 @@ def test_a_manifest_that_cannot_be_had(
     assert "s3cret" not in said
 
 
+@pytest.mark.parametrize(
+    ("server", "message"),
+    [
+        (bad_servers.OtherBlob, "what HOST delivered is not the image that was asked for"),
+        (bad_servers.ShortBlob, "HOST ended the connection in the middle of an answer"),
+        (bad_servers.RefusedBlob, "HOST refuses access (403 Forbidden)"),
+    ],
+)
+def test_a_layer_that_cannot_be_had_names_image_and_registry(
+    calls: Calls, server: type[bad_servers.Registry], message: str
+) -> None:
+    with serving(server) as host:
+        said = pulled(calls, host, "rootfs", "entries")
+    assert said.startswith(f"Error: {message}")
+    assert "pull HOST/some/image:1 for linux/" in said
+
+
 def test_plain_http_where_tls_is_spoken(calls: Calls) -> None:
     with serving(bad_servers.Registry, host=own_address()) as host:
         said = pulled(calls, host)
@@ -75,6 +92,18 @@ def test_a_registry_that_takes_the_connection_and_says_nothing(calls: Calls, add
     assert time.monotonic() - begin < 60
     assert said.startswith("Error: HOST did not answer for 3 s (look up HOST/some/image:1)\n")
     assert "set COZYSTACK_TALOS_NETWORK_SECONDS to wait longer" in said
+
+
+class StuckBlob(bad_servers.Registry):
+    def layer(self) -> None:
+        time.sleep(120)
+
+
+def test_a_layer_that_never_comes_ends_too(calls: Calls) -> None:
+    with serving(StuckBlob) as host:
+        said = pulled(calls, host, "rootfs", "entries", COZYSTACK_TALOS_NETWORK_SECONDS="1")
+    assert said.startswith("Error: HOST did not answer for 1")
+    assert "pull HOST/some/image:1 for linux/" in said
 
 
 @pytest.mark.parametrize("ref", ["#main", f"#{'0123456789' * 4}"], ids=["branch", "commit"])

@@ -121,12 +121,37 @@ async def test_what_moves_is_not_silent(moves: dict[str, Any]) -> None:
     watching.note(started())
 
     async def work() -> str:
-        for _ in range(20):
+        for number in range(20):
             await asyncio.sleep(0.05)
+            for status in moves.get("statuses", []):
+                status["current"] = number
             watching.note(report(**moves))
         return "done"
 
     assert await awaited(watching, {PULL}, work()) == "done"
+
+
+async def test_a_report_that_repeats_itself_is_silence() -> None:
+    watching = silence(is_silent, seconds=0.2)
+    watching.note(started())
+
+    async def work() -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            watching.note(report(statuses=[{"vertex": "a", "ID": "sha256:1", "current": 5}]))
+
+    with pytest.raises(EngineError, match=r"ghcr\.io did not answer"):
+        await awaited(watching, {PULL}, work())
+
+
+async def test_what_is_pulled_when_it_is_read_is_watched_while_it_is() -> None:
+    watching = silence(is_silent)
+    with watching.reading(frozenset({PULL})), pytest.raises(EngineError, match=r"ghcr\.io did not answer"):
+        await awaited(watching, {PULL})
+    with watching.reading(frozenset({PULL})):
+        watching.note(report(statuses=[{"vertex": "other", "ID": "extracting sha256:1"}]))
+        assert await awaited(watching, {PULL}, asyncio.sleep(0.5, "done")) == "done"
+    assert await awaited(watching, {PULL}, asyncio.sleep(0.3, "done")) == "done"
 
 
 async def test_unpacking_is_not_the_networks_work() -> None:

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ci.common.progress import put
 from ci.compare.folders import compare_folders
 from ci.inspect.errors import InspectError
 
@@ -25,11 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     except InspectError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    try:
-        sys.stdout.write(comparison.render(arguments.format))
-        sys.stdout.flush()
-    except OSError as error:
-        print(f"error: standard output: {error.strerror}", file=sys.stderr)
+    if not put(comparison.render(arguments.format)):
         return 2
     return 0 if comparison.equal else 1
 

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.common.progress import put
 from ci.inspect.errors import InspectError
 from ci.inspect.inspect import inspect_path
 from ci.inspect.source import printable
@@ -66,13 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         code = int(arguments.fail_on_change and difference.changed)
     else:
         text = render(found[0], arguments.format, whole=arguments.all)
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        print(f"error: standard output: {error.strerror}", file=sys.stderr)
-        return 2
-    return code
+    return code if put(text) else 2
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """`python -m ci.steps.verify`: the checks inside a container, as a cached exec.
 
-    check       --assets DIR [--expect FILE] [--format text|json|yaml] [--output FILE]
+    check       --assets DIR [--expect FILE] [--format text|json|yaml]
     seal        --assets DIR --expect FILE --plan FILE         writes SBOM, checksums and report into DIR
-    extensions  --talos VERSION --arch ARCH [--kernel FILE] PATH… [--format text|json|yaml] [--output FILE]
+    extensions  --talos VERSION --arch ARCH [--kernel FILE] PATH… [--format text|json|yaml]
 
 Ends with 0 if all checks pass, 1 if one fails (everything is written before), 2 if there is nothing to check.
 """
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from ci.common.errors import CozystackTalosError, PlanError
+from ci.common.progress import put
 from ci.plan.expectation import Expectation, parse_expectation
 from ci.plan.model import Plan
 from ci.report.build_report import render_result
@@ -41,7 +42,6 @@ def _parser() -> argparse.ArgumentParser:
     extensions.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="file tree of an image: folder or tar")
     for command in (check, sealing, extensions):
         command.add_argument("--format", choices=("text", "json", "yaml"), default="text")
-        command.add_argument("--output", type=Path, help="a file for the result instead of standard output")
     return parser
 
 
@@ -81,11 +81,8 @@ def main(argv: list[str] | None = None) -> int:
     except CozystackTalosError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    text = render_result(result, arguments.format)
-    if arguments.output is None:
-        sys.stdout.write(text)
-    else:
-        arguments.output.write_text(text, encoding="utf-8")
+    if not put(render_result(result, arguments.format)):
+        return 2
     return 0 if result.ok else 1
 
 

@@ -118,7 +118,7 @@ def test_numbers_of_an_extended_header_are_decimal(tmp_path: Path, key: str, val
     if good:
         inspect_path(tmp_path / "tar")
     else:
-        # Python before 3.11.3 refuses digits of other scripts by itself, in words of its own.
+        # Some versions of Python refuse digits of other scripts by themselves, in words of their own.
         others = "|no valid tar" if not value.isascii() else ""
         with pytest.raises(CorruptFileError, match=f"its {key} .* is no number{others}"):
             inspect_path(tmp_path / "tar")

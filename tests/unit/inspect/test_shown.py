@@ -190,11 +190,16 @@ def test_a_temporary_file_that_can_not_grow_is_an_error_of_one_line(tmp_path: Pa
     assert f"error: {tmp_path / 'disk'}: no temporary file for it: File too large" in done.stderr
 
 
-@pytest.mark.parametrize("program", ["inspect", "compare"])
+@pytest.mark.parametrize("program", ["inspect", "compare", "verify"])
 def test_an_output_that_takes_nothing_is_an_error_of_one_line(tmp_path: Path, program: str) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").write_bytes(b"1")
-    arguments = ["show", str(tmp_path / "a")] if program == "inspect" else [str(tmp_path / "a")] * 2
+    folder = str(tmp_path / "a")
+    arguments = {
+        "inspect": ["show", folder],
+        "compare": [folder, folder],
+        "verify": ["extensions", "--talos", "v1.13.6", "--arch", "arm64", folder],
+    }[program]
     with Path("/dev/full").open("w") as full:
         done = run(f"ci.steps.{program}", *arguments, stdout=full)
     assert (done.returncode, done.stderr) == (2, "error: standard output: No space left on device\n")

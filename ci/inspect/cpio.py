@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ci.inspect.errors import CorruptFileError, LimitExceededError
+from ci.inspect.modes import TYPES_BY_MODE
 from ci.inspect.numbers import number
 from ci.inspect.source import ByteStream
 
@@ -30,16 +31,6 @@ _ALIGNMENT: Final = 4
 TRAILER: Final = "TRAILER!!!"
 #: `PATH_MAX` of the kernel, which passes over what is longer.
 _LONGEST: Final = 4096
-
-_TYPES: Final[dict[int, EntryType]] = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFCHR: "character",
-    stat.S_IFBLK: "block",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-}
 
 
 class Fields(NamedTuple):
@@ -149,9 +140,9 @@ def _read_archive(stream: ByteStream, context: Context) -> Iterator[tuple[CpioHe
         name = text.rstrip(b"\0").decode("utf-8", "backslashreplace")
         if name == TRAILER:
             return
-        if stat.S_IFMT(fields.mode) not in _TYPES:
+        if stat.S_IFMT(fields.mode) not in TYPES_BY_MODE:
             raise CorruptFileError(stream.name, place, f"{name!r} has the unknown mode {fields.mode:#o}")
-        kind = _TYPES[stat.S_IFMT(fields.mode)]
+        kind = TYPES_BY_MODE[stat.S_IFMT(fields.mode)]
         path = _clean(name)
         context.count_entry(stream.name, path)
         content = stream.pieces(fields.size, f"the content of {name!r} (archive at byte {start})")

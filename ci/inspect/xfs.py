@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ci.inspect.errors import CorruptFileError, LimitExceededError, UnsupportedFileError
+from ci.inspect.modes import TYPES_BY_MODE
 from ci.inspect.source import ExtentSource
 from ci.inspect.xfs_superblock import Geometry, checksum_is_right
 
@@ -40,16 +41,6 @@ _LINK_HEADER: Final = 56
 #: In a directory's address space: data blocks are below, its indexes from here on.
 _INDEXES: Final = 32 << 30
 _UNUSED: Final = 0xFFFF
-
-_TYPES: Final[dict[int, EntryType]] = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFCHR: "character",
-    stat.S_IFBLK: "block",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-}
 
 
 @dataclass(frozen=True)
@@ -146,7 +137,7 @@ class Xfs:
         return self._source.read_at(offset, length, what)
 
     def _file(self, path: str, inode: _Inode) -> XfsFile:
-        kind = _TYPES[stat.S_IFMT(inode.mode)]
+        kind = TYPES_BY_MODE[stat.S_IFMT(inode.mode)]
         target = self._target(inode, f"/{path}") if kind == "symlink" else None
         size = inode.size if kind == "file" else 0
         mode = stat.S_IMODE(inode.mode)
@@ -166,7 +157,7 @@ class Xfs:
             raise self._corrupt(place, "its checksum is wrong")
         if (struct.unpack_from(">Q", raw, 152)[0], raw[160:176]) != (number, geometry.uuid):
             raise self._corrupt(place, "its number or file system is another one")
-        if stat.S_IFMT(mode) not in _TYPES:
+        if stat.S_IFMT(mode) not in TYPES_BY_MODE:
             raise self._corrupt(place, f"the unknown mode {mode:#o}")
         uid, gid = struct.unpack_from(">II", raw, 8)
         (size,) = struct.unpack_from(">Q", raw, 56)

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from ci.common.arch import ARCHES, Arch
-from ci.common.errors import CozystackTalosError
 from ci.steps.normalise.base_installer import unpack_base_installer
+from ci.steps.normalise.files import ended
 from ci.steps.normalise.initramfs import normalise_initramfs
 from ci.steps.normalise.installer import normalise_installer
 from ci.steps.normalise.pack import Packing, pack
@@ -66,15 +66,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = _parser().parse_args(argv)
-    try:
-        _run(arguments)
-    except CozystackTalosError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"error: {error.filename or arguments.out}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    return 0
+    return ended(lambda: _run(arguments), arguments.out)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from ci.common.errors import CozystackTalosError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 
@@ -35,3 +36,16 @@ def written(path: Path) -> Generator[BinaryIO]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def ended(work: Callable[[], None], out: Path) -> int:
+    """Do a program's work and return its exit code: 0, or 1 with one line on standard error."""
+    try:
+        work()
+    except CozystackTalosError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.filename or out}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ci.common.errors import CozystackTalosError
+from ci.common.errors import UserError
 from ci.common.oci import ImageSpec
+from ci.steps.normalise.files import ended
 from ci.steps.oci.layout import write_image
 
 
@@ -25,19 +26,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(arguments: argparse.Namespace) -> None:
+    try:
+        spec = ImageSpec.model_validate_json(arguments.spec.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise UserError(f"{arguments.spec}: {error}") from error
+    write_image(spec, arguments.out, arguments.base, arguments.root)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = _parser().parse_args(argv)
-    try:
-        spec = ImageSpec.model_validate_json(arguments.spec.read_text(encoding="utf-8"))
-        write_image(spec, arguments.out, arguments.base, arguments.root)
-    except (CozystackTalosError, ValidationError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"error: {error.filename or arguments.out}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    return 0
+    return ended(lambda: _run(arguments), arguments.out)
 
 
 if __name__ == "__main__":

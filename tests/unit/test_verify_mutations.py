@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, STAND_IN
 from ci.plan.expectation import Expectation
 from ci.plan.quirks import Quirks, quirks
 from ci.verify.verify import REQUIREMENTS, verify
@@ -22,10 +22,12 @@ from tests.unit.verify_assets import (
     configured,
     drbd,
     expectation_of,
+    files_of,
     finished,
     good,
     spin,
     tailscale,
+    write,
 )
 from tests.unit.verify_mutations import (
     BROKEN_LATER,
@@ -316,3 +318,12 @@ def test_every_requirement_is_shown_to_fail() -> None:
     }
     assert {requirement.id for requirement in REQUIREMENTS} == shown
     assert len(BUILT_WRONG) + len(BROKEN_LATER) >= 25
+
+
+@pytest.mark.parametrize(("stand_in", "missed"), [(True, False), (False, True)])
+def test_the_shim_of_runc_is_talos_own_which_stand_ins_lack(tmp_path: Path, stand_in: bool, missed: bool) -> None:
+    spec = runtime(RUNTIME.replace("spin.v2", "runc.v2"))(good())
+    files = files_of(spec) | ({STAND_IN: b""} if stand_in else {})
+    write(tmp_path, files)
+    failed = {check.id: check.evidence for check in verify(tmp_path).failures}
+    assert any("containerd-shim-runc-v2" in line for line in failed.get("runtimes.shims", ())) is missed

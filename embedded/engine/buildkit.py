@@ -41,6 +41,10 @@ _EXIT_CODE = re.compile(r"exit code: (\d+)")
 _PROCESS = re.compile(r'^process ".*" did not complete successfully: ', re.DOTALL)
 
 
+#: Bytes of an error that BuildKit may answer with.
+_LONGEST_ERROR = 4 << 20
+
+
 class SolveError(EngineError):
     """A solve failed: BuildKit's text, and which vertex it was if it was one.
 
@@ -168,8 +172,14 @@ class BuildKit:
         self._silence = Silence(network_seconds())
 
     async def __aenter__(self) -> Self:
-        unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self._channel = grpc.aio.insecure_channel(self._address, options=unlimited)
+        limits = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            # An error travels as metadata, with all that a registry said, escaped: more than gRPC's 8 KB.
+            ("grpc.max_metadata_size", _LONGEST_ERROR),
+            ("grpc.absolute_max_metadata_size", _LONGEST_ERROR),
+        ]
+        self._channel = grpc.aio.insecure_channel(self._address, options=limits)
         self._spawn(self._silence.watch())
         return self
 

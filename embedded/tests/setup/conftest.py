@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from embedded import lab
 from embedded.setup.paths import paths, pyproject
 from embedded.tests.setup.support import TOP, Notes, Start
 
@@ -19,11 +20,12 @@ from embedded.tests.setup.support import TOP, Notes, Start
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    paths.cache_clear()
-    pyproject.cache_clear()
+    # The lab's builder too: one that knows the machine's own cache would have that pruned.
+    for known in (paths, pyproject, lab.builder):
+        known.cache_clear()
     yield tmp_path / "cache/cozystack-talos"
-    paths.cache_clear()
-    pyproject.cache_clear()
+    for known in (paths, pyproject, lab.builder):
+        known.cache_clear()
 
 
 @pytest.fixture

@@ -10,77 +10,28 @@ if TYPE_CHECKING:
     from ci.common.arch import Arch
     from ci.plan.outputs import Compression
 
+#: Rooms that a program needs which knows plans, and reads and judges what came of them.
+_JUDGING: Final = ("common", "inspect", "load", "plan", "report", "resolve", "verify")
+
+
+def _of(program: str, *rooms: str) -> tuple[str, ...]:
+    return "__init__.py", "steps/__init__.py", f"steps/{program}", *rooms
+
+
 #: Module with a command line → what it needs of `ci/`. A container holds nothing more, so that editing another module
 #: does not run it again.
 NEEDED: Final = {
-    "ci.steps.boot": (
-        "__init__.py",
-        "boot",
-        "common",
-        "inspect",
-        "load",
-        "plan",
-        "report",
-        "resolve",
-        "steps/__init__.py",
-        "steps/boot.py",
-        "verify",
-    ),
-    "ci.steps.commit": (
-        "__init__.py",
-        "steps/__init__.py",
-        "steps/commit.py",
-    ),
-    "ci.steps.fill": (
-        "__init__.py",
-        "steps/__init__.py",
-        "steps/fill.py",
-    ),
-    "ci.steps.compare": (
-        "__init__.py",
-        "common",
-        "compare",
-        "inspect",
-        "report",
-        "steps/__init__.py",
-        "steps/compare.py",
-    ),
-    "ci.steps.images": (
-        "__init__.py",
-        "common",
-        "inspect",
-        "load",
-        "plan",
-        "report",
-        "resolve",
-        "steps/__init__.py",
-        "steps/images",
-        "verify",
-    ),
-    "ci.steps.inspect": ("__init__.py", "common", "inspect", "report", "steps/__init__.py", "steps/inspect.py"),
-    "ci.steps.key": ("__init__.py", "node", "steps/__init__.py", "steps/key.py"),
-    "ci.steps.normalise": ("__init__.py", "common", "inspect", "steps/__init__.py", "steps/normalise"),
-    "ci.steps.oci": ("__init__.py", "common", "inspect", "steps/__init__.py", "steps/normalise", "steps/oci"),
-    "ci.steps.overlay": (
-        "__init__.py",
-        "common",
-        "plan",
-        "resolve",
-        "steps/__init__.py",
-        "steps/overlay.py",
-    ),
-    "ci.steps.verify": (
-        "__init__.py",
-        "common",
-        "inspect",
-        "load",
-        "plan",
-        "report",
-        "resolve",
-        "steps/__init__.py",
-        "steps/verify.py",
-        "verify",
-    ),
+    "ci.steps.boot": _of("boot.py", "boot", *_JUDGING),
+    "ci.steps.commit": _of("commit.py"),
+    "ci.steps.compare": _of("compare.py", "common", "compare", "inspect", "report"),
+    "ci.steps.fill": _of("fill.py"),
+    "ci.steps.images": _of("images", *_JUDGING),
+    "ci.steps.inspect": _of("inspect.py", "common", "inspect", "report"),
+    "ci.steps.key": _of("key.py", "node"),
+    "ci.steps.normalise": _of("normalise", "common", "inspect"),
+    "ci.steps.oci": _of("oci", "common", "inspect", "steps/normalise"),
+    "ci.steps.overlay": _of("overlay.py", "common", "plan", "resolve"),
+    "ci.steps.verify": _of("verify.py", *_JUDGING),
 }
 
 #: What `ci.verify` ends with when it has checked: all passed, some failed. Likewise `ci.inspect`, when it has compared.

@@ -72,9 +72,12 @@ def _upkeep(command: str, everything: bool) -> int:
 
     code = life.main(command, everything)
     if command == "prune" and not everything and code == 0:
-        from embedded.setup.prune import remove_superseded
+        from embedded import lab
+        from embedded.lab import superseded
+        from embedded.setup import prune
 
-        for one in remove_superseded(life.used):
+        removed = [*prune.remove_superseded(life.used), *superseded.remove_superseded(lab.builder(), life.used)]
+        for one in removed:
             print(f"{one.what}: freed {life.size(one.freed)}")
     return code
 

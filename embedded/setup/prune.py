@@ -1,9 +1,7 @@
-"""Removes what set-up and the lab made for other versions of this project, or left behind when they were killed."""
+"""Removes what set-up made for other versions of this project, or left behind when it was killed."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,8 +28,7 @@ def remove_superseded(used: Callable[[Path], int]) -> list[Removed]:
 
     What somebody is just making, or uses as a cache of the development tools, is left alone.
     """
-    removed = [_removed(f"set-up of another version, {folder.name}", [folder], used) for folder in _steps()]
-    removed.append(_lab(used))
+    removed = [remove(f"set-up of another version, {folder.name}", [folder], used) for folder in _steps()]
     before = used(paths().go)
     clear_caches()
     removed.append(Removed("Go's caches", max(0, before - used(paths().go))))
@@ -52,7 +49,8 @@ def _steps() -> list[Path]:
     return found
 
 
-def _removed(what: str, places: list[Path], used: Callable[[Path], int]) -> Removed:
+def remove(what: str, places: list[Path], used: Callable[[Path], int]) -> Removed:
+    """Remove files and folders; `what` they are is said in words."""
     freed = sum(place.lstat().st_blocks * 512 if place.is_file() else used(place) for place in places)
     for place in places:
         if place.is_dir() and not place.is_symlink():
@@ -60,25 +58,3 @@ def _removed(what: str, places: list[Path], used: Callable[[Path], int]) -> Remo
         else:
             place.unlink(missing_ok=True)
     return Removed(what, freed)
-
-
-def _lab(used: Callable[[Path], int]) -> Removed:
-    """Remove what recipes left that there are no more, and blobs that no recipe names."""
-    from embedded import lab
-    from embedded.lab.recipe import blobs_of
-
-    builder = lab.builder()
-    places: list[Path] = []
-    with builder.free() as free:
-        if not free:
-            return Removed("", 0)
-        named = set[str]()
-        for stamp in builder.lab.glob("stamps/*.json"):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                made = json.loads(stamp.read_text())
-                if made["name"] in builder.recipes:
-                    named |= {blob.digest.partition(":")[2] for blob in blobs_of(made["value"])}
-                else:
-                    places += [stamp, builder.results_folder(made["name"]), builder.log(made["name"])]
-        places += [blob for blob in builder.blobs.folder.glob("sha256/*") if blob.name not in named]
-        return _removed("what the lab made for another version", places, used)

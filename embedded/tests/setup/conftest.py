@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from embedded import lab
 from embedded.setup.paths import paths, pyproject
 from embedded.tests.setup.support import TOP, Notes, Start
 
@@ -20,11 +19,10 @@ from embedded.tests.setup.support import TOP, Notes, Start
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    # The lab's builder too: one that knows the machine's own cache would have that pruned.
-    for known in (paths, pyproject, lab.builder):
+    for known in (paths, pyproject):
         known.cache_clear()
     yield tmp_path / "cache/cozystack-talos"
-    for known in (paths, pyproject, lab.builder):
+    for known in (paths, pyproject):
         known.cache_clear()
 
 

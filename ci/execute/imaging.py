@@ -9,7 +9,7 @@ from dagger import dag
 
 from ci.execute import commands
 from ci.execute.load import EngineResolver
-from ci.execute.pipeline import pull
+from ci.execute.pulling import pull
 from ci.execute.tools import base, tools
 from ci.plan import images
 from ci.plan import netboot as matchbox

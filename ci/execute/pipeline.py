@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 import dagger
-import yaml
 from dagger import dag
 
 from ci.common.concurrency import gather_each
-from ci.common.errors import BuildError, CozystackTalosError, UserError, suggest
+from ci.common.errors import BuildError, CozystackTalosError
 from ci.common.filenames import REPORT, VALIDATION
 from ci.common.kinds import Initramfs
 from ci.execute import commands
 from ci.execute.imager import imager, with_fast_zstd, with_sparse_disks
+from ci.execute.overlay import check_overlay, overlay_root, with_overlay
+from ci.execute.privileges import unprivileged
+from ci.execute.pulling import pull
 from ci.execute.tools import base, known_by_id, tools
 from ci.plan import profile
-from ci.plan.expectation import ExpectedOverlay, expectation
+from ci.plan.expectation import expectation
 from ci.plan.outputs import Compression, Layout
 from ci.plan.quirks import install_folder
 from ci.resolve.model import Source
@@ -31,10 +33,8 @@ from ci.verify.reported import parse_report
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from ci.common.references import PinnedImage
     from ci.execute.secureboot import Keys
-    from ci.plan.expectation import Expectation
-    from ci.plan.model import Plan, PlannedOutput, PlannedOverlay
+    from ci.plan.model import Plan, PlannedOutput
     from ci.resolve.model import PlannedExtension
     from ci.verify.reported import Report
 
@@ -48,8 +48,6 @@ STAND_IN_TEXT: Final = (
     "These assets are stand-ins, made from the lab's images to try things out.\n"
     "They are not Talos: do not put them on a machine that matters, and do not publish them.\n"
 )
-#: Where an overlay's image has its installers.
-INSTALLERS: Final = "installers"
 #: Where assets are sealed.
 _TREE: Final = "/sealed"
 #: Where the checks of extensions find the imager's kernel.
@@ -59,70 +57,6 @@ _KERNEL: Final = "/in/vmlinuz"
 def assets_path(plan: Plan) -> str:
     """Return where the assets lie in what `build` returns."""
     return UPSTREAM_ASSETS if plan.layout is Layout.UPSTREAM else f"{ASSETS}/{plan.arch.value}"
-
-
-async def pull(image: PinnedImage | PlannedExtension, platform: str, instead: str = "") -> dagger.Container:
-    """Return an image of the wanted platform.
-
-    Asked for another one, a registry gives an image of a single platform without a word; that is refused, and `instead`
-    says what to do.
-    """
-    reference = f"{image.reference}@{image.digest}"
-    container = dag.container(platform=dagger.Platform(platform)).from_(reference)
-    found = await container.platform()
-    if not str(found).startswith(platform):
-        instead = instead or (
-            f"the build is for {platform}. Take an image that has {platform}, or drop the extension in the variant"
-        )
-        raise UserError(f"{reference} is an image for {found}; {instead}")
-    return container
-
-
-async def overlay_root(overlay: PlannedOverlay, platform: str) -> dagger.Directory:
-    """Return the file tree of an overlay's image of one platform."""
-    needed = f"{overlay.host_platform}, where the imager runs it, and for {overlay.platform}, which goes to the nodes"
-    instead = (
-        f"an overlay is needed for {needed}. Give the digest of the index: `crane digest {overlay.reference}` tells it"
-    )
-    return (await pull(overlay, platform, instead)).rootfs()
-
-
-async def with_overlay(expected: Expectation, plan: Plan) -> Expectation:
-    """Return an expectation with what the plan's overlay leaves in assets, as its own installer shows it."""
-    overlay = plan.overlay
-    if overlay is None:
-        return expected
-    container = await tools("ci.steps.overlay")
-    for path, platform in (("/host", overlay.host_platform), ("/nodes", overlay.platform)):
-        container = container.with_mounted_directory(path, await overlay_root(overlay, platform), read_only=True)
-    shown = container.with_new_file("/in/options.yaml", yaml.safe_dump(overlay.options)).with_exec(
-        commands.describe_overlay("/host", "/nodes", overlay.name, "/in/options.yaml", "/out.json"),
-        expect=dagger.ReturnType.ANY,
-    )
-    if await shown.exit_code() != 0:
-        raise BuildError(f"{overlay.pinned}: {(await shown.stderr()).removeprefix('error: ').rstrip()}")
-    found = ExpectedOverlay.model_validate_json(await shown.file("/out.json").contents())
-    return expected.model_copy(update={"overlay": found})
-
-
-def unprivileged(error: dagger.QueryError, output: PlannedOutput) -> Exception:
-    """Return an error of a privileged run with what can be done about it, any other error as it is."""
-    if output.privileged is None:
-        return error
-    ways_out = f"build for a CozyStack release with Talos v1.13 or newer, or leave {output.name} out"
-    if isinstance(error, dagger.ExecError):
-        return BuildError(
-            f"{output.name}: the imager failed, with exit code {error.exit_code}: {error.stderr.strip()}\n"
-            f"It ran privileged, because {output.privileged}. Where the engine's machine has no loop devices to give "
-            f"(rootless engines, some virtual machines), {ways_out}"
-        )
-    if "security.insecure" not in str(error):
-        return error
-    return BuildError(
-        f"{output.name}: the engine refuses privileged steps, and this output needs one, because {output.privileged}. "
-        "Allow them in the engine's configuration (Dagger: security.insecureRootCapabilities in engine.json; BuildKit: "
-        f"insecure-entitlements in buildkitd.toml), {ways_out}"
-    )
 
 
 class Pipeline:
@@ -215,22 +149,6 @@ class Pipeline:
             folder = folder.with_file(path, self._tar(root, path.removesuffix(".tar")))
         return folder
 
-    async def check_overlay(self) -> None:
-        """Raise `BuildError` for an overlay without the planned installer, where the imager only misses a file."""
-        overlay = self._plan.overlay
-        if overlay is None:
-            return
-        for platform in profile.overlay_platforms(overlay):
-            root = await overlay_root(overlay, platform)
-            names = await root.entries(path=INSTALLERS) if await root.exists(INSTALLERS) else []
-            if overlay.name not in names:
-                raise BuildError(
-                    f"{overlay.pinned} has no installer {overlay.name!r} for {platform}, which the variant's overlay "
-                    f"names: {suggest(overlay.name, names)}"
-                    if names
-                    else f"{overlay.pinned} is no overlay: its image for {platform} has no /{INSTALLERS}"
-                )
-
     # --- runs -------------------------------------------------------------------------------------------------
 
     async def _run(self, given: dagger.Directory, command: list[str]) -> dagger.Container:
@@ -300,7 +218,7 @@ class Pipeline:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(attempt)
-            await self.check_overlay()
+            await check_overlay(self._plan)
             await self.check_extensions()
         if failed:
             raise failed[0]
@@ -359,7 +277,7 @@ class Pipeline:
         The engine is asked for everything at once; only where that fails, for one output after the other, to say which.
         """
         plan = self._plan
-        await self.check_overlay()
+        await check_overlay(plan)
         expected = (await with_overlay(expectation(plan), plan)).model_dump_json()
         # They lie from the start where `build` returns them: laying them out afterwards would copy them all once more.
         # In a folder of the tree, for the reason that `_run` has.

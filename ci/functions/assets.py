@@ -6,7 +6,7 @@ from ci import args
 from ci.api import api_function
 from ci.execute import examine
 from ci.execute.images_check import verify_image
-from ci.execute.pipeline import with_overlay
+from ci.execute.overlay import with_overlay
 from ci.execute.reproduce import reproduce
 from ci.functions.base import Functions
 from ci.plan.expectation import expectation_anywhere

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ci.inspect.errors import CorruptFileError, LimitExceededError
+from ci.inspect.member import Member
 from ci.inspect.modes import TYPES_BY_MODE
 from ci.inspect.numbers import number
 from ci.inspect.source import ByteStream
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ci.inspect.context import Context
-    from ci.inspect.models import EntryType
     from ci.inspect.source import Source
 
 _CHECKED: Final = b"070702"
@@ -83,16 +83,9 @@ def parse_header(raw: bytes, name: str, place: str) -> Fields:
 
 
 @dataclass(frozen=True)
-class CpioHeader:
+class CpioHeader(Member):
     """One member; its content follows in the stream."""
 
-    path: str
-    type: EntryType
-    mode: int
-    uid: int
-    gid: int
-    mtime: int
-    size: int
     inode: int
     links: int
     #: Where the header begins, in bytes of the stream.

@@ -16,7 +16,7 @@ from ci.inspect.kinds import HEAD, kind_of_head
 from ci.inspect.models import Entry, ImageFacts, ImageLayer, Inspection
 from ci.inspect.oci import find_image, parse_json
 from ci.inspect.source import ByteStream, Source
-from ci.inspect.tar import Member, stream_members
+from ci.inspect.tar import TarMember, stream_members
 
 if TYPE_CHECKING:
     from ci.inspect.context import Context
@@ -118,7 +118,7 @@ class _LayerReader:
             entries=tuple(entries),
         )
 
-    def _entry(self, member: Member, content: Iterator[bytes]) -> Entry:
+    def _entry(self, member: TarMember, content: Iterator[bytes]) -> Entry:
         reader = ContentReader(member.path)
         inner: Inspection | None = None
         if member.type == "file":
@@ -145,7 +145,7 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def entry_of(member: Member, reader: ContentReader) -> Entry:
+def entry_of(member: TarMember, reader: ContentReader) -> Entry:
     """Return a tar member as an entry, with what was noted of its content."""
     found = reader.finish() if member.type == "file" else None
     return Entry(

@@ -16,6 +16,7 @@ from ci.inspect.errors import (
     UnsupportedFileError,
 )
 from ci.inspect.limits import CHUNK, MIB
+from ci.inspect.member import Member
 from ci.inspect.numbers import tar_number
 from ci.inspect.source import ByteStream, Source, SourceFile
 
@@ -92,16 +93,9 @@ class _BoundedTarInfo(tarfile.TarInfo):
 
 
 @dataclass(frozen=True)
-class Member:
+class TarMember(Member):
     """One member of a tar."""
 
-    path: str
-    type: EntryType
-    mode: int
-    uid: int
-    gid: int
-    mtime: int
-    size: int
     target: str | None
     #: Where its content is in the archive.
     offset: int
@@ -128,14 +122,14 @@ class _StreamFile:
         return self._stream.read(size)
 
 
-def stream_members(stream: ByteStream, context: Context) -> Iterator[tuple[Member, Iterator[bytes]]]:
+def stream_members(stream: ByteStream, context: Context) -> Iterator[tuple[TarMember, Iterator[bytes]]]:
     """Yield the members of a tar that comes once and in order, each with its content, read now or never."""
     file = cast("IO[bytes]", _StreamFile(stream))
     for archive, info, member in _members(stream.name, file, "r|", context):
         yield member, _content(stream.name, archive, info)
 
 
-def list_members(source: Source, context: Context) -> Iterator[Member]:
+def list_members(source: Source, context: Context) -> Iterator[TarMember]:
     """Yield the members of an uncompressed tar that can be read anywhere."""
     file = cast("IO[bytes]", SourceFile(source, most=context.limits.metadata, at_once=4 * MIB))
     end = 0
@@ -151,7 +145,7 @@ def list_members(source: Source, context: Context) -> Iterator[Member]:
 
 def _members(
     name: str, file: IO[bytes], mode: Literal["r|", "r:"], context: Context
-) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, Member]]:
+) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, TarMember]]:
     place = "tar header"
     try:
         with tarfile.TarFile.open(
@@ -171,7 +165,7 @@ def _members(
         raise CorruptFileError(name, place, f"no valid tar: {error}") from error
 
 
-def _member(name: str, info: tarfile.TarInfo, context: Context) -> Member:
+def _member(name: str, info: tarfile.TarInfo, context: Context) -> TarMember:
     path = _clean(info.name)
     context.count_entry(name, path)
     for key, value in cast("dict[str, str]", info.pax_headers).items():
@@ -185,7 +179,7 @@ def _member(name: str, info: tarfile.TarInfo, context: Context) -> Member:
     target = info.linkname if kind in ("symlink", "hardlink") else None
     if kind == "hardlink" and (info.linkname.startswith("/") or ".." in info.linkname.split("/")):
         raise UnsafePathError(name, path, f"a hard link to {info.linkname!r}, out of the archive")
-    return Member(
+    return TarMember(
         path,
         kind,
         info.mode & 0o7777,

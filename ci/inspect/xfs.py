@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ci.inspect.errors import CorruptFileError, LimitExceededError, UnsupportedFileError
+from ci.inspect.member import Member
 from ci.inspect.modes import TYPES_BY_MODE
 from ci.inspect.source import ExtentSource
 from ci.inspect.xfs_superblock import Geometry, checksum_is_right
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ci.inspect.context import Context
-    from ci.inspect.models import EntryType
     from ci.inspect.source import Source
 
 
@@ -44,16 +44,9 @@ _UNUSED: Final = 0xFFFF
 
 
 @dataclass(frozen=True)
-class XfsFile:
+class XfsFile(Member):
     """A name, and the inode that it leads to."""
 
-    path: str
-    type: EntryType
-    mode: int
-    uid: int
-    gid: int
-    mtime: int
-    size: int
     target: str | None
     inode: _Inode
 

@@ -7,29 +7,12 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ci.common.text import escaped
-from ci.inspect.models import (
-    ArchiveFacts,
-    CmdlineFacts,
-    DiskFacts,
-    EfiFacts,
-    Entry,
-    ExtensionFacts,
-    FolderFacts,
-    ImageFacts,
-    InitramfsFacts,
-    IsoFacts,
-    KernelFacts,
-    MenuFacts,
-    SquashfsFacts,
-    UkiFacts,
-)
+from ci.inspect import models
 from ci.report.documents import json_text, yaml_text
 from ci.report.inspection import Format, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from ci.inspect.models import Inspection
 
 
 class Change(BaseModel):
@@ -66,7 +49,7 @@ class Difference(BaseModel):
 _Values = dict[str, str]
 
 
-def diff(before: Inspection, after: Inspection) -> Difference:
+def diff(before: models.Inspection, after: models.Inspection) -> Difference:
     """Return what came, went and changed from `before` to `after`; names of the two themselves do not count."""
     return Difference(before=before.name, after=after.name, changes=tuple(_changes("", before, after)))
 
@@ -75,7 +58,7 @@ def diff(before: Inspection, after: Inspection) -> Difference:
 _WITHOUT_DIGEST = ("folder", "extension", "image")
 
 
-def _changes(place: str, before: Inspection, after: Inspection) -> Iterator[Change]:
+def _changes(place: str, before: models.Inspection, after: models.Inspection) -> Iterator[Change]:
     if before.sha256 and before.sha256 == after.sha256:
         return
     if before.kind != after.kind:
@@ -91,7 +74,7 @@ def _changes(place: str, before: Inspection, after: Inspection) -> Iterator[Chan
         yield Change(place=place, kind="changed", what="content", before=before.sha256[:12], after=after.sha256[:12])
 
 
-def _contents(place: str, before: Inspection, after: Inspection) -> Iterator[Change]:
+def _contents(place: str, before: models.Inspection, after: models.Inspection) -> Iterator[Change]:
     old = {_key(before, node): node for node in before.contents}
     new = {_key(after, node): node for node in after.contents}
     for name in sorted(old.keys() | new.keys()):
@@ -108,9 +91,9 @@ def _contents(place: str, before: Inspection, after: Inspection) -> Iterator[Cha
             yield Change(place=path, kind="changed", what="content", before=digests[0], after=digests[1])
 
 
-def _key(parent: Inspection, node: Inspection) -> str:
+def _key(parent: models.Inspection, node: models.Inspection) -> str:
     """Return what a part is known by: an extension's image by the extension's name, not by its place in the list."""
-    if isinstance(parent.facts, InitramfsFacts):
+    if isinstance(parent.facts, models.InitramfsFacts):
         return next((layer.name for layer in parent.facts.layers or () if layer.image == node.name), node.name)
     return node.name
 
@@ -129,39 +112,39 @@ def _rank(what: str) -> int:
     return 2 if what == "size" else 1 if what.startswith("file ") else 0
 
 
-def _values(node: Inspection) -> _Values:  # noqa: C901 (one short case for each kind)
+def _values(node: models.Inspection) -> _Values:  # noqa: C901 (one short case for each kind)
     values: _Values = {}
     match node.facts:
-        case KernelFacts() as facts:
+        case models.KernelFacts() as facts:
             values = {"version": str(facts.version), "machine": facts.machine, "format": facts.format}
-        case UkiFacts() as facts:
+        case models.UkiFacts() as facts:
             values = {"Talos version": str(facts.osrel.get("VERSION_ID")), "kernel": str(facts.uname)}
             values |= {"machine": facts.machine, **_cmdline(facts.cmdline or "")}
-        case EfiFacts() as facts:
+        case models.EfiFacts() as facts:
             values = {"machine": facts.machine, "sbat": facts.sbat or ""}
-        case InitramfsFacts() as facts:
+        case models.InitramfsFacts() as facts:
             values = {f"extension {layer.name}": layer.version for layer in facts.layers or ()}
             values |= _files(entry for frame in facts.frames for entry in frame.entries)
-        case SquashfsFacts() as facts:
+        case models.SquashfsFacts() as facts:
             values = {"compression": facts.compression, **_files(facts.entries)}
-        case ImageFacts() as facts:
+        case models.ImageFacts() as facts:
             values = {"architecture": facts.architecture}
             values |= {f"label {key}": value for key, value in facts.labels.items()}
             values |= _files(facts.entries)
-        case ExtensionFacts() as facts:
+        case models.ExtensionFacts() as facts:
             values = {"version": facts.version, "compatibility": facts.compatibility, **_files(facts.entries)}
-        case IsoFacts() as facts:
+        case models.IsoFacts() as facts:
             values = {"volume": facts.volume, **_files(facts.entries)}
-        case ArchiveFacts() | FolderFacts() as facts:
+        case models.ArchiveFacts() | models.FolderFacts() as facts:
             values = _files(facts.entries)
-        case DiskFacts() as facts:
+        case models.DiskFacts() as facts:
             for partition in facts.partitions:
                 values[f"partition {partition.name}"] = f"{partition.type}, {size_text(partition.size)}"
                 values |= _files(partition.entries)
             values |= {f"partition {partition.name}: not read": partition.reason for partition in facts.unread}
-        case CmdlineFacts() as facts:
+        case models.CmdlineFacts() as facts:
             values = _cmdline(facts.cmdline)
-        case MenuFacts() as facts:
+        case models.MenuFacts() as facts:
             values = {f"menu entry {entry.title}": f"{entry.kernel} {entry.cmdline}" for entry in facts.entries}
         case _:
             pass
@@ -180,7 +163,7 @@ def _cmdline(line: str) -> _Values:
     return values
 
 
-def _files(entries: Iterable[Entry]) -> _Values:
+def _files(entries: Iterable[models.Entry]) -> _Values:
     """Return each file by its path. Squashfs images are compared by what is in them, not by their bytes."""
     values: _Values = {}
     for entry in entries:

@@ -21,9 +21,6 @@ _FOLDER = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
 _MODULE = re.compile(r"(?:.*/)?([^/]+)\.ko(?:\.(?:xz|zst|gz))?$")
 
 
-_NO_TALOS = "Talos's root file system, with its own modules, is not there"
-
-
 def module_name(path: str) -> str | None:
     """Return the name of the kernel module in a file, as the kernel has it; `None` where it is no module's file."""
     found = _MODULE.match(path)
@@ -156,16 +153,22 @@ class _Modules:
         )
 
 
+def _with_talos(assets: Assets, verdict: Verdict) -> Iterator[tuple[Found[InitramfsFacts], _Modules]]:
+    """Yield each initramfs with its modules; one without Talos's own is noted as unseen."""
+    for initramfs in assets.distinct(InitramfsFacts):
+        modules = _Modules(assets, initramfs)
+        if modules.has_talos:
+            yield initramfs, modules
+        else:
+            verdict.unseen.append(f"{initramfs.path}: Talos's root file system, with its own modules, is not there")
+
+
 def modules_planned(assets: Assets, expectation: Expectation) -> Verdict:
     """`modules.planned`."""
     if not expectation.kernel_modules:
         return skip("no plan says which modules the machine configuration loads")
     verdict = Verdict()
-    for initramfs in assets.distinct(InitramfsFacts):
-        modules = _Modules(assets, initramfs)
-        if not modules.has_talos:
-            verdict.unseen.append(f"{initramfs.path}: {_NO_TALOS}")
-            continue
+    for initramfs, modules in _with_talos(assets, verdict):
         verdict.problems += [
             f"{initramfs.path}: the module {name}, which the machine configuration loads, is in no extension, not in "
             "Talos's root file system and not built into the kernel: the boot would not end"
@@ -182,11 +185,7 @@ def modules_planned(assets: Assets, expectation: Expectation) -> Verdict:
 def modules_dependencies(assets: Assets, _: Expectation) -> Verdict:
     """`modules.dependencies`."""
     verdict = Verdict()
-    for initramfs in assets.distinct(InitramfsFacts):
-        modules = _Modules(assets, initramfs)
-        if not modules.has_talos:
-            verdict.unseen.append(f"{initramfs.path}: {_NO_TALOS}")
-            continue
+    for initramfs, modules in _with_talos(assets, verdict):
         for place, entry in modules.entries:
             verdict.problems += [
                 f"{place}: /{entry.path} needs the module {need}, which is nowhere in the image: it could not be loaded"

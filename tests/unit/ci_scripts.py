@@ -140,8 +140,12 @@ def _circleci(text: str) -> Iterator[Iterator[Script]]:
 def _jenkins(text: str) -> Iterator[Iterator[Script]]:
     credentials = {"REGISTRY_USR": "someone", "REGISTRY_PSW": "s3cret"}
     variables = credentials if "REGISTRY = credentials('registry')" in text else {}
-    found = re.findall(r"\bsh '''\n(.*?)'''", text, re.DOTALL)
-    return (iter([Script(textwrap.dedent(one), variables)]) for one in found)
+    # A matrix runs its stages with each value of its axis; a variant is enough.
+    stages = re.findall(r"\bname '(\w+)'\s+values ([^\n]+).*?\bsh '''\n(.*?)'''", text, re.DOTALL)
+    for axis, values, script in stages:
+        taken = re.findall(r"'([^']+)'", values)
+        for value in ["spin-only"] if axis == "VARIANT" else taken:
+            yield iter([Script(textwrap.dedent(script), {**variables, axis: value})])
 
 
 def _azure(text: str) -> Iterator[Iterator[Script]]:

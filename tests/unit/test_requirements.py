@@ -20,7 +20,7 @@ def lines(text: str) -> list[str]:
 
 def test_containers_get_the_dependencies_without_the_dagger_client() -> None:
     assert lines(requirements(TEXT).requirements) == [
-        "anyio", "dulwich", "pefile", "pycdlib", "pydantic", "pyyaml", "rich", "zstandard",
+        "anyio", "dulwich", "jinja2", "pefile", "pycdlib", "pydantic", "pyyaml", "rich", "zstandard",
     ]  # fmt: skip
 
 

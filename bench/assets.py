@@ -27,7 +27,7 @@ sys.path.insert(0, str(TOP))
 
 from tests.unit.inspect import sample_media, samples  # noqa: E402 (not installed: read from the checkout)
 from tests.unit.inspect.samples import File  # noqa: E402
-from tests.unit.verify_assets import RELEASE, drbd, spin  # noqa: E402
+from tests.unit.verify.assets import RELEASE, drbd, spin  # noqa: E402
 
 RUNS = 5
 MB = 1_000_000

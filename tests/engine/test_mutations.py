@@ -20,9 +20,9 @@ import zstandard
 
 from ci.verify.verify import verify
 from tests.engine.built import Built, Initramfs, files_of, unpacked
-from tests.unit import verify_mutations as later
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
+from tests.unit.verify import mutations_of_folders as later
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,8 +20,8 @@ from ci.upkeep import VENDORS, Arguments, files
 from ci.upkeep.description import DESCRIPTION, parse_description
 from ci.upkeep.files import make_settings
 from ci.upkeep.render import render_files
-from tests.unit.ci_scripts import dagger_calls, run, scripts
 from tests.unit.cozystack import checkout
+from tests.unit.upkeep.ci_scripts import dagger_calls, run, scripts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping

@@ -16,7 +16,7 @@ from ci.report.inspection import render, size_text
 from ci.steps.inspect import main
 from tests.unit.inspect import samples
 from tests.unit.inspect.samples import File
-from tests.unit.verify_assets import Spec, build, drbd, good, spin, tailscale
+from tests.unit.verify.assets import Spec, build, drbd, good, spin, tailscale
 
 if TYPE_CHECKING:
     from pathlib import Path

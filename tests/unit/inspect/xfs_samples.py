@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 
 from tests.unit.inspect import sample_media, samples
 from tests.unit.inspect.samples import File
-from tests.unit.verify_assets import drbd, finished, good, spin, tailscale
+from tests.unit.verify.assets import drbd, finished, good, spin, tailscale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tests.unit.verify_assets import Spec
+    from tests.unit.verify.assets import Spec
 
 FOLDER = Path(__file__).parents[1] / "data" / "xfs"
 MIB = 1 << 20

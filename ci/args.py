@@ -15,7 +15,7 @@ from ci.load.upstream import LAYOUTS
 from ci.plan.images import NETBOOT
 from ci.plan.outputs import DEFAULT_OUTPUTS, REPRODUCED_OUTPUTS
 
-#: All of a checkout but what is read of it: the profiles, the matchbox files, and what tells the commit and its date.
+#: All of a checkout but what is read of it: the profiles, the matchbox files, and what holds the commit and its date.
 #: As in a .dockerignore, the last pattern that fits decides.
 UPSTREAM_IGNORE = [
     "*",
@@ -44,7 +44,7 @@ TEST_IGNORE = [
 ]
 #: All of this project but what names versions of CozyStack and of extensions.
 UPDATE_IGNORE = ["*", *(f"!{name}" for name in pins.NAMED_IN), "!variants/*.yaml"]
-#: All of a repository but its CI files, and the file that tells whether it is this project.
+#: All of a repository but its CI files, and the file that shows whether it is this project.
 CI_FILES_IGNORE = ["*", "!dagger.json", *(f"!{path}" for path in vendors.PATHS)]
 
 #: To be used without a default, though it is optional: Dagger applies the patterns to a default of null, and fails.

@@ -161,5 +161,5 @@ class CozystackTalos(OutputFunctions, RegistryFunctions, NodeFunctions, AssetFun
         return "\n".join([printed, *lines, ""])
 
 
-# A user's mistake has its message; the SDK would log a traceback beside it.
+# A user's mistake has its message; the SDK would log a traceback in addition.
 CozystackTalos.__dagger_module__.log_exceptions = False  # type: ignore[attr-defined]

@@ -88,6 +88,6 @@ def cause_of(answer: str) -> Cause | None:
 
 
 def with_hint(answer: str) -> str:
-    """Return an answer with its cause's hint on a line of its own."""
+    """Return an answer with its cause's hint on a separate line."""
     cause = cause_of(answer)
     return f"{answer}\n{cause.hint}" if cause else answer

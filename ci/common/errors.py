@@ -68,7 +68,7 @@ class NotFoundInRegistryError(CozystackTalosError):
 
 
 class UserError(CozystackTalosError):
-    """Something that the user gave does not exist, is not complete, or does not go with the rest."""
+    """Something that the user gave does not exist, is incomplete, or contradicts the rest."""
 
 
 class BuildError(CozystackTalosError):

@@ -1,4 +1,4 @@
-"""Names of files that several rooms know: those beside the assets, and those that Talos looks for."""
+"""Names of files that several rooms use: those next to the assets, and those that Talos looks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of output, a row each: whoever lists kinds, or tells one from another, asks this table.
+"""The kinds of output, one row each: code that lists or distinguishes kinds reads this table.
 
 A row says what the imager calls the kind, where its file goes, what it can take, what boots it, and which profile of
 CozyStack it follows. Facts of the imager are as observed on v1.11.3 and v1.13.6.
@@ -38,7 +38,7 @@ class Kind:
     boot_path: str
     media_type: str
     platform: str = "metal"
-    #: CozyStack's profile whose disk size and kernel arguments it has; `None`: the one of its own name.
+    #: CozyStack's profile whose disk size and kernel arguments it has; `None`: the one with its name.
     follows: str | None = None
     #: What `ci.inspect` finds the file to be; `None`: what the imager calls it.
     found_as: str | None = None
@@ -74,7 +74,7 @@ class Kind:
 
     @property
     def takes_whole_overlay(self) -> bool:
-        """Whether a board's firmware, boot loader and device trees go in, beside the overlay's kernel arguments.
+        """Whether a board's firmware, boot loader and device trees go in, besides the overlay's kernel arguments.
 
         The imager asks every overlay for its arguments (`buildCmdline` in pkg/imager), but runs it for disk images
         only, and packs it into installers, which run it on the node.
@@ -82,7 +82,7 @@ class Kind:
         return self.disk or self.takes_base_installer
 
     def shortfalls(self, *, kernel_args: bool, meta: bool, overlay: bool) -> tuple[str, ...]:
-        """Return what of these a reader would look for in vain, in words; each says whether the variant has such."""
+        """Return what the variant has and this output lacks, in words; each argument says whether it has that."""
         said: list[str] = []
         if kernel_args and not self.takes_kernel_args:
             said.append(

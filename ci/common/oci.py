@@ -1,4 +1,4 @@
-"""What an image is to be, beside its files; and the media types of what it consists of."""
+"""What an image is to be, apart from its files; and the media types of its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where this project's own files are: beside the package, in a checkout and in a loaded module alike."""
+"""Where this project's own files are: next to the package, in a checkout and in a loaded module alike."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from ci.common.text import shown
 
 
 def say(text: str) -> None:
-    """Show a text at once."""
+    """Show a text immediately."""
     print(shown(text.rstrip("\n")), file=sys.stderr, flush=True)  # standard output belongs to the function's result
 
 
@@ -20,7 +20,7 @@ def put(text: str) -> bool:
         sys.stdout.flush()
     except OSError as error:
         print(f"error: standard output: {error.strerror}", file=sys.stderr)
-        # Python flushes it once more when it ends, and from 3.13 on ends with a code of its own if that fails.
+        # Python flushes it once more when it exits, and from 3.13 on exits with its own code if that fails.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
     return True

@@ -69,7 +69,7 @@ def check_digest(digest: str, *, of: str) -> str:
 def parse_reference(text: str) -> Reference:
     """Read a reference such as `ghcr.io/siderolabs/zfs:2.4.3-v1.13.6@sha256:…`.
 
-    Raises `ReferenceSyntaxError` with the reason: no registry, neither tag nor digest, a digest that is none.
+    Raises `ReferenceSyntaxError` with the reason: no registry, neither tag nor digest, an invalid digest.
     """
     match = _REFERENCE.fullmatch(text)
     if not match:

@@ -40,7 +40,7 @@ CHECKED: Final = (0, 1)
 
 
 def pip_install(requirements: str, constraints: str) -> list[str]:
-    """Install what a requirements file names, in the versions of a constraints file, beside what the image has."""
+    """Install what a requirements file names, in the versions of a constraints file, on top of what the image has."""
     return [
         *("python", "-m", "pip", "install", "--quiet", "--break-system-packages", "--ignore-installed"),
         *("--requirement", requirements, "--constraint", constraints),
@@ -53,7 +53,7 @@ def compile_modules(folder: str) -> list[str]:
 
 
 def pytest(folder: str) -> list[str]:
-    """Run a folder's tests; nothing is written beside them."""
+    """Run a folder's tests; nothing is written next to them."""
     return ["python", "-m", "pytest", "-p", "no:cacheprovider", "--quiet", folder]
 
 
@@ -112,7 +112,7 @@ def check_image(
 
 
 def inspect(path: str, name: str, form: str, *, whole: bool = False) -> list[str]:
-    """Show what is inside a file or folder, under a name of its own."""
+    """Show what is inside a file or folder, under a given name."""
     return ["python", "-m", "ci.steps.inspect", "show", path, "--name", name, "--format", form, *["--all"] * whole]
 
 

@@ -56,7 +56,7 @@ async def subject(
 ) -> Subject:
     """Return the one that is given of three; `flags` is what errors call them.
 
-    Raises `UserError` where none or several are given, `ReferenceSyntaxError` where the image's name is none.
+    Raises `UserError` where none or several are given, `ReferenceSyntaxError` where the image's name is invalid.
     """
     given = [flag for flag, value in zip(flags, (assets, image, file), strict=True) if value is not None]
     if len(given) != 1:

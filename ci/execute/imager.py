@@ -9,7 +9,7 @@ Some of its runs find another program first in PATH than the imager's own, and w
   (`ci.steps.normalise`). But the imager writes its zeros out, gigabytes that the engine's cache would keep: this is
   the one place between them and the end of the run, and they become holes here.
 
-The imager's image has no shell, so one comes along, in a file of its own.
+The imager's image has no shell, so one is mounted as a separate file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ZSTD: Final = f"""\
 echo "zstd at level 1: what it writes is compressed anew after this run" >&2
 PATH=${{PATH#*:}} exec zstd "$@" -1
 """
-#: `xz` is given the file last, and replaces it. What else is asked of it, by an overlay say, the imager's own does:
+#: `xz` gets the file as its last argument, and replaces it. Any other use, by an overlay say, goes to the imager's own:
 #: `which` finds that, where the shell would take the `xz` in itself. qemu-img is there for other clouds' disk formats.
 XZ: Final = f"""\
 #!{_BUSYBOX} sh

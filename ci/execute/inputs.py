@@ -45,7 +45,7 @@ class Inputs:
     """The inputs of one call. Variants are there from the start; the rest is read when it is first asked for."""
 
     variants: Variants
-    #: Of the nodes, where a function is not told otherwise.
+    #: Of the nodes, unless a function gets another one.
     arch: Arch
     keys: Keys | None
     _source: Source

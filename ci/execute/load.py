@@ -122,7 +122,7 @@ async def from_repository(repository: str, asked: str, answer: Awaitable[T]) -> 
             raise
         raise BuildError(
             f"can't read {asked} from the git repository {repository}: {said(error)}\n"
-            "What git said stands in the progress (without --silent). The engine has to reach the repository; a "
+            "What git printed is in the progress (without --silent). The engine has to reach the repository; a "
             "checkout on this machine does without: --upstream DIR"
         ) from None
 
@@ -137,7 +137,7 @@ async def _told_by_git(folder: dagger.Directory) -> dict[str, str | int]:
 
 
 async def load_variants(folder: dagger.Directory | None) -> Variants:
-    """Return the built-in variants, with those of a folder beside them; a folder without any is refused."""
+    """Return the built-in variants and those of a folder; a folder without any is refused."""
     variants = variant.read_variants(variant.BUILTIN)
     if folder is None:
         return variants
@@ -251,7 +251,7 @@ async def tool_images(checkout: Checkout, resolver: EngineResolver) -> tuple[Pul
         Pulled(described.engine, "Dagger's engine and command line"),
         Pulled(described.sdk, "base of Dagger's Python SDK"),
         Pulled(found["tools"].pinned, "reads and checks files, runs the tests"),
-        Pulled(found["shell"].pinned, "a shell beside the imager"),
+        Pulled(found["shell"].pinned, "a shell next to the imager"),
         Pulled(found["signatures"].pinned, "makes and checks signatures"),
         Pulled(found["images"].pinned, "looks at images"),
         Pulled(found["netboot"].pinned, "netboot server"),

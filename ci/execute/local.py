@@ -1,4 +1,4 @@
-"""Extension images that lie in files on the user's machine, instead of a registry."""
+"""Extension images in files on the user's machine, instead of in a registry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MANIFEST: Final = "manifest.yaml"
 #: Folder of an extension's files.
 ROOT: Final = "rootfs"
-#: What lies in a folder of the OCI layout beside its blobs (OCI image specification, image-layout.md).
+#: What a folder of the OCI layout has besides its blobs (OCI image specification, image-layout.md).
 LAYOUT_FILES: Final = ("index.json", "oci-layout")
 
 _HOW_ARCHIVES: Final = "give an archive as `docker save`, `crane pull` or `skopeo copy … oci-archive:` write it"
@@ -76,7 +76,7 @@ async def read_local_images(
 
 
 async def _check_layout(called: str, layout: dagger.Directory) -> None:
-    """Raise for a folder that is none: the engine would complain of a file that the user did not give."""
+    """Raise for a folder that is not one: the engine would complain about a file that the user did not give."""
     entries = await layout.entries()
     for marker in LAYOUT_FILES:
         if marker not in entries:

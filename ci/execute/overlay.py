@@ -26,7 +26,7 @@ async def overlay_root(overlay: PlannedOverlay, platform: str) -> dagger.Directo
     """Return the file tree of an overlay's image of one platform."""
     needed = f"{overlay.host_platform}, where the imager runs it, and for {overlay.platform}, which goes to the nodes"
     instead = (
-        f"an overlay is needed for {needed}. Give the digest of the index: `crane digest {overlay.reference}` tells it"
+        f"an overlay is needed for {needed}. Give the digest of the index: `crane digest {overlay.reference}` prints it"
     )
     return (await pull(overlay, platform, instead)).rootfs()
 

@@ -55,7 +55,7 @@ _KERNEL: Final = "/in/vmlinuz"
 
 
 def assets_path(plan: Plan) -> str:
-    """Return where the assets lie in what `build` returns."""
+    """Return where the assets are in what `build` returns."""
     return UPSTREAM_ASSETS if plan.layout is Layout.UPSTREAM else f"{ASSETS}/{plan.arch.value}"
 
 
@@ -206,7 +206,7 @@ class Pipeline:
     # --- what comes out ---------------------------------------------------------------------------------------
 
     async def _checked(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do work while what goes in is checked. What is wrong with that is told first: it is why work fails."""
+        """Do work while the inputs are checked. A fault of an input is reported first: it is why the work fails."""
         done: list[T] = []
         failed: list[BaseException] = []
 
@@ -274,12 +274,12 @@ class Pipeline:
         `records` are files of boots of these outputs, and of signatures of the inputs: they go to the report's side,
         and it names them.
 
-        The engine is asked for everything at once; only where that fails, for one output after the other, to say which.
+        The engine is asked for everything in one request; only if that fails, for each output in turn, to say which.
         """
         plan = self._plan
         await check_overlay(plan)
         expected = (await with_overlay(expectation(plan), plan)).model_dump_json()
-        # They lie from the start where `build` returns them: laying them out afterwards would copy them all once more.
+        # They are from the start where `build` returns them: moving them afterwards would copy them all once more.
         # In a folder of the tree, for the reason that `_run` has.
         place = posixpath.join(_TREE, assets_path(plan))
         tree = self.folder(await self.outputs(), place)

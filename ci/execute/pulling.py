@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 async def pull(image: PinnedImage | PlannedExtension, platform: str, instead: str = "") -> dagger.Container:
     """Return an image of the wanted platform.
 
-    Asked for another one, a registry gives an image of a single platform without a word; that is refused, and `instead`
+    A registry silently returns an image of a single platform when asked for another one; that is refused, and `instead`
     says what to do.
     """
     reference = f"{image.reference}@{image.digest}"

@@ -13,7 +13,7 @@ from ci.common.errors import UserError
 if TYPE_CHECKING:
     import dagger
 
-#: A host and a port, as they stand in image references.
+#: A host and a port, as written in image references.
 _ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]{1,5})?")
 
 

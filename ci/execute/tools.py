@@ -1,6 +1,6 @@
 """The containers in which files are made ready, read and checked: Python, and this project's own modules.
 
-Each is described once in a call: the engine is told once what it is made of, and has an id for it from then on.
+Each is described once in a call: the engine learns once what it is made of, and has an id for it from then on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ D = TypeVar("D", dagger.File, dagger.Directory, dagger.Container)
 
 #: Where commands write.
 OUT: Final = "/out"
-#: Where the modules lie in the container.
+#: Where the modules are in the container.
 SOURCE: Final = "/src"
 
 

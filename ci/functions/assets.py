@@ -28,8 +28,8 @@ class AssetFunctions(Functions):
     ) -> str:
         """Show what is inside boot assets: a folder, a container image, or a file of any kind.
 
-        Kernel, initramfs with its extensions, UKI, installer, ISO and disk images are told by content, not by name.
-        What can't be read is an error that names the file and the place in it.
+        Kernel, initramfs with its extensions, UKI, installer, ISO and disk images are recognised by content, not by
+        name. What can't be read is an error that names the file and the place in it.
         """
         form = tables.parse_format(format_)
         return await examine.inspect(await self._subject(assets, image, file), form, whole=all_)

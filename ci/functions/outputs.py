@@ -26,7 +26,7 @@ class OutputFunctions(Functions):
 
     @api_function
     async def cmdline(self, variant: args.VariantName) -> dagger.File:
-        """Build the kernel's command line, as text, for boot loaders that need it beside kernel and initramfs."""
+        """Build the kernel's command line, as text, for boot loaders that need it next to kernel and initramfs."""
         return await build_output(await self._inputs(), variant, "cmdline")
 
     @api_function

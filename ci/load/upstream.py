@@ -1,8 +1,8 @@
-"""CozyStack's own description of its boot assets, as it lies in a checkout: Talos version, extensions, matchbox.
+"""CozyStack's own description of its boot assets, as a checkout has it: Talos version, extensions, matchbox.
 
-The profiles lie below `packages/core/talos/images/talos/profiles/` since v0.40, and below `packages/core/installer/…`
-before. There is one for each of `PROFILES`, all of one architecture and one Talos
-version, all with the same extensions. Whatever is not so is refused: nothing is guessed.
+The profiles are in `packages/core/talos/images/talos/profiles/` since v0.40, and in `packages/core/installer/…` before.
+There is one for each of `PROFILES`, all for one architecture and one Talos version, all with the same extensions.
+Anything else is refused: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _Problem: TypeAlias = tuple[yamltext.Path, str]
 ImageRef = Annotated[str, AfterValidator(_reference)]
 
 
-# The imager takes unknown fields without a word. Here one is refused: the profile may mean more than is understood.
+# The imager ignores unknown fields silently. Here one is refused: it may mean something that we do not understand.
 class _FileAsset(Value):
     path: str
 
@@ -111,7 +111,7 @@ class ProfileFacts:
 
 @dataclass(frozen=True)
 class Matchbox:
-    """Upstream's netboot image: its base, and what lies below `/var/lib/matchbox`."""
+    """Upstream's netboot image: its base, and the files in `/var/lib/matchbox`."""
 
     #: Base image of upstream's Dockerfile; `None` where the checkout has no Dockerfile.
     base: Reference | None
@@ -138,7 +138,7 @@ class Upstream:
 
 
 def parse_release(text: str) -> str:
-    """Read a release's tag; raises `UpstreamError` for what is none, before a repository is asked for it."""
+    """Read a release's tag; raises `UpstreamError` for an invalid one, before any repository is asked for it."""
     if not _RELEASE.fullmatch(text):
         raise UpstreamError(
             "--release", None, f"bad release {text!r}: write CozyStack's tag, such as {pins.DEFAULT_RELEASE.tag}"

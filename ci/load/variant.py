@@ -135,7 +135,7 @@ class Extensions(Value):
 
 
 class Overlay(Value):
-    """What a single-board computer needs beside Talos: boot loader, firmware, device trees."""
+    """What a single-board computer needs in addition to Talos: boot loader, firmware, device trees."""
 
     #: With its digest, of an index: the imager runs it on its own platform and puts the nodes' into the installer.
     image: str

@@ -42,7 +42,7 @@ class ExpectedOverlay(_Value):
     #: Of the installer in the overlay.
     name: str
     kernel_args: tuple[str, ...] = ()
-    #: Digests of what lies on the EFI system partition of disk images, by path.
+    #: Digests of the files on the EFI system partition of disk images, by path.
     files: dict[str, str] = {}
     boot_code: tuple[BootCode, ...] = ()
     #: Digests of the overlay's artifacts for the nodes, which installers hold, by path.
@@ -126,5 +126,5 @@ def _inspected(output: PlannedOutput) -> str:
 
 
 def expectation_anywhere(plan: Plan) -> Expectation:
-    """Return what assets of any layout are checked against: the plan's content, wherever its files lie."""
+    """Return what assets of any layout are checked against: the plan's content, wherever its files are."""
     return expectation(plan).model_copy(update={"files": None})

@@ -54,7 +54,7 @@ class BuildRequest:
 def choose_source_date(given: int | None, origin: Origin, commit_date: int | None) -> SourceDate:
     """Choose the time of all timestamps: the one given, else the commit's, a known release's, or a fixed one."""
     if given is not None:
-        if not 0 <= given < 2**31:  # GraphQL's integers reach no further
+        if not 0 <= given < 2**31:  # the range of GraphQL's integers
             raise PlanError(f"bad source date epoch {given}: it is in seconds since 1970, from 0 to {2**31 - 1}")
         return SourceDate(epoch=given, source="given")
     if commit_date is not None:
@@ -70,8 +70,8 @@ def make_plan(
 ) -> Plan:
     """Make the plan from what was loaded and looked up.
 
-    Raises `VariantError` where the variant does not go with architecture, upstream or catalog, `PlanError`
-    where a need was not looked up, `PlanError` where no output can take what the variant asks for.
+    Raises `VariantError` where the variant contradicts architecture, upstream or catalog, and `PlanError` where a
+    reference was not looked up or no output can carry what the variant wants.
     """
     variant, upstream = request.variant, request.upstream
     chosen = extensions.choose(variant, request.arch, upstream, catalog, request.files)
@@ -154,7 +154,7 @@ def _outputs(request: BuildRequest) -> tuple[PlannedOutput, ...]:
     if spec.overlay and not boot_images:
         raise request.variant.error(
             ("overlay",),
-            f"none of the outputs can carry an overlay ({asked}): it goes beside kernel and initramfs. Add one of "
+            f"none of the outputs can carry an overlay ({asked}): it goes next to kernel and initramfs. Add one of "
             + names(lambda kind: kind.is_boot_image),
         )
     if request.secure_boot and not boot_images:
@@ -167,7 +167,7 @@ def _outputs(request: BuildRequest) -> tuple[PlannedOutput, ...]:
     if spec.overlay and request.secure_boot and bare:
         raise PlanError(
             f"an overlay and keys for secure boot do not go together in {', '.join(bare)}: the imager of Talos {talos} "
-            "gives a signed disk image systemd-boot, beside which it runs no overlay, so the board's firmware and boot "
+            "gives a signed disk image systemd-boot, with which it runs no overlay, so the board's firmware and boot "
             "loader would be missing. Leave the keys or the overlay out, or build only "
             + names(lambda kind: kind.is_boot_image and not kind.disk)
         )

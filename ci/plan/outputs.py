@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Layout(StrEnum):
     """How the output folder is laid out."""
 
-    #: `boot/vmlinuz` and `boot/initramfs.xz`; every further kind in a folder of its own.
+    #: `boot/vmlinuz` and `boot/initramfs.xz`; every further kind in its own folder.
     BOOT = "boot"
     #: CozyStack's `_out/assets`: all in one folder, under the imager's names.
     UPSTREAM = "upstream"
@@ -44,7 +44,7 @@ DEFAULT_OUTPUTS = ("kernel", "initramfs", "installer")
 #: What `reproduce` builds where nothing else is asked for: of each form one.
 REPRODUCED_OUTPUTS = ("kernel", "initramfs", "uki", "installer", "iso")
 
-#: Names that stand for several outputs.
+#: Names of groups of outputs.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "upstream": tuple(f"{kind.name}.raw.xz" if kind.disk else kind.name for kind in PROFILES),
 }
@@ -103,7 +103,7 @@ def parse_layout(text: str) -> Layout:
 
 
 def parse_outputs(names: Iterable[str], layout: Layout = Layout.BOOT) -> tuple[Output, ...]:
-    """Read outputs' names into the table's order; commas separate too, a group's name stands for its members.
+    """Read outputs' names into the table's order; commas separate too, and a group's name means its members.
 
     A disk image without a format is `.raw.zst`, which packs fast; in the `upstream` layout it is `.raw.xz`, which is
     what CozyStack has. Raises `OutputError` for an unknown name, and for none at all.

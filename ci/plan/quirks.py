@@ -131,8 +131,8 @@ class Quirks:
         """Whether the imager leaves a board's overlay out of a disk image that is signed for secure boot.
 
         A signed disk image has systemd-boot, whatever the profile asks for (`selectBootloader` in pkg/imager/profile).
-        An imager that makes the image without a loop device runs the overlay beside GRUB only (`GenerateAssets` of
-        sdboot has no `ExtraInstallStep`); older ones install into a device, and run it there beside either.
+        An imager that makes the image without a loop device runs the overlay with GRUB only (`GenerateAssets` of
+        sdboot has no `ExtraInstallStep`); older ones install into a device, and run it there with either.
         """
         return not self.disk_image_needs_privileges
 

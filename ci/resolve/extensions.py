@@ -60,7 +60,7 @@ class Choice:
 def choose(
     variant: Variant, arch: Arch, upstream: Upstream, catalog: Catalog | None, files: Sequence[FileExtension] = ()
 ) -> Choice:
-    """Apply a variant and the files given beside it to upstream's set; a file takes the place of its namesake.
+    """Apply a variant and the given files to upstream's set; a file replaces the extension of the same name.
 
     Raises `VariantError`, with file and line, where they do not go together.
     """

@@ -16,7 +16,7 @@ class Source(StrEnum):
     UPSTREAM = "upstream"
     #: The catalog of the Talos version has it.
     CATALOG = "catalog"
-    #: The variant names a version or an image of its own.
+    #: The variant names its own version or image.
     OWN = "own"
     #: The user gave a file.
     FILE = "file"
@@ -35,7 +35,7 @@ class FileExtension(Value):
 
     @property
     def reference(self) -> Reference:
-        """What stands for it where other extensions have their image."""
+        """What is shown where other extensions have their image."""
         return Reference(f"file:{self.file}", digest=self.digest)
 
 

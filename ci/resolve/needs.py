@@ -43,7 +43,7 @@ def release_needs(upstream: Upstream) -> tuple[Need, ...]:
 def extension_needs(
     variant: Variant, arch: Arch, upstream: Upstream, catalog: Catalog | None, files: Sequence[FileExtension] = ()
 ) -> tuple[Need, ...]:
-    """Return the extensions known by tag only; raises for a variant that does not go with upstream or catalog."""
+    """Return the extensions known by tag only; raises for a variant that contradicts upstream or catalog."""
     chosen = extensions.choose(variant, arch, upstream, catalog, files)
     return tuple(
         Need(extension_use(entry.name), (entry.reference,)) for entry in chosen.kept if entry.reference.digest is None

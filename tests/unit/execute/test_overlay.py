@@ -65,5 +65,5 @@ async def test_an_overlay_named_by_one_platforms_digest_is_refused(monkeypatch: 
     assert str(raised.value) == (
         f"{OVERLAY} is an image for linux/arm64; an overlay is needed for linux/amd64, where the imager runs it, and "
         "for linux/arm64, which goes to the nodes. Give the digest of the index: `crane digest "
-        "ghcr.io/siderolabs/sbc-raspberrypi:v0.2.0` tells it"
+        "ghcr.io/siderolabs/sbc-raspberrypi:v0.2.0` prints it"
     )

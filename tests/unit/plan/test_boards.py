@@ -100,8 +100,8 @@ async def test_an_overlay_that_no_output_carries_is_refused() -> None:
     with pytest.raises(VariantError) as raised:
         await board(outputs=("kernel", "initramfs"))
     assert str(raised.value) == (
-        "variants/mine.yaml:3: none of the outputs can carry an overlay (kernel, initramfs): it goes beside kernel and "
-        "initramfs. Add one of cmdline, uki, installer, iso, metal, nocloud"
+        "variants/mine.yaml:3: none of the outputs can carry an overlay (kernel, initramfs): it goes next to kernel "
+        "and initramfs. Add one of cmdline, uki, installer, iso, metal, nocloud"
     )
 
 

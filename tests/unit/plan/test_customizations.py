@@ -68,7 +68,7 @@ async def test_a_disk_image_with_both_an_overlay_and_keys_is_refused() -> None:
         await plan_of(signed(("uki", "installer", "metal", "nocloud.raw.xz")))
     assert str(raised.value) == (
         "an overlay and keys for secure boot do not go together in metal.raw.zst, nocloud.raw.xz: the imager of Talos "
-        "v1.13.6 gives a signed disk image systemd-boot, beside which it runs no overlay, so the board's firmware and "
+        "v1.13.6 gives a signed disk image systemd-boot, with which it runs no overlay, so the board's firmware and "
         "boot loader would be missing. Leave the keys or the overlay out, or build only cmdline, uki, installer, iso"
     )
 

@@ -187,8 +187,8 @@ def _disks(figures: Figures) -> list[str]:
         "`.raw.xz` what `--layout upstream` gives.",
         *("", "| | " + " | ".join(images) + " |", "|---|" + "---|" * len(images)),
         _seconds("(a) the imager's run, which packs with xz", [_upstreams_run(figures, image) for image in images]),
-        _seconds("(b) packing as `.raw.xz`, beside other steps", [xz.get(image) for image in images]),
-        _seconds("(b) packing as `.raw.zst`, beside other steps", [zst.get(image) for image in images]),
+        _seconds("(b) packing as `.raw.xz`, in parallel with other steps", [xz.get(image) for image in images]),
+        _seconds("(b) packing as `.raw.zst`, in parallel with other steps", [zst.get(image) for image in images]),
     ]
     return [*lines, ""]
 

@@ -1,4 +1,4 @@
-"""Compressed streams, told apart by their first bytes and expanded in bounded steps."""
+"""Compressed streams, recognised by their first bytes and expanded in bounded steps."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Frame:
 
     def _zstd(self) -> Iterator[bytes]:
         expander = zstandard.ZstdDecompressor(max_window_size=self.context.limits.window).decompressobj()
-        # Without its blocks' borders, a few bytes of input could be gigabytes of output, given out at once.
+        # Without its blocks' borders, a few bytes of input could be gigabytes of output in one piece.
         for start, end in zstd.steps(self.source, self.offset, CHUNK):
             yield expander.decompress(self.source.read_at(start, end - start, "zstd blocks"))
             self.end = end

@@ -68,7 +68,7 @@ def field_place(name: str) -> slice:
 
 
 def parse_header(raw: bytes, name: str, place: str) -> Fields:
-    """Return the numbers of a header; raises where it is none, with the file's name and the place given."""
+    """Return the numbers of a header; raises for an invalid one, with the file's name and the place given."""
     if raw[:6] not in MAGICS:
         raise CorruptFileError(name, place, f"no newc header but {raw[:6]!r}")
     values = [number(raw[at : at + 8], 16) for at in range(6, HEADER, 8)]

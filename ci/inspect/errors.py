@@ -1,4 +1,4 @@
-"""What is said of a file that can't be read as what it claims to be."""
+"""Errors of files that can't be read as what they claim to be."""
 
 from ci.common.errors import CozystackTalosError
 

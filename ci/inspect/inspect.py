@@ -172,7 +172,7 @@ def _compressed(source: Source, kind: Compression, path: str, context: Context) 
         with context.spool(source.name, expand(source, kind, context)) as archive:
             return _tar(archive, path, context)
     for _ in expand(source, kind, context):
-        pass  # Of no kind that matters here, but a corrupt one is said to be.
+        pass  # Of no kind that matters here, but a corrupt one is reported.
     return DataFacts(head=source.read_up_to(0, 16).hex()), ()
 
 

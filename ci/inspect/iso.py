@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SECTOR = 2048
 
-#: What the library lets through of a broken image instead of an error of its own.
+#: What the library raises for a broken image instead of its own error.
 _LIBRARY_ERRORS = (PyCdlibException, struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError)
 
 

@@ -235,7 +235,7 @@ class DiskFacts(Facts):
     partitions: tuple[PartitionFacts, ...]
     #: Those of `partitions` that may hold boot files and were not read, in the table's order.
     unread: tuple[UnreadPartition, ...] = ()
-    #: What lies before the first partition, empty bytes at its end left out: boards have boot code there. It is too
+    #: The bytes before the first partition, without empty bytes at the end: boards have boot code there. It is too
     #: long for a listing, so no part of the JSON.
     start: bytes = Field(default=b"", exclude=True, repr=False)
 
@@ -255,7 +255,7 @@ class TextFacts(Facts):
 
 
 class CmdlineFacts(Facts):
-    """A kernel command line in a file of its own."""
+    """A kernel command line in a separate file."""
 
     kind: Literal["cmdline"] = "cmdline"
     cmdline: str

@@ -83,7 +83,7 @@ class _Archive(RootModel[list[_Archived]]):
 
 @dataclass(frozen=True)
 class Blob:
-    """A part of an image, and the digest that it is said to have."""
+    """A part of an image, and the digest that it is declared to have."""
 
     name: str
     source: Source

@@ -87,7 +87,7 @@ class Source:
         return True
 
     def window(self, name: str, offset: int, length: int) -> Source:
-        """Return a part of this source as a source of its own, or raise if it isn't all there."""
+        """Return a part of this source as a separate source, or raise if it isn't all there."""
         return ExtentSource(name, self, [(offset, length)])
 
     def sha256(self) -> str:

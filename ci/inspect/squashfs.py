@@ -276,7 +276,7 @@ class Squashfs:
             block, entry = self._fragment_table[inode.fragment]
             data, _ = self._fragments.get(block, lambda: (self._data_block(block, entry, place), 0))
             if inode.offset + left > len(data):
-                raise self._corrupt(place, "its end lies outside of its fragment")
+                raise self._corrupt(place, "its end is outside its fragment")
             self._context.count_expanded(self._source.name, left)
             yield data[inode.offset : inode.offset + left]
 

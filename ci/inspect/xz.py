@@ -121,7 +121,7 @@ def expand_blocks(source: Source, stream: Stream, memory: int) -> Iterator[bytes
     for place, unpadded, uncompressed in stream.blocks:
         block = Block(source.read_at(place, _padded(unpadded), "an xz block"), unpadded, uncompressed)
         if block != before:
-            # As a stream of its own: the library then holds it against its checksum, and against what the index says.
+            # As a separate stream: the library then holds it against its checksum, and against what the index says.
             alone = b"".join(write_stream([block], stream.flags))
             expander = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=memory)
             before, content = block, expander.decompress(alone, uncompressed + 1)

@@ -1,4 +1,4 @@
-"""Where the blocks of a zstd frame lie: so much is told without expanding it (RFC 8878, section 3.1)."""
+"""Where the blocks of a zstd frame are, read without expanding it (RFC 8878, section 3.1)."""
 
 from __future__ import annotations
 

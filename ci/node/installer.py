@@ -1,7 +1,7 @@
-"""References of installer images: whether one may be this variant's, told from its name.
+"""References of installer images: whether one may be this variant's, by its name.
 
 A node installs and upgrades to what the reference names. One without the variant's extensions leaves the node without
-them, and one with others makes it wait for what it is not told.
+them, and one with others makes it wait for a configuration that nobody gives it.
 """
 
 from __future__ import annotations

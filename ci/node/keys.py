@@ -1,4 +1,4 @@
-"""What a node logs in to a tailnet with: told apart by its first letters, and never shown.
+"""What a node logs in to a tailnet with: recognised by its first letters, and never shown.
 
 tskey-auth-…      auth key                           (Tailscale, "Auth keys")
 tskey-client-…    secret of an OAuth client; `?ephemeral=false&preauthorized=true` may follow

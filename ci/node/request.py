@@ -1,4 +1,4 @@
-"""What is asked of machine configuration, apart from services: kind of node, networks, disk."""
+"""What is requested of machine configuration, apart from services: kind of node, networks, disk."""
 
 from __future__ import annotations
 

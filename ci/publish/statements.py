@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Annotation of a signature: base64 of the SHA-256 of the key that it can be checked with.
 KEY_HINT: Final = "io.cozystack.talos.key"
 
-#: Annotation of a signature: what kind of statement is signed. It tells an image's signatures apart.
+#: Annotation of a signature: what kind of statement is signed. It distinguishes an image's signatures.
 PREDICATE: Final = "dev.sigstore.bundle.predicateType"
 
 SBOM: Final = "application/spdx+json"

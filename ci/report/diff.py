@@ -45,7 +45,7 @@ class Difference(BaseModel):
         return bool(self.changes)
 
 
-#: Comparable values of one part, in the order in which they are told.
+#: Comparable values of one part, in the order in which they are reported.
 _Values = dict[str, str]
 
 
@@ -86,7 +86,7 @@ def _contents(place: str, before: models.Inspection, after: models.Inspection) -
         elif old[name].same_as is None and new[name].same_as is None:
             yield from _changes(path, old[name], new[name])
         elif (old[name].same_as is None) != (new[name].same_as is None) and old[name].sha256 != new[name].sha256:
-            # Of two repetitions the change is told where the bytes stand first; of one it is not.
+            # Of two repetitions the change is reported where the bytes are first.
             digests = old[name].sha256[:12], new[name].sha256[:12]
             yield Change(place=path, kind="changed", what="content", before=digests[0], after=digests[1])
 

@@ -103,7 +103,7 @@ def schematic_as(plan: Plan, form: Format) -> str:
     image, signed = "metal-installer", []
     if plan.secure_boot:
         image = "metal-installer-secureboot"
-        signed = ["# The factory signs it with keys of its own: a node that only has yours enrolled does not boot it."]
+        signed = ["# The factory signs it with its own keys: a node that only has yours enrolled does not boot it."]
     lines = [
         f"# schematic {number}",
         f"# {plan.variant} for {plan.arch.value}, at the Image Factory once the schematic was posted there:",

@@ -89,7 +89,7 @@ def _variant(variant: Variant) -> str:
 
 
 def configuration_lines(configuration: Configuration) -> Iterator[str]:
-    """Yield what a node has to be told, one line each."""
+    """Yield what a node has to be configured with, one line each."""
     for module in configuration.kernel_modules:
         parameters = f" ({' '.join(module.parameters)})" if module.parameters else ""
         yield f"kernel module {module.name}{parameters}"
@@ -119,7 +119,7 @@ def plan_as(plan: Plan, form: Format) -> str:
 
 
 def document_as(document: dict[str, Any], form: Format) -> str:
-    """Return a document as JSON or YAML; the format `text` has a writer of its own for each document."""
+    """Return a document as JSON or YAML; the format `text` has a separate writer for each document."""
     return yaml_text(document, WIDTH) if form is Format.YAML else json_text(document)
 
 
@@ -178,7 +178,7 @@ def _images(plan: Plan) -> str:
         *((entry.name, entry.pinned) for entry in plan.extensions),
         *([("overlay", _overlay_text(plan.overlay))] if plan.overlay else []),
     )
-    # A reference has a line of its own: one that is broken in two can't be copied, nor found by searching.
+    # A reference is on a separate line: one that is broken in two can't be copied, nor found by searching.
     return "\n".join(f"{label}\n{wrapped(text, 2, '  ')}" for label, text in rows)
 
 

@@ -16,7 +16,7 @@ from dulwich.repo import Repo
 
 
 def describe(folder: Path) -> dict[str, str | int]:
-    """Return `commit` (40 hexadecimal digits) and `date` (seconds since 1970), as far as the folder tells them."""
+    """Return `commit` (40 hexadecimal digits) and `date` (seconds since 1970), as far as the folder has them."""
     try:
         repository = Repo(str(folder))
         commit = repository.head()
@@ -32,7 +32,7 @@ def describe(folder: Path) -> dict[str, str | int]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what the folder tells."""
+    """Print what the folder has."""
     print(json.dumps(describe(Path(arguments[0]))))  # the caller reads it
     return 0
 

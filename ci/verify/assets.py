@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 #: Bytes of a report or a list of checksums.
 _LONGEST_TEXT = 64 * MIB
 
-#: What boots, or is given to what boots. What can't be read may have been one: a check of its own says so.
+#: What boots, or is given to what boots. What can't be read may have been one: a separate check reports it.
 _ASSETS = (
     KernelFacts,
     InitramfsFacts,
@@ -68,7 +68,7 @@ _PARTS: Mapping[Part, tuple[type[Facts], ...]] = {
     Part.DISK: (DiskFacts,),
 }
 
-#: What a disk that starts with GRUB has in a partition of its own.
+#: What a disk that starts with GRUB has in a separate partition.
 _BESIDE_GRUB = {Part.KERNEL, Part.INITRAMFS, Part.CMDLINE, Part.MENU}
 
 _Facts = TypeVar("_Facts", bound=Facts)
@@ -95,7 +95,7 @@ class Extension:
 
 
 class Assets:
-    """A folder of boot assets, inspected; the same bytes in two outputs are looked at once."""
+    """A folder of boot assets, inspected; the same bytes in two outputs are read once."""
 
     def __init__(self, inspection: Inspection, root: Path) -> None:
         self.inspection = inspection
@@ -279,7 +279,7 @@ def read_assets(folder: Path) -> Assets:
     root = find_root(folder)
     inspection = inspect_path(root)
     if not isinstance(inspection.facts, FolderFacts):
-        raise VerifyError(f"{root}: is a {inspection.kind}, not a folder of assets: put it in a folder of its own")
+        raise VerifyError(f"{root}: is a {inspection.kind}, not a folder of assets: put it in an empty folder")
     if not inspection.contents:
         raise VerifyError(f"{root}: holds no files: give the folder that `build` exported")
     return Assets(inspection, root)

@@ -27,7 +27,7 @@ _FIRMWARE = re.compile(r"(?:usr/)?lib/firmware(?:/|$)")
 _UNKNOWN_MODE = -1
 #: The kernel's own lists of modules, which extensions bring along: the imager makes new ones over all of them.
 _INDEX = re.compile(r"(?:usr/)?lib/modules/[^/]+/modules\.[^/]+")
-#: What Talos's initramfs holds beside its images; microcode is for the kernel's early loader.
+#: What Talos's initramfs holds besides its images; microcode is for the kernel's early loader.
 _EXPECTED = re.compile(
     r"init|extensions\.yaml|[^/]+\.sqsh|(usr|usr/lib|lib|kernel|kernel/x86)|(usr/)?lib/firmware(/.*)?|kernel/x86/microcode(/.*)?"
 )

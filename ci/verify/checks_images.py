@@ -82,7 +82,7 @@ class ExpectedImage(Value):
 
 
 def kind_of(found: FoundImage, expected: ExpectedImage) -> str | None:
-    """Return which of this project's images it is, told by what it holds; `None`: none of them."""
+    """Return which of this project's images it is, by its content; `None`: none of them."""
     if expected.kind:
         return expected.kind
     marks = {"assets": ASSETS + CHECKSUMS, "matchbox": netboot.KERNEL}

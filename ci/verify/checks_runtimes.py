@@ -1,4 +1,4 @@
-"""Checks of container runtimes: what containerd is told of them, and the shims that it starts.
+"""Checks of container runtimes: containerd's configuration of them, and the shims that it starts.
 
 Talos makes one configuration of all `/etc/cri/conf.d/*.part`. containerd 2 reads runtimes below another plugin's name
 than containerd 1 did, and passes over those below the old one.
@@ -57,7 +57,7 @@ class _Runtime:
 
 @dataclass
 class _Configuration:
-    """All that one initramfs tells containerd of runtimes."""
+    """All that one initramfs configures of containerd's runtimes."""
 
     runtimes: list[_Runtime] = field(default_factory=list[_Runtime])
     problems: list[str] = field(default_factory=list[str])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Bytes that a kernel takes (COMMAND_LINE_SIZE of arm64 and amd64), a zero at the end included; the rest is lost.
 _COMMAND_LINE: Final = 2048
-#: What iPXE is told next to a command line of a file of its own, for firmware to find the initramfs.
+#: What iPXE adds to a command line from a separate file, for firmware to find the initramfs.
 _INITRD: Final = " initrd=initramfs.xz"
 #: What GRUB puts before a command line.
 _BOOT_IMAGE: Final = "BOOT_IMAGE={} "

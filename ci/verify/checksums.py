@@ -1,4 +1,4 @@
-"""`checksums.sha256`: lines of `sha256sum`, checked by `sha256sum -c` in the folder where it lies.
+"""`checksums.sha256`: lines of `sha256sum`, checked by `sha256sum -c` in its folder.
 
 line = 64 lower-case hexadecimal digits, two spaces, path below the folder
 """

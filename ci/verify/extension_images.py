@@ -1,4 +1,4 @@
-"""Checks of system extension images before they are packed: what the imager accepts without a word."""
+"""Checks of system extension images before they are packed: faults that the imager accepts silently."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _manifest(images: Images) -> Verdict:
             if facts.manifest_version != _MANIFEST_VERSION
         ]
         + [
-            f"{label}: /{stray} lies beside manifest.yaml and rootfs, which Talos refuses"
+            f"{label}: /{stray} is next to manifest.yaml and rootfs, which Talos refuses"
             for label, facts in images.found
             for stray in facts.strays
         ]

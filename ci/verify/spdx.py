@@ -113,7 +113,7 @@ def objects(document: Object, key: str) -> list[Object]:
 
 
 def named_in(text: str) -> set[tuple[str, str | None]]:
-    """Return name and version of every package that an SPDX document names; raises `ValueError` if it is none."""
+    """Return name and version of every package that an SPDX document names; raises `ValueError` for any other text."""
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("no object")  # noqa: TRY004 (the caller's one error for a text that is no SBOM)

@@ -1,4 +1,4 @@
-"""What crane says of an image in a file, read from a registry of its own on loopback."""
+"""What crane reports of an image in a file, read from a separate registry on loopback."""
 
 from __future__ import annotations
 

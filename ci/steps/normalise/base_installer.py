@@ -44,7 +44,7 @@ def unpack_base_installer(path: Path, out: Path, arch: Arch) -> None:
         image = read_image(archive.name, _layout_in(archive))
         descriptor = _described(archive.name, image, arch)
         if out.exists() and any(out.iterdir()):
-            raise NormaliseError(str(out), "is not empty: an OCI layout needs a folder of its own")
+            raise NormaliseError(str(out), "is not empty: an OCI layout needs an empty folder")
         blobs = out / "blobs" / "sha256"
         blobs.mkdir(parents=True, exist_ok=True)
         for folder in (out, out / "blobs", blobs):

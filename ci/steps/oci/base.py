@@ -78,7 +78,7 @@ def read_base(archive: Source, arch: Arch) -> Base:
     layers = [_layer(blob, diff_id) for blob, diff_id in zip(image.layers, config.rootfs.diff_ids, strict=True)]
     config_run = config.config or _Run()
     run = config_run.model_dump(exclude={"Labels", *_NOT_TAKEN_OVER}, exclude_unset=True)
-    # Every engine writes a configuration in an order of its own: the image made of it is to be the same.
+    # Engines write a configuration in different orders: the image made of it is to be the same.
     run = json.loads(json.dumps(run, sort_keys=True))
     return Base(config.variant, run, config_run.Labels or {}, layers)
 

@@ -1,6 +1,6 @@
 """A folder's files as layers.
 
-A file of a certain size has a layer of its own, so that registries and nodes keep once what several images share; the
+A file above a certain size has a separate layer, so that registries and nodes keep once what several images share; the
 small ones share the first.
 """
 

@@ -42,7 +42,7 @@ class _Blobs:
 def write_image(spec: ImageSpec, out: Path, base: Path | None = None, root: Path | None = None) -> None:
     """Write an image: a base's layers if there is one, then a folder's files if there is one."""
     if out.exists() and any(out.iterdir()):
-        raise NormaliseError(str(out), "is not empty: an OCI layout needs a folder of its own")
+        raise NormaliseError(str(out), "is not empty: an OCI layout needs an empty folder")
     blobs = _Blobs(out)
     if base is None:
         image = _image(spec, blobs, Base(None, {}, {}, []), root)

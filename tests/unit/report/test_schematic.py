@@ -197,7 +197,7 @@ async def test_for_secure_boot_it_is_the_factorys_signed_installer() -> None:
     text = schematic_as(await plan_of(replace(request(outputs=("uki",)), secure_boot=keys)), Format.TEXT)
     number = text.split()[2]
     assert f"# factory.talos.dev/metal-installer-secureboot/{number}:v1.13.6" in text.splitlines()
-    assert "# The factory signs it with keys of its own: a node that only has yours enrolled does not boot it." in text
+    assert "# The factory signs it with its own keys: a node that only has yours enrolled does not boot it." in text
 
 
 async def test_the_formats_agree_on_the_id() -> None:

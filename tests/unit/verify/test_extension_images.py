@@ -87,7 +87,7 @@ def test_folder_that_is_no_extension_and_files_beside_are_refused(tmp_path: Path
     found = extension_failures([tmp_path / "none", beside])
     assert set(found) == {"extension.readable", "extension.manifest"}
     assert "no system extension" in found["extension.readable"][0]
-    assert "/README lies beside" in found["extension.manifest"][0]
+    assert "/README is next to" in found["extension.manifest"][0]
 
 
 def test_a_module_for_another_kernel_is_named_with_both_releases_before_anything_is_packed(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path, capsys: pytest
     path = tmp_path / "base.tar"
     path.write_bytes(as_the_engine(layout()))
     said = refusal(capsys, "base-installer", path, tmp_path, "--arch", "arm64")
-    assert said == f"error: {tmp_path}: is not empty: an OCI layout needs a folder of its own"
+    assert said == f"error: {tmp_path}: is not empty: an OCI layout needs an empty folder"
     assert files_in(tmp_path) == ["base.tar"]
 
 

@@ -285,5 +285,5 @@ def test_a_folder_with_something_in_it_is_refused(
     spec: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refusal(capsys, spec, root, "--root", root) == (
-        f"error: {root}: is not empty: an OCI layout needs a folder of its own"
+        f"error: {root}: is not empty: an OCI layout needs an empty folder"
     )

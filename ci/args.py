@@ -90,6 +90,7 @@ LayoutName: TypeAlias = Annotated[
     str, Doc("boot: assets/talos/<arch>/boot/…; upstream: the file names of CozyStack's _out/assets")
 ]
 Format: TypeAlias = Annotated[str, Name("format"), Doc("text, json or yaml")]
+DiffFormat: TypeAlias = Annotated[str, Name("format"), Doc("text, json, yaml, or html: a page to look at")]
 Registry: TypeAlias = Annotated[
     str | None,
     Doc("Registry that asks for a login before it gives an image: host, or host:port; with --registry-username"),
@@ -298,6 +299,32 @@ Architectures: TypeAlias = Annotated[
 ]
 Channel: TypeAlias = Annotated[
     str | None, Doc("Floating tag to move as well, for example stable: <variant>-stable; only after all checks passed")
+]
+SiteVariants: TypeAlias = Annotated[
+    list[str] | None, Doc("Variants that the site offers, separated by commas; default: all, those in --variants too")
+]
+SiteAddress: TypeAlias = Annotated[
+    str | None, Doc("Registry and folder that publish was given, for example ghcr.io/example; default: no images")
+]
+SiteArchitectures: TypeAlias = Annotated[
+    list[str] | None, Doc("Architectures that the site offers, for example arm64,amd64; default: that of --arch")
+]
+SiteOutputs: TypeAlias = Annotated[
+    list[str] | None,
+    Doc("Outputs that the site offers, as for build; default: those of this project's own releases"),
+]
+SiteArchives: TypeAlias = Annotated[
+    str | None,
+    Doc(
+        "URL of a folder with the archives VARIANT.tar and their checksums.sha256, such as a GitHub release's; "
+        "default: the files are in the site"
+    ),
+]
+SiteBefore: TypeAlias = Annotated[
+    dagger.Directory | None, Doc("Site of the release before, for pages of what has changed since")
+]
+SiteKey: TypeAlias = Annotated[
+    dagger.File | None, Doc("Public key (cosign.pub) that the images are signed with: the site then has it")
 ]
 Username: TypeAlias = Annotated[str | None, Doc("User name at the registry")]
 Password: TypeAlias = Annotated[dagger.Secret | None, Doc("Password or token at the registry, for example env:TOKEN")]

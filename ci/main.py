@@ -26,6 +26,7 @@ from ci.functions.assets import AssetFunctions
 from ci.functions.boots import BootFunctions
 from ci.functions.nodes import NodeFunctions
 from ci.functions.outputs import OutputFunctions
+from ci.functions.pages import PageFunctions
 from ci.functions.registries import RegistryFunctions
 from ci.functions.upkeep import UpkeepFunctions
 from ci.report import tables
@@ -33,7 +34,15 @@ from ci.report.schematic import schematic_as
 
 
 @object_type
-class CozystackTalos(OutputFunctions, RegistryFunctions, NodeFunctions, AssetFunctions, BootFunctions, UpkeepFunctions):
+class CozystackTalos(
+    OutputFunctions,
+    RegistryFunctions,
+    NodeFunctions,
+    AssetFunctions,
+    BootFunctions,
+    UpkeepFunctions,
+    PageFunctions,
+):
     """CozyStack's Talos boot assets for arm64 and amd64, with the Spin and Tailscale system extensions."""
 
     upstream: args.Upstream
@@ -109,8 +118,8 @@ class CozystackTalos(OutputFunctions, RegistryFunctions, NodeFunctions, AssetFun
         """Build a variant's boot assets, check them, and return them with checksums and a report.
 
         Layout: assets/talos/<arch>/boot/{vmlinuz,initramfs.xz}, further outputs each in a folder of its kind,
-        checksums.sha256, and validation/build-report.{txt,json}. Assets that fail a check are an error. Where they are
-        booted, validation/boot-<from>.{log,txt,json,svg} have the console, the verdict and its picture; where
+        checksums.sha256, and validation/build-report.{html,txt,json}. Assets that fail a check are an error. Where they
+        are booted, validation/boot-<from>.{log,txt,json,svg} have the console, the verdict and its picture; where
         signatures are checked, validation/signatures.json has who signed which input, as report and provenance do.
         """
         ways = parse_ways(boot_from or [])

@@ -11,12 +11,13 @@ CHECKSUMS: Final = "checksums.sha256"
 VALIDATION: Final = "validation/"
 REPORT: Final = "validation/build-report.json"
 REPORT_TEXT: Final = "validation/build-report.txt"
+REPORT_PAGE: Final = "validation/build-report.html"
 SBOM: Final = "validation/sbom.spdx.json"
 PROVENANCE: Final = "validation/provenance.json"
 SIGNATURES: Final = "validation/signatures.json"
 
 #: Not in the list of checksums: the list itself, and the report, which says whether the list is true.
-UNLISTED: Final = (CHECKSUMS, REPORT, REPORT_TEXT)
+UNLISTED: Final = (CHECKSUMS, REPORT, REPORT_TEXT, REPORT_PAGE)
 
 #: Marks assets that are made from stand-ins.
 STAND_IN: Final = "STAND-IN.txt"

@@ -70,14 +70,15 @@ class AssetFunctions(Functions):
         after: args.After = None,
         after_image: args.AfterImage = None,
         after_file: args.AfterFile = None,
-        format_: args.Format = "text",
+        format_: args.DiffFormat = "text",
         fail_on_change: args.FailOnChange = False,
     ) -> str:
         """Tell what changed between two sets of boot assets, two images or two files: what to know before an upgrade.
 
-        Versions of Talos, kernel and extensions; files that came, went or changed; command lines; sizes.
+        Versions of Talos, kernel and extensions; files that came, went or changed; command lines; sizes. In the format
+        html it is a page: write it to a file with `> diff.html`.
         """
-        form = tables.parse_format(format_)
+        form = tables.parse_format(format_, tables.Format)
         flags = [(f"--{name}", f"--{name}-image", f"--{name}-file") for name in ("before", "after")]
         older = await self._subject(before, before_image, before_file, flags[0])
         newer = await self._subject(after, after_image, after_file, flags[1])

@@ -31,7 +31,7 @@ _MARKS = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}
 def render_report(report: Report) -> str:
     """Return the report as text; of stand-ins the first line says so."""
     title = f"Talos boot assets: {report.variant or 'no variant named'}, {report.arch or 'unknown architecture'}"
-    plan = _plan(report)
+    plan = plan_in(report)
     parts = [
         [STAND_IN_LINE, title] if report.stand_in else [title],
         _columns(_head(report, plan)),
@@ -44,7 +44,7 @@ def render_report(report: Report) -> str:
     return "\n\n".join("\n".join(lines) for part in parts if (lines := list(part))) + "\n"
 
 
-def _plan(report: Report) -> Plan | None:
+def plan_in(report: Report) -> Plan | None:
     """Return the plan that a report carries, `None` where it carries none or one of another release."""
     try:
         return Plan.model_validate(report.plan)

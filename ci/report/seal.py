@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, SIGNATURES, VALIDATION
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_PAGE, REPORT_TEXT, SBOM, SIGNATURES, VALIDATION
 from ci.inspect.inspect import inspect_path
 from ci.report.build_report import render_report
+from ci.report.pages.build_page import build_page
 from ci.report.provenance import make_provenance
 from ci.report.sbom import make_sbom
 from ci.verify.assets import Assets, expected_of, read_assets
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from ci.plan.expectation import Expectation
     from ci.plan.model import Plan
+    from ci.report.sbom import Sbom
 
 
 def seal(folder: Path, expectation: Expectation, plan: Plan) -> Result:
@@ -42,20 +44,22 @@ def seal(folder: Path, expectation: Expectation, plan: Plan) -> Result:
     expected = expected_of(assets, expectation)
     checks = run_checks(assets, expected, [one for one in REQUIREMENTS if one.id not in OF_THE_REPORT])
     # The report holds the checks of the report: it is written, checked, and written again with their outcome.
-    _write_report(assets, expected, Result(checks=checks), plan)
-    written = _with(assets, REPORT, REPORT_TEXT)
+    _write_report(assets, expected, Result(checks=checks), plan, sbom)
+    written = _with(assets, REPORT, REPORT_TEXT, REPORT_PAGE)
     result = Result(
         checks=checks + run_checks(written, expected, [one for one in REQUIREMENTS if one.id in OF_THE_REPORT])
     )
-    _write_report(assets, expected, result, plan)
+    _write_report(assets, expected, result, plan, sbom)
     return result
 
 
-def _write_report(assets: Assets, expected: Expectation, result: Result, plan: Plan) -> None:
+def _write_report(assets: Assets, expected: Expectation, result: Result, plan: Plan, sbom: Sbom) -> None:
     report = make_report(assets, expected, result, plan.model_dump(mode="json"))
     document = json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=False, ensure_ascii=False)
     (assets.root / REPORT).write_text(document + "\n", encoding="utf-8")
     (assets.root / REPORT_TEXT).write_text(render_report(report), encoding="utf-8")
+    page = build_page(report, plan, assets, sbom.document)
+    (assets.root / REPORT_PAGE).write_text(page, encoding="utf-8")
 
 
 def _with(assets: Assets, *names: str) -> Assets:

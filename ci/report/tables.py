@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -18,7 +18,7 @@ from ci.plan import profile
 from ci.report.documents import json_text, yaml_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ci.load.variant import Configuration, Variant, Variants
     from ci.plan.model import Plan, PlannedOutput, PlannedOverlay
@@ -33,6 +33,12 @@ class Format(StrEnum):
     TEXT = "text"
     JSON = "json"
     YAML = "yaml"
+    #: A page; only what names it among its formats has one.
+    HTML = "html"
+
+
+#: The formats that everything has.
+FORMATS: Final = (Format.TEXT, Format.JSON, Format.YAML)
 
 
 def render(*parts: RenderableType, width: int = WIDTH) -> str:
@@ -101,9 +107,9 @@ def configuration_lines(configuration: Configuration) -> Iterator[str]:
         yield f"RuntimeClass {runtime.name} (handler {runtime.handler})"
 
 
-def parse_format(text: str) -> Format:
-    """Read `text`, `json` or `yaml`; raises `OutputError` for anything else."""
-    names = [form.value for form in Format]
+def parse_format(text: str, allowed: Iterable[Format] = FORMATS) -> Format:
+    """Read one of the formats; raises `OutputError` for anything else."""
+    names = [form.value for form in allowed]
     if text not in names:
         raise OutputError(f"unknown format {text!r}: {suggest(text, names)}")
     return Format(text)

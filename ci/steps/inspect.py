@@ -1,7 +1,7 @@
 """`python -m ci.steps.inspect`: what is inside files and folders, and how two of them differ.
 
     show  PATH          [--name NAME]              [--format text|json|yaml] [--all]
-    diff  BEFORE AFTER  [--names BEFORE AFTER]     [--format text|json|yaml] [--fail-on-change]
+    diff  BEFORE AFTER  [--names BEFORE AFTER]     [--format text|json|yaml|html] [--fail-on-change]
 
 Names are what the outermost are called instead of their paths. Ends with 0, with 1 if something changed and that is to
 fail (the difference is written), or with 2 and a line on standard error for every path that can't be read.
@@ -20,6 +20,7 @@ from ci.inspect.inspect import inspect_path
 from ci.inspect.source import printable
 from ci.report.diff import diff, render_diff
 from ci.report.inspection import render
+from ci.report.pages.diff_page import diff_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("paths", type=Path, nargs=2, metavar="PATH")
     compare.add_argument("--names", nargs=2)
     compare.add_argument("--fail-on-change", action="store_true", help="end with 1 if anything changed")
-    for command in (show, compare):
-        command.add_argument("--format", choices=("text", "json", "yaml"), default="text")
+    for command, more in ((show, ()), (compare, ("html",))):
+        command.add_argument("--format", choices=("text", "json", "yaml", *more), default="text")
     return parser
 
 
@@ -63,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     code = 0
     if arguments.command == "diff":
         difference = diff(*found)
-        text = render_diff(difference, arguments.format)
+        page = arguments.format == "html"
+        text = diff_page(found[0], found[1], difference) if page else render_diff(difference, arguments.format)
         code = int(arguments.fail_on_change and difference.changed)
     else:
         text = render(found[0], arguments.format, whole=arguments.all)

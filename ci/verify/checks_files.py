@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, STAND_IN, UNLISTED, VALIDATION
+from ci.common.filenames import (
+    CHECKSUMS,
+    PROVENANCE,
+    REPORT,
+    REPORT_PAGE,
+    REPORT_TEXT,
+    SBOM,
+    STAND_IN,
+    UNLISTED,
+    VALIDATION,
+)
 from ci.inspect.models import UnreadableFacts
 from ci.verify.checksums import ChecksumsError, parse_checksums
 from ci.verify.model import Part, Result, Verdict, VerifyError, skip
-from ci.verify.reported import STAND_IN_LINE, Report, make_report, parse_report
+from ci.verify.reported import STAND_IN_LINE, STAND_IN_MARK, Report, make_report, parse_report
 from ci.verify.spdx import named_in, parts_of
 from ci.verify.statement import provenance_problems
 
@@ -120,6 +130,9 @@ def report_agrees(assets: Assets, expectation: Expectation) -> Verdict:
     verdict.problems += _file_problems(given, actual)
     if assets.text(REPORT_TEXT) is None:
         verdict.problems.append(f"{REPORT_TEXT} is missing")
+    # Assets without a plan may be from before there was a page.
+    if expectation.files is not None and REPORT_PAGE not in assets.files:
+        verdict.problems.append(f"{REPORT_PAGE} is missing")
     return verdict
 
 
@@ -190,6 +203,10 @@ def stand_in(assets: Assets, expectation: Expectation) -> Verdict:
     if text is not None and wanted != text.startswith(STAND_IN_LINE):
         says = "does not say" if wanted else "says"
         verdict.problems.append(f"{REPORT_TEXT} {says} in its first line that the assets are stand-ins")
+    page = assets.text(REPORT_PAGE)
+    if page is not None and wanted != (STAND_IN_MARK in page):
+        says = "does not say" if wanted else "says"
+        verdict.problems.append(f"{REPORT_PAGE} {says} at its top that the assets are stand-ins")
     if expectation.stand_in is False and assets.stand_in:
         verdict.problems.append("the plan is not of stand-ins, the assets are")
     return verdict

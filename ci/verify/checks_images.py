@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
-from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, SIGNATURES, STAND_IN, UNLISTED
+from ci.common.filenames import (
+    CHECKSUMS,
+    PROVENANCE,
+    REPORT,
+    REPORT_PAGE,
+    REPORT_TEXT,
+    SBOM,
+    SIGNATURES,
+    STAND_IN,
+    UNLISTED,
+)
 from ci.common.pins import STAND_IN_LABEL
 from ci.common.values import Value
 from ci.plan import netboot
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
 #: Where an asset image holds the assets.
 ASSETS: Final = "assets/"
 #: What a build writes about its assets, in every asset image.
-WRITTEN: Final = (CHECKSUMS, REPORT, REPORT_TEXT, SBOM, PROVENANCE)
+WRITTEN: Final = (CHECKSUMS, REPORT, REPORT_TEXT, REPORT_PAGE, SBOM, PROVENANCE)
 
 
 class ImageEntry(Value):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 STAND_IN_LINE = "STAND-IN: made from the lab's stand-in images. Not for real machines, not to be published."
 
+#: By which a page says it: nothing that is filled in can have it.
+STAND_IN_MARK = '<div class="stand-in">'
+
 _BOOT = re.compile(r"validation/boot-[a-z]+\.json")
 
 

@@ -147,6 +147,7 @@ def test_the_functions_are_these() -> None:
         "netboot": {key: BOOT[key] for key in BOOT if key not in ("from", "assets")},
         "boots": {},
         "test": {"source": ..., "boot": False},
+        "site": dict.fromkeys(["variants", "address", "arches", "outputs", "archives", "before", "cosign_key"]),
         "ci_files": {
             "vendor": ...,
             "source": ...,

@@ -56,7 +56,8 @@ def with_format(of: object) -> list[str]:
 
 
 def test_every_function_with_a_format_is_called_here() -> None:
-    assert sorted(with_format(args.Format)) == sorted(CALLS)
+    assert sorted(with_format(args.Format) + with_format(args.DiffFormat)) == sorted(CALLS)
+    assert with_format(args.DiffFormat) == ["diff"]
     assert with_format(args.ImagesFormat) == ["images"]
     assert with_format(args.DiskFormat) == ["metal", "nocloud"]
     formats = [name for name, member in inspect.getmembers(CozystackTalos, inspect.isfunction)

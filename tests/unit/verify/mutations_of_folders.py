@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_PAGE, REPORT_TEXT, SBOM
 from tests.unit.inspect import samples
 
 if TYPE_CHECKING:
@@ -110,6 +110,14 @@ def report_of_another_variant(root: Path) -> None:
     rewrite(root, REPORT, lambda text: text.replace('"variant": "spin-only"', '"variant": "spin-both"', 1))
 
 
+def report_page_missing(root: Path) -> None:
+    (root / REPORT_PAGE).unlink()
+
+
+def report_page_that_claims_stand_ins(root: Path) -> None:
+    rewrite(root, REPORT_PAGE, lambda text: text.replace("<h1>", '<div class="stand-in">STAND-IN</div><h1>'))
+
+
 def report_text_missing(root: Path) -> None:
     (root / REPORT_TEXT).unlink()
 
@@ -133,4 +141,6 @@ BROKEN_LATER: list[tuple[Callable[[Path], None], str, str]] = [
     (report_of_another_variant, "report.agrees", "variant: spin-both is reported, planned is spin-only"),
     (sbom_without_an_extension, "sbom.complete", "does not name spin v0.21.0"),
     (report_text_missing, "report.agrees", "validation/build-report.txt is missing"),
+    (report_page_missing, "report.agrees", "validation/build-report.html is missing"),
+    (report_page_that_claims_stand_ins, "report.stand-in", "validation/build-report.html says at its top"),
 ]

@@ -26,9 +26,14 @@ if TYPE_CHECKING:
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 FOLDER = ImageEntry(type="directory")
 BUILT = ("boot/vmlinuz", "boot/initramfs.xz", "cmdline/cmdline-metal-arm64")
-VALIDATION = tuple(f"validation/{name}" for name in ("build-report.json", "build-report.txt", "sbom.spdx.json",
-                                                     "provenance.json"))  # fmt: skip
-UNLISTED = ("checksums.sha256", "validation/build-report.json", "validation/build-report.txt")
+VALIDATION = tuple(f"validation/{name}" for name in ("build-report.json", "build-report.txt", "build-report.html",
+                                                     "sbom.spdx.json", "provenance.json"))  # fmt: skip
+UNLISTED = (
+    "checksums.sha256",
+    "validation/build-report.json",
+    "validation/build-report.txt",
+    "validation/build-report.html",
+)
 
 
 def sha(text: str) -> str:

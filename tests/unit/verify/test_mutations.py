@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, STAND_IN
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_PAGE, REPORT_TEXT, SBOM, STAND_IN
 from ci.plan.expectation import Expectation
 from ci.plan.quirks import Quirks, quirks
 from ci.verify.verify import REQUIREMENTS, verify
@@ -66,7 +66,7 @@ def test_good_assets_pass_every_check_and_skip_none(tmp_path: Path, variant: str
 def test_good_assets_of_other_origin_pass_without_an_expectation_and_without_a_report(tmp_path: Path) -> None:
     spec = good()
     build(tmp_path, spec)
-    for name in (CHECKSUMS, REPORT, REPORT_TEXT, SBOM, PROVENANCE):
+    for name in (CHECKSUMS, REPORT, REPORT_TEXT, REPORT_PAGE, SBOM, PROVENANCE):
         (tmp_path / name).unlink()
     result = verify(tmp_path)
     assert result.failures == ()

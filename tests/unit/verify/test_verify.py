@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ci.common.errors import PlanError
-from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_PAGE, REPORT_TEXT, SBOM
 from ci.inspect.models import Entry
 from ci.plan.expectation import Expectation, ExpectedExtension, parse_expectation
 from ci.plan.model import Plan
@@ -75,7 +75,7 @@ def test_sealed_assets_have_checksums_that_sha256sum_takes(tmp_path: Path) -> No
 
 def test_sealing_twice_writes_the_same_bytes(tmp_path: Path) -> None:
     build(tmp_path, good())
-    first = {name: (tmp_path / name).read_bytes() for name in (CHECKSUMS, REPORT, REPORT_TEXT)}
+    first = {name: (tmp_path / name).read_bytes() for name in (CHECKSUMS, REPORT, REPORT_TEXT, REPORT_PAGE)}
     build(tmp_path, good())
     assert {name: (tmp_path / name).read_bytes() for name in first} == first
 

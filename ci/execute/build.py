@@ -14,6 +14,7 @@ from ci.common.filenames import SIGNATURES
 from ci.common.progress import say
 from ci.execute.boots import Boot, boot_assets, boot_plan, came_up
 from ci.execute.imaging import check_possible, make_image
+from ci.execute.pipeline import assets_path
 from ci.plan import images
 from ci.report import tables
 from ci.report.summary import next_steps, render_summary
@@ -39,7 +40,8 @@ async def build_assets(inputs: Inputs, plan: Plan, signers: Mapping[str, str] | 
     assets = await (await inputs.pipeline(plan)).sealed(_signed(signers) if signers else None)
     if assets.passed:
         report = await assets.report()
-        say(render_summary(report) + next_steps(report))
+        folder = assets_path(plan)
+        say(render_summary(report, folder) + next_steps(report, folder))
     return assets
 
 
@@ -48,7 +50,8 @@ async def build_passing(inputs: Inputs, plan: Plan, signers: Mapping[str, str] |
     assets = await build_assets(inputs, plan, signers)
     if not assets.passed:
         raise BuildError(
-            "the assets were built but do not pass their checks:\n" + render_summary(await assets.report())
+            "the assets were built but do not pass their checks:\n"
+            + render_summary(await assets.report(), assets_path(plan))
         )
     return assets
 

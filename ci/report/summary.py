@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ci.common.filenames import REPORT_TEXT
+from ci.common.filenames import REPORT_PAGE
 from ci.report.build_report import render_checks
 from ci.report.tables import wrapped
 from ci.verify.reported import STAND_IN_LINE
@@ -13,32 +13,38 @@ if TYPE_CHECKING:
     from ci.verify.reported import Report
 
 #: Checks and files that are shown; of more, the number.
-_MOST: Final = 12
+_MOST: Final = 6
 
 
-def render_summary(report: Report) -> str:
-    """Return what was built, how large it is, and how the checks went; of failed ones the evidence."""
+def render_summary(report: Report, folder: str) -> str:
+    """Return what was built, where it is, how large, and how the checks went; of failed ones the evidence.
+
+    `folder` is where the assets lie in what `build` returns.
+    """
     files = [file for file in report.files if not file.path.startswith("validation/")]
     arch, talos = report.arch or "an unknown architecture", report.talos or "unknown"
     total = _size(sum(file.size for file in files))
     lines = [wrapped(STAND_IN_LINE)] if report.stand_in else []
     lines += [f"{report.variant or 'assets'} for {arch}: Talos {talos}, {total} in {len(files)} files"]
+    lines += [f"in {folder}/ of what is exported:"]
     width = max((len(file.path) for file in files), default=0)
     lines += [f"  {file.path:<{width}}  {_size(file.size):>9}" for file in files[:_MOST]]
     lines += [f"  and {len(files) - _MOST} more"] if len(files) > _MOST else []
     lines += [f"  boot from {boot.way}: {boot.outcome}, {boot.seconds:.1f} s" for boot in report.boots]
     failed = tuple(check for check in report.checks if check.status == "fail")
     checks = render_checks(report.checks).splitlines()[-1]
-    lines += [*render_checks(failed).splitlines()[:-1], checks, f"the whole report: {REPORT_TEXT}"]
+    lines += [*render_checks(failed).splitlines()[:-1], checks]
+    # Assets that fail are not exported, and their report neither.
+    lines += [] if failed else [f"the whole report, to look at: {folder}/{REPORT_PAGE}"]
     return "\n".join(lines) + "\n"
 
 
-def next_steps(report: Report) -> str:
+def next_steps(report: Report, folder: str) -> str:
     """Return what to do with assets that passed, in three commands."""
     variant = report.variant or "VARIANT"
     arch = "" if report.arch == "arm64" else f"--arch {report.arch} "
     calls = (
-        ("look inside", f"inspect --assets out/assets/talos/{report.arch}"),
+        ("look inside", f"inspect --assets out/{folder}"),
         ("try a boot", f"boot --variant {variant}"),
         ("configure nodes", f"machine-config --variant {variant} export --path machine-config"),
     )

@@ -131,7 +131,7 @@ def _netboot(kernel: str, initramfs: str, arguments: str, cmdline: list[PlannedO
         files,
         (
             Step("Serve the folder; Matchbox, nginx or any other server will do.", "python3 -m http.server 8080"),
-            Step("This script boots it with iPXE, which your DHCP server hands out as `ipxe.efi`.", script),
+            Step("This script boots it with iPXE, which your DHCP server hands out as ipxe.efi.", script),
             _MAINTENANCE,
         ),
     )

@@ -6,6 +6,7 @@ from ci.report.summary import next_steps, render_summary
 from ci.verify.model import Check
 from ci.verify.reported import Report, ReportedBoot, ReportedFile
 
+FOLDER = "assets/talos/arm64"
 PASSED = tuple(Check(id=f"a.{n}", sentence="It is so.", status="pass", evidence=()) for n in range(38))
 SKIPPED = Check(id="b.c", sentence="It may be so.", status="skip", evidence=("there is none",))
 FAILED = Check(id="d.e", sentence="It is not.", status="fail", evidence=("one", "two"))
@@ -28,18 +29,20 @@ def report(*checks: Check, files: int = 2, stand_in: bool = False, boots: tuple[
 
 def test_a_build_that_passed() -> None:
     boot = ReportedBoot(way="uki", outcome="maintenance", seconds=41.25)
-    assert render_summary(report(*PASSED, SKIPPED, boots=(boot,))).splitlines() == [
+    assert render_summary(report(*PASSED, SKIPPED, boots=(boot,)), FOLDER).splitlines() == [
         "spin-only for arm64: Talos v1.13.6, 2.5 MB in 2 files",
+        "in assets/talos/arm64/ of what is exported:",
         "  boot/f0     1.2 MB",
         "  boot/f1     1.2 MB",
         "  boot from uki: maintenance, 41.2 s",
         "39 checks: 38 passed, 0 failed, 1 skipped",
-        "the whole report: validation/build-report.txt",
+        "the whole report, to look at: assets/talos/arm64/validation/build-report.html",
     ]
 
 
 def test_failed_checks_come_with_their_evidence_and_no_others() -> None:
-    lines = render_summary(report(*PASSED, SKIPPED, FAILED)).splitlines()
+    lines = render_summary(report(*PASSED, SKIPPED, FAILED), FOLDER).splitlines()
+    assert not any("build-report" in line for line in lines)  # nothing is exported
     assert [line for line in lines if "a.1" in line or "there is none" in line] == []
     at = lines.index("FAIL  d.e  It is not.")
     assert [line.strip() for line in lines[at + 1 : at + 4]] == [
@@ -50,22 +53,25 @@ def test_failed_checks_come_with_their_evidence_and_no_others() -> None:
 
 
 def test_stand_ins_say_so_in_the_first_line() -> None:
-    assert render_summary(report(stand_in=True)).startswith("STAND-IN: ")
+    assert render_summary(report(stand_in=True), FOLDER).startswith("STAND-IN: ")
 
 
 def test_it_is_a_screen_at_most() -> None:
-    text = render_summary(report(*PASSED, files=40)) + next_steps(report())
+    boot = ReportedBoot(way="uki", outcome="maintenance", seconds=41.25)
+    text = render_summary(report(*PASSED, files=40, stand_in=True, boots=(boot,) * 4), FOLDER) + next_steps(
+        report(), FOLDER
+    )
     assert len(text.splitlines()) <= 24
     assert max(map(len, text.splitlines())) <= 80
-    assert "  and 28 more" in text
+    assert "  and 34 more" in text
 
 
 def test_the_next_commands_are_for_what_was_built() -> None:
-    assert next_steps(report()).splitlines() == [
+    assert next_steps(report(), FOLDER).splitlines() == [
         "next:",
         "  look inside      dagger call inspect --assets out/assets/talos/arm64",
         "  try a boot       dagger call boot --variant spin-only",
         "  configure nodes  dagger call machine-config --variant spin-only export --path",
         "    machine-config",
     ]
-    assert "dagger call --arch amd64 boot" in next_steps(report().model_copy(update={"arch": "amd64"}))
+    assert "dagger call --arch amd64 boot" in next_steps(report().model_copy(update={"arch": "amd64"}), FOLDER)

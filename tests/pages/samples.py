@@ -15,7 +15,7 @@ from ci.report.pages.site import Built, Place, site_pages
 from ci.report.seal import seal
 from ci.verify.reported import parse_report
 from tests.unit.inspect.samples import File
-from tests.unit.verify_assets import (
+from tests.unit.verify.assets import (
     Extension,
     Spec,
     expectation_of,

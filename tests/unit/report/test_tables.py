@@ -92,10 +92,12 @@ async def test_a_printed_plan_can_be_read_back(form: Format) -> None:
 
 @pytest.mark.parametrize("form", Format)
 def test_a_format_is_read_by_its_name(form: Format) -> None:
-    assert parse_format(form.value) is form
+    assert parse_format(form.value, Format) is form
 
 
 def test_another_format_is_refused() -> None:
     with pytest.raises(OutputError) as raised:
         parse_format("toml")
     assert str(raised.value) == "unknown format 'toml': choose one of text, json, yaml"
+    with pytest.raises(OutputError, match="unknown format 'html': choose one of text, json, yaml"):
+        parse_format("html")

@@ -7,13 +7,12 @@ from typing import Annotated, TypeAlias
 import dagger
 from dagger import DefaultPath, Doc, Ignore, Name
 
-from ci import upkeep as vendors
-from ci.boot.model import WAYS
+from ci.boot.ways import WAYS
 from ci.common import pins
 from ci.common.kinds import KINDS, PROFILES
-from ci.load.upstream import LAYOUTS
-from ci.plan.images import NETBOOT
-from ci.plan.outputs import DEFAULT_OUTPUTS, REPRODUCED_OUTPUTS
+from ci.load.layouts import LAYOUTS
+from ci.plan.outputs import DEFAULT_OUTPUTS, NETBOOT, REPRODUCED_OUTPUTS
+from ci.upkeep.vendors import PATHS, VENDORS
 
 #: All of a checkout but what is read of it: the profiles, the matchbox files, and what holds the commit and its date.
 #: As in a .dockerignore, the last pattern that fits decides.
@@ -45,7 +44,7 @@ TEST_IGNORE = [
 #: All of this project but what names versions of CozyStack and of extensions.
 UPDATE_IGNORE = ["*", *(f"!{name}" for name in pins.NAMED_IN), "!variants/*.yaml"]
 #: All of a repository but its CI files, and the file that shows whether it is this project.
-CI_FILES_IGNORE = ["*", "!dagger.json", *(f"!{path}" for path in vendors.PATHS)]
+CI_FILES_IGNORE = ["*", "!dagger.json", *(f"!{path}" for path in PATHS)]
 
 #: To be used without a default, though it is optional: Dagger applies the patterns to a default of null, and fails.
 Upstream: TypeAlias = Annotated[
@@ -225,7 +224,7 @@ CiFilesSource: TypeAlias = Annotated[
 ]
 VendorNames: TypeAlias = Annotated[
     list[str],
-    Doc(f"CI vendors, separated by commas: {', '.join(vendor.name for vendor in vendors.VENDORS)}, or all"),
+    Doc(f"CI vendors, separated by commas: {', '.join(vendor.name for vendor in VENDORS)}, or all"),
 ]
 ModuleReference: TypeAlias = Annotated[
     str | None,

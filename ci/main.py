@@ -5,23 +5,10 @@ from dagger import check, object_type
 
 from ci import args
 from ci.api import api_function
-from ci.boot.model import DEADLINE, WAYS, parse_ways
-from ci.boot.request import parse_options
+from ci.boot.ways import DEADLINE, WAYS, parse_ways
 from ci.common.arch import Arch, parse_arch
+from ci.common.deferred import deferred
 from ci.common.errors import BuildError
-from ci.execute.boots import boot_lines
-from ci.execute.build import (
-    boot_variant,
-    build_assets,
-    build_booted,
-    build_passing,
-)
-from ci.execute.images_check import image_lines
-from ci.execute.inputs import Inputs, LocalFiles, Source
-from ci.execute.registry import Login, parse_login
-from ci.execute.secureboot import Keys, parse_keys
-from ci.execute.selftest import requirement_lines, unit_tests
-from ci.execute.signatures import Signers
 from ci.functions.assets import AssetFunctions
 from ci.functions.boots import BootFunctions
 from ci.functions.nodes import NodeFunctions
@@ -29,8 +16,12 @@ from ci.functions.outputs import OutputFunctions
 from ci.functions.pages import PageFunctions
 from ci.functions.registries import RegistryFunctions
 from ci.functions.upkeep import UpkeepFunctions
-from ci.report import tables
-from ci.report.schematic import schematic_as
+
+with deferred():
+    from ci.boot import request
+    from ci.execute import boots, build, images_check, inputs, secureboot, selftest, signatures
+    from ci.execute import registry as registries
+    from ci.report import schematic, tables
 
 
 @object_type
@@ -64,21 +55,23 @@ class CozystackTalos(
         """Fail on bad arguments before doing any work."""
         self._parsed()
 
-    def _parsed(self) -> tuple[Arch, Login | None, Keys | None]:
+    def _parsed(self) -> "tuple[Arch, registries.Login | None, secureboot.Keys | None]":
         return (
             parse_arch(self.arch),
-            parse_login(self.registry, self.registry_username, self.registry_password),
-            parse_keys(self.secureboot_key, self.secureboot_cert, self.secureboot_pcr_key, self.secureboot_enrolment),
+            registries.parse_login(self.registry, self.registry_username, self.registry_password),
+            secureboot.parse_keys(
+                self.secureboot_key, self.secureboot_cert, self.secureboot_pcr_key, self.secureboot_enrolment
+            ),
         )
 
-    async def _inputs(self) -> Inputs:
+    async def _inputs(self) -> "inputs.Inputs":
         arch, login, keys = self._parsed()
-        return await Inputs.load(
-            Source(self.upstream, self.release),
+        return await inputs.Inputs.load(
+            inputs.Source(self.upstream, self.release),
             self.variant_files,
             arch,
             self.source_date_epoch,
-            LocalFiles(self.extension_file or [], self.extension_layout or []),
+            inputs.LocalFiles(self.extension_file or [], self.extension_layout or []),
             login,
             keys,
         )
@@ -123,13 +116,13 @@ class CozystackTalos(
         signatures are checked, validation/signatures.json has who signed which input, as report and provenance do.
         """
         ways = parse_ways(boot_from or [])
-        signers = Signers.of(verify_signatures, cosign_key, cosign_mirrors, self._parsed()[1])
+        signers = signatures.Signers.of(verify_signatures, cosign_key, cosign_mirrors, self._parsed()[1])
         inputs = await self._inputs()
         plan = await inputs.plan(variant, outputs, layout)
         signed = await signers.verify(plan) if signers else None
-        assets = await build_passing(inputs, plan, signed)
+        assets = await build.build_passing(inputs, plan, signed)
         if ways:
-            assets = await build_booted(inputs, plan, ways, signed)
+            assets = await build.build_booted(inputs, plan, ways, signed)
         return assets.tree
 
     @api_function
@@ -140,7 +133,7 @@ class CozystackTalos(
         """
         form = tables.parse_format(format_)
         inputs = await self._inputs()
-        return schematic_as(await inputs.plan(variant, ["cmdline"]), form)
+        return schematic.schematic_as(await inputs.plan(variant, ["cmdline"]), form)
 
     @check
     @api_function
@@ -150,20 +143,22 @@ class CozystackTalos(
         Prints a line for each requirement and variant, of images with the image's name; one that is not met, or a unit
         test that fails, is an error. Images are looked at with crane, from outside: they have no shell.
         """
-        printed = await unit_tests(source)
+        printed = await selftest.unit_tests(source)
         lines: list[str] = []
         failed = False
         inputs = await self._inputs()
         for variant in inputs.variants:
-            assets = await build_assets(inputs, await inputs.plan(variant.name))
-            lines += await requirement_lines(assets)
+            assets = await build.build_assets(inputs, await inputs.plan(variant.name))
+            lines += await selftest.requirement_lines(assets)
             failed = failed or not assets.passed
-            of_images, good = await image_lines(inputs, variant.name)
+            of_images, good = await images_check.image_lines(inputs, variant.name)
             lines += of_images
             failed = failed or not good
             for way in WAYS if boot else ():
-                booted = await boot_variant(inputs, variant.name, way, parse_options(DEADLINE, None, kvm=False))
-                lines += boot_lines(booted)
+                booted = await build.boot_variant(
+                    inputs, variant.name, way, request.parse_options(DEADLINE, None, kvm=False)
+                )
+                lines += boots.boot_lines(booted)
                 failed = failed or not booted.up
         if failed:
             raise BuildError("\n".join(["a requirement is not met:", *lines]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ci.boot.config_drive import LABEL
 from ci.boot.configuration import ARGUMENT, without_configuration
-from ci.boot.model import Way
+from ci.boot.ways import Way
 from ci.common.arch import Arch
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from ci.boot import machine
 from ci.boot.config_drive import write_config_drive
 from ci.boot.configuration import complete
-from ci.boot.model import Way
 from ci.boot.system_disk import SIZE, write_system_disk
+from ci.boot.ways import Way
 from ci.common.errors import BootError
 from ci.inspect.compression import compression_of, expand
 from ci.inspect.context import Context

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ci.boot.configuration import ARGUMENT, MEMORY, OPTION, PATH
-from ci.boot.model import BootRequest, Way
+from ci.boot.model import BootRequest
+from ci.boot.ways import Way
 from ci.common.errors import BootError, PlanError
 from ci.common.kinds import booted_by
 from ci.plan.expectation import expectation

@@ -12,9 +12,10 @@ from ci.boot import kvm, machine
 from ci.boot.console import Line, Splitter
 from ci.boot.matchbox import matchbox
 from ci.boot.media import ForeignKernelError, prepare
-from ci.boot.model import STAGE_TITLES, End, Ending, Way
+from ci.boot.model import STAGE_TITLES, End, Ending
 from ci.boot.process import ended, started
 from ci.boot.reader import Reader
+from ci.boot.ways import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,6 @@ from dagger import dag
 
 from ci.boot.configuration import parse_machine_config
 from ci.boot.machine import packages
-from ci.boot.model import BootRequest, Way
 from ci.boot.request import (
     REPORT,
     Options,
@@ -20,14 +19,17 @@ from ci.boot.request import (
     request_of_report,
     with_configuration,
 )
+from ci.boot.ways import Way
 from ci.common.errors import BootError
 from ci.execute import commands
+from ci.execute.sdk import with_image
 from ci.execute.tools import OUT, tools
 from ci.plan import netboot as matchbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ci.boot.model import BootRequest
     from ci.common.arch import Arch
     from ci.load.upstream import Upstream
     from ci.plan.model import Plan
@@ -114,7 +116,7 @@ async def boot_network(
     Server and machine share a container, whose loopback the machine's network ends at: no service of the engine's is
     needed, and nothing of it can be reached from elsewhere.
     """
-    server = dag.container().from_(str(matchbox.need(upstream).candidates[0]))
+    server = with_image(dag.container(), str(matchbox.need(upstream).candidates[0]))
     request = netboot_request(plan, await server.entrypoint(), options)
     folder = f"/{matchbox.ROOT}"
     root = server.rootfs().with_directory(folder, image.directory(folder))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from dagger import dag
 
-from ci.boot.model import DEADLINE, OUTPUTS, Way
 from ci.boot.request import Options, parse_options
+from ci.boot.ways import DEADLINE, OUTPUTS, Way
 from ci.common.errors import BuildError
 from ci.common.filenames import SIGNATURES
 from ci.common.progress import say

@@ -13,6 +13,7 @@ from dagger import dag
 from ci.common.errors import AssetsError, UserError
 from ci.common.references import parse_reference
 from ci.execute import commands
+from ci.execute.sdk import with_image
 from ci.execute.tools import tools
 from ci.report.tables import Format
 
@@ -68,7 +69,7 @@ async def subject(
         return Subject(await file.name(), file)
     assert image is not None
     parse_reference(image)
-    return Subject(image, dag.container(platform=dagger.Platform(arch.platform)).from_(image).as_tarball())
+    return Subject(image, with_image(dag.container(platform=dagger.Platform(arch.platform)), image).as_tarball())
 
 
 async def inspect(subject: Subject, form: Format, *, whole: bool = False) -> str:

@@ -16,6 +16,7 @@ from ci.execute import commands
 from ci.execute.build import build_assets
 from ci.execute.examine import complaint
 from ci.execute.imaging import check_possible, make_image
+from ci.execute.sdk import with_image
 from ci.execute.tools import crane, tools
 from ci.plan import images, netboot
 from ci.publish.address import parse_address
@@ -112,7 +113,7 @@ async def verify_image(
     Raises `AssetsError` with it where one failed.
     """
     parse_reference(reference)
-    container = dag.container(platform=dagger.Platform(arch.platform)).from_(reference)
+    container = with_image(dag.container(platform=dagger.Platform(arch.platform)), reference)
     digest = (await container.image_ref()).rpartition("@")[2]
     about = await registry_facts(reference, digest, arch, login)
     expected = ExpectedImage(platform=arch.platform)

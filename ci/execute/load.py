@@ -24,10 +24,12 @@ from ci.common.references import parse_reference
 from ci.common.text import without_credentials
 from ci.common.yamltext import check_size
 from ci.execute import commands
+from ci.execute.sdk import commit_of, git_tag, with_image
 from ci.execute.tools import tools
 from ci.load import variant
 from ci.load.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
-from ci.load.upstream import PATTERNS, Upstream, load_upstream, parse_release
+from ci.load.layouts import PATTERNS
+from ci.load.upstream import Upstream, load_upstream, parse_release
 from ci.plan.make import BuildRequest, make_plan
 from ci.plan.model import Origin, Plan
 from ci.plan.quirks import is_installer
@@ -96,8 +98,8 @@ async def load_checkout(
         )
     if folder is None:
         tag = release or pins.DEFAULT_RELEASE.tag
-        ref = dag.git(repository).tag(tag)
-        commit = await from_repository(repository, tag, ref.commit())
+        ref = git_tag(dag.git(repository), tag)
+        commit = await from_repository(repository, tag, commit_of(ref))
         folder, origin = ref.tree(), Origin(where=without_credentials(repository), release=tag, commit=commit)
     else:
         origin = Origin(where="given as --upstream")
@@ -164,7 +166,7 @@ class EngineResolver:
         own = reference.startswith((f"{pins.IMAGER}:", *(tool.partition("@")[0] for tool in pins.TOOLS)))
         container = dag.container() if own else dag.container(platform=self._platform)
         try:
-            found = await container.from_(reference).image_ref()
+            found = await with_image(container, reference).image_ref()
         except dagger.QueryError as error:
             if any(sign in str(error).lower() for sign in _NOT_FOUND):
                 raise NotFoundInRegistryError(f"{reference}: {said(error)}") from None
@@ -258,7 +260,7 @@ async def tool_images(checkout: Checkout, resolver: EngineResolver) -> tuple[Pul
     )
 
 
-async def _read_catalog(reference: str) -> Catalog:
-    root = dag.container().from_(reference).rootfs()
+async def _read_catalog(pinned: str) -> Catalog:
+    root = dag.container().from_(pinned).rootfs()
     texts = await _read(root, {IMAGE_DIGESTS, DESCRIPTIONS}.intersection(await root.entries()), FileError)
     return parse_catalog(texts.get(IMAGE_DIGESTS, ""), texts.get(DESCRIPTIONS, ""))

@@ -22,7 +22,8 @@ from ci.execute.imager import imager, with_fast_zstd, with_sparse_disks
 from ci.execute.overlay import check_overlay, overlay_root, with_overlay
 from ci.execute.privileges import unprivileged
 from ci.execute.pulling import pull
-from ci.execute.tools import base, known_by_id, tools
+from ci.execute.sdk import known_by_id
+from ci.execute.tools import base, tools
 from ci.plan import profile
 from ci.plan.expectation import expectation
 from ci.plan.outputs import Compression, Layout

@@ -20,12 +20,12 @@ async def pull(image: PinnedImage | PlannedExtension, platform: str, instead: st
     A registry silently returns an image of a single platform when asked for another one; that is refused, and `instead`
     says what to do.
     """
-    reference = f"{image.reference}@{image.digest}"
-    container = dag.container(platform=dagger.Platform(platform)).from_(reference)
+    pinned = f"{image.reference}@{image.digest}"
+    container = dag.container(platform=dagger.Platform(platform)).from_(pinned)
     found = await container.platform()
     if not str(found).startswith(platform):
         instead = instead or (
             f"the build is for {platform}. Take an image that has {platform}, or drop the extension in the variant"
         )
-        raise UserError(f"{reference} is an image for {found}; {instead}")
+        raise UserError(f"{pinned} is an image for {found}; {instead}")
     return container

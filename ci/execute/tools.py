@@ -6,7 +6,7 @@ Each is described once in a call: the engine learns once what it is made of, and
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import dagger
@@ -15,11 +15,10 @@ from dagger import dag
 from ci.common import pins
 from ci.execute import commands
 from ci.execute.pip import PYPROJECT, requirements
+from ci.execute.sdk import known_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-D = TypeVar("D", dagger.File, dagger.Directory, dagger.Container)
 
 #: Where commands write.
 OUT: Final = "/out"
@@ -48,16 +47,6 @@ def python(*, extra: str | None = None) -> dagger.Container:
         .with_exec(commands.pip_install("/etc/pip/requirements.txt", "/etc/pip/constraints.txt"))
         .without_mount("/root/.cache/pip")
     )
-
-
-async def known_by_id(made: D) -> D:
-    """Return the same, which the engine then knows by an id: what it is made of goes to it but this once.
-
-    The SDK asks for the id of a file or folder each time that it is given to something, with all that it is made of.
-    """
-    # As the SDK itself loads what `sync` returns. Its `load_*_from_id` are gone in 1.0; this is in both.
-    known: str = await made.id()
-    return type(made)(made._ctx.select_id(made._graphql_name(), known))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 _known: dict[tuple[str, ...], dagger.Container] = {}

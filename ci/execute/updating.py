@@ -11,6 +11,7 @@ from dagger import dag
 from ci.common import pins
 from ci.common.concurrency import gather_each
 from ci.execute.load import EngineResolver, from_repository, load_catalog, load_checkout, look_up_plan
+from ci.execute.sdk import with_image
 from ci.load.variant import BUILTIN, read_variants
 from ci.plan.make import BuildRequest
 from ci.plan.model import SourceDate
@@ -77,7 +78,7 @@ async def find_update(inputs: Inputs, repository: str | None, wanted: str | None
 async def newer_tools(resolver: EngineResolver) -> dict[str, str]:
     """Return the images of tools whose tags name another digest by now; none where they are stand-ins."""
     # Where one is a stand-in, all are, and making the others would take minutes.
-    if await dag.container().from_(pins.PYTHON.partition("@")[0]).label(pins.STAND_IN_LABEL) == "true":
+    if await with_image(dag.container(), pins.PYTHON.partition("@")[0]).label(pins.STAND_IN_LABEL) == "true":
         return {}
 
     async def look(pinned: str) -> tuple[str, str]:

@@ -4,14 +4,14 @@ import dagger
 
 from ci import args
 from ci.api import api_function
-from ci.execute import examine
-from ci.execute.images_check import verify_image
-from ci.execute.overlay import with_overlay
-from ci.execute.reproduce import reproduce
+from ci.common.deferred import deferred
 from ci.functions.base import Functions
-from ci.plan.expectation import expectation_anywhere
 from ci.plan.outputs import REPRODUCED_OUTPUTS
-from ci.report import tables
+
+with deferred():
+    from ci.execute import examine, images_check, overlay, reproduce
+    from ci.plan import expectation
+    from ci.report import tables
 
 
 class AssetFunctions(Functions):
@@ -55,10 +55,10 @@ class AssetFunctions(Functions):
         expected = None
         if variant:
             plan = await (await self._inputs()).plan(variant)
-            expected = await with_overlay(expectation_anywhere(plan), plan)
+            expected = await overlay.with_overlay(expectation.expectation_anywhere(plan), plan)
         if image is not None:
             arch, login, _ = self._parsed()
-            return await verify_image(image, arch, login, expected, form)
+            return await images_check.verify_image(image, arch, login, expected, form)
         return await examine.verify(found, expected, form)
 
     @api_function
@@ -95,14 +95,14 @@ class AssetFunctions(Functions):
         """
         form = tables.parse_format(format_)
         inputs = await self._inputs()
-        return await reproduce(inputs, await inputs.plan(variant, outputs or REPRODUCED_OUTPUTS), form)
+        return await reproduce.reproduce(inputs, await inputs.plan(variant, outputs or REPRODUCED_OUTPUTS), form)
 
     async def _subject(
         self,
         assets: dagger.Directory | None,
         image: str | None,
         file: dagger.File | None,
-        flags: tuple[str, str, str] = examine.FLAGS,
-    ) -> examine.Subject:
+        flags: tuple[str, str, str] | None = None,
+    ) -> "examine.Subject":
         arch = (await self._inputs()).arch
-        return await examine.subject(assets, image, file, arch, flags=flags)
+        return await examine.subject(assets, image, file, arch, flags=flags or examine.FLAGS)

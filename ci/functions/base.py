@@ -1,11 +1,14 @@
 """What the parts of the module's object have in common."""
 
+from typing import TYPE_CHECKING
+
 import dagger
 
-from ci.common.arch import Arch
-from ci.execute.inputs import Inputs
-from ci.execute.registry import Login
-from ci.execute.secureboot import Keys
+if TYPE_CHECKING:
+    from ci.common.arch import Arch
+    from ci.execute.inputs import Inputs
+    from ci.execute.registry import Login
+    from ci.execute.secureboot import Keys
 
 
 class Functions:
@@ -15,10 +18,10 @@ class Functions:
     variant_files: dagger.Directory | None
     arch: str
 
-    def _parsed(self) -> tuple[Arch, Login | None, Keys | None]:
+    def _parsed(self) -> "tuple[Arch, Login | None, Keys | None]":
         """Return what can be parsed without the engine: architecture, registry's login, keys for secure boot."""
         raise NotImplementedError
 
-    async def _inputs(self) -> Inputs:
+    async def _inputs(self) -> "Inputs":
         """Return the inputs of this call; the object itself has them."""
         raise NotImplementedError

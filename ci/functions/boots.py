@@ -5,15 +5,14 @@ from dagger import check
 
 from ci import args
 from ci.api import api_function
-from ci.boot.model import DEADLINE, Way, parse_way
-from ci.boot.request import parse_options
-from ci.execute.boots import boot_network, came_up, checked
-from ci.execute.build import (
-    boot_variant,
-    build_image,
-)
+from ci.boot.ways import DEADLINE, Way, parse_way
+from ci.common.deferred import deferred
 from ci.functions.base import Functions
-from ci.plan import images
+from ci.plan.outputs import NETBOOT
+
+with deferred():
+    from ci.boot import request
+    from ci.execute import boots, build
 
 
 class BootFunctions(Functions):
@@ -35,9 +34,9 @@ class BootFunctions(Functions):
         It comes up when Talos enters its maintenance mode, or with a machine configuration when its services run. The
         verdict has the time to each stage, the enabled extensions, and checks with the console's lines as evidence.
         """
-        options = parse_options(deadline, kernel_args, kvm=kvm)
-        way, given = parse_way(from_), await checked(machine_config)
-        return came_up(await boot_variant(await self._inputs(), variant, way, options, assets, given)).text
+        options = request.parse_options(deadline, kernel_args, kvm=kvm)
+        way, given = parse_way(from_), await boots.checked(machine_config)
+        return boots.came_up(await build.boot_variant(await self._inputs(), variant, way, options, assets, given)).text
 
     @api_function
     async def boot_record(
@@ -54,9 +53,9 @@ class BootFunctions(Functions):
 
         Layout: boot-<from>.log, the console with times; .txt and .json, the verdict; .svg, the stages as a picture.
         """
-        options = parse_options(deadline, kernel_args, kvm=kvm)
-        way, given = parse_way(from_), await checked(machine_config)
-        return (await boot_variant(await self._inputs(), variant, way, options, assets, given)).record
+        options = request.parse_options(deadline, kernel_args, kvm=kvm)
+        way, given = parse_way(from_), await boots.checked(machine_config)
+        return (await build.boot_variant(await self._inputs(), variant, way, options, assets, given)).record
 
     @api_function
     async def netboot(
@@ -71,12 +70,12 @@ class BootFunctions(Functions):
 
         iPXE is started from a small EFI partition, gets an address by DHCP, and asks Matchbox for all else by HTTP.
         """
-        options = parse_options(deadline, kernel_args, kvm=kvm)
-        given = await checked(machine_config)
+        options = request.parse_options(deadline, kernel_args, kvm=kvm)
+        given = await boots.checked(machine_config)
         inputs = await self._inputs()
-        image = await build_image(inputs, variant, "matchbox")
-        plan, upstream = await inputs.plan(variant, images.NETBOOT), (await inputs.checkout()).upstream
-        return came_up(await boot_network(plan, image, upstream, options, given)).text
+        image = await build.build_image(inputs, variant, "matchbox")
+        plan, upstream = await inputs.plan(variant, NETBOOT), (await inputs.checkout()).upstream
+        return boots.came_up(await boots.boot_network(plan, image, upstream, options, given)).text
 
     @check
     @api_function
@@ -84,6 +83,8 @@ class BootFunctions(Functions):
         """Boot the first variant from its kernel and the last through UEFI: what every change should pass."""
         inputs = await self._inputs()
         names = inputs.variants.names
-        options = parse_options(DEADLINE, None, kvm=False)
+        options = request.parse_options(DEADLINE, None, kvm=False)
         trials = ((names[0], Way.KERNEL), (names[-1], Way.UKI))
-        return "\n".join([came_up(await boot_variant(inputs, name, way, options)).text for name, way in trials])
+        return "\n".join(
+            [boots.came_up(await build.boot_variant(inputs, name, way, options)).text for name, way in trials]
+        )

@@ -4,13 +4,14 @@ import dagger
 
 from ci import args
 from ci.api import api_function
+from ci.common.deferred import deferred
 from ci.common.progress import say
-from ci.execute.configure import check_files, check_services, configure, folder
 from ci.functions.base import Functions
-from ci.node import tailscale
-from ci.node.check import Subject
-from ci.node.installer import parse_installer
-from ci.node.request import NodeSettings, parse_kind, parse_subnets
+
+with deferred():
+    from ci.execute import configure
+    from ci.node import check, request, tailscale
+    from ci.node import installer as installers
 
 
 class NodeFunctions(Functions):
@@ -61,17 +62,21 @@ class NodeFunctions(Functions):
             client_id=tailscale_client_id,
             audience=tailscale_audience,
         )
-        node = NodeSettings(parse_subnets(node_subnets), parse_kind(for_, chosen), install_disk, talm)
+        node = request.NodeSettings(
+            request.parse_subnets(node_subnets), request.parse_kind(for_, chosen), install_disk, talm
+        )
         tailscale.settings(chosen, asked)  # before anything is fetched
-        image = parse_installer(installer, chosen.name, inputs.variants.names)
+        image = installers.parse_installer(installer, chosen.name, inputs.variants.names)
         plan = await inputs.plan(variant, ["installer"])
-        services = await check_services(plan, chosen, await inputs.pipeline(plan))
-        made = await configure(plan, chosen, asked, node, image, tailscale_auth_key)
+        services = await configure.check_services(plan, chosen, await inputs.pipeline(plan))
+        made = await configure.configure(plan, chosen, asked, node, image, tailscale_auth_key)
         for warning in made.warnings:
             say(f"WARNING: {warning}")
-        result = await folder(made, tailscale_auth_key)
+        result = await configure.folder(made, tailscale_auth_key)
         if check_:
-            found = await check_files(check_, Subject(chosen, plan, services, tuple(inputs.variants.names)))
+            found = await configure.check_files(
+                check_, check.Subject(chosen, plan, services, tuple(inputs.variants.names))
+            )
             say(found)
             result = result.with_new_file("check.txt", found)
         return result

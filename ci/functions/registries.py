@@ -5,17 +5,14 @@ from functools import partial
 from ci import args
 from ci.api import api_function
 from ci.common.arch import parse_arches
-from ci.execute.build import (
-    build_passing,
-    plan_images,
-)
-from ci.execute.load import tool_images
-from ci.execute.publish import parse_destination, publish
-from ci.execute.signing import Signer
+from ci.common.deferred import deferred
 from ci.functions.base import Functions
-from ci.plan import images
-from ci.publish.publication import publication_as
-from ci.report import pulled, tables
+
+with deferred():
+    from ci.execute import build, load, publish, signing
+    from ci.plan import images
+    from ci.publish import publication
+    from ci.report import pulled, tables
 
 
 class RegistryFunctions(Functions):
@@ -47,14 +44,14 @@ class RegistryFunctions(Functions):
         form = tables.parse_format(format_)
         kinds = images.parse_kinds(image_names or images.KINDS)
         wanted = parse_arches(arches or [self.arch])
-        signer = Signer.of(sign_key, sign_password)
-        to = await parse_destination(address, channel, username, password, plain_http=plain_http, force=force)
+        signer = signing.Signer.of(sign_key, sign_password)
+        to = await publish.parse_destination(address, channel, username, password, plain_http=plain_http, force=force)
         inputs = await self._inputs()
-        orders = await plan_images(inputs, kinds, variant, outputs, wanted)
+        orders = await build.plan_images(inputs, kinds, variant, outputs, wanted)
         upstream = (await inputs.checkout()).upstream
-        published = await publish(orders, upstream, to, partial(build_passing, inputs), signer)
+        published = await publish.publish(orders, upstream, to, partial(build.build_passing, inputs), signer)
         named = await inputs.plan(variant, ["cmdline"], arch=wanted[0])
-        return publication_as(published, named, form)
+        return publication.publication_as(published, named, form)
 
     @api_function
     async def images(self, variant: args.VariantName, format_: args.ImagesFormat = "text") -> str:
@@ -66,5 +63,5 @@ class RegistryFunctions(Functions):
         form = pulled.check_format(format_)
         inputs = await self._inputs()
         plan = await inputs.plan(variant)
-        found = pulled.pulled(plan, await tool_images(await inputs.checkout(), inputs.resolver(inputs.arch)))
+        found = pulled.pulled(plan, await load.tool_images(await inputs.checkout(), inputs.resolver(inputs.arch)))
         return pulled.as_json(found) if form == "json" else pulled.as_text(found)

@@ -5,13 +5,15 @@ import dagger
 from ci import args
 from ci.api import api_function
 from ci.common.arch import parse_arch
+from ci.common.deferred import deferred
 from ci.common.progress import say
-from ci.execute.ci_files import write_ci_files
-from ci.execute.updating import apply_update, find_update
 from ci.functions.base import Functions
-from ci.publish.address import parse_address
-from ci.upkeep.files import Arguments
 from ci.upkeep.vendors import parse_vendors
+
+with deferred():
+    from ci.execute import ci_files, updating
+    from ci.publish import address as addresses
+    from ci.upkeep import files
 
 
 class UpkeepFunctions(Functions):
@@ -24,7 +26,7 @@ class UpkeepFunctions(Functions):
         The plans of both releases are compared variant by variant: Talos, extensions with version and digest, drops.
         """
         inputs = await self._inputs()
-        return (await find_update(inputs, repository, to)).report
+        return (await updating.find_update(inputs, repository, to)).report
 
     @api_function
     async def update(
@@ -34,9 +36,9 @@ class UpkeepFunctions(Functions):
 
         What they would change in the plans is printed; `outdated` shows it without the changes.
         """
-        found = await find_update(await self._inputs(), repository, to)
+        found = await updating.find_update(await self._inputs(), repository, to)
         say(found.report)
-        return await apply_update(source, found)
+        return await updating.apply_update(source, found)
 
     @api_function
     async def ci_files(
@@ -56,15 +58,15 @@ class UpkeepFunctions(Functions):
         On changes their jobs call test and boots, on tags build and publish. Of the global options, --variants,
         --release and --arch go into these calls. What has to be set up at the vendor is printed.
         """
-        arguments = Arguments(
+        arguments = files.Arguments(
             module=module,
             variant=tuple(variant or ()),
             variants_folder=variants_folder,
             outputs=tuple(outputs or ()),
-            address=None if address is None else str(parse_address(address)),
+            address=None if address is None else str(addresses.parse_address(address)),
             dagger=dagger_version,
             dagger_checksum=dagger_checksum,
             release=self.release,
             arch=parse_arch(self.arch),
         )
-        return await write_ci_files(source, parse_vendors(vendor), arguments, self.variant_files)
+        return await ci_files.write_ci_files(source, parse_vendors(vendor), arguments, self.variant_files)

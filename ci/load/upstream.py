@@ -20,17 +20,12 @@ from ci.common.errors import ReferenceSyntaxError, UpstreamError
 from ci.common.kinds import PROFILES
 from ci.common.references import Reference, parse_reference
 from ci.common.values import Value
+from ci.load.layouts import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ci.common.kinds import Kind
-
-#: Folders that the assets' sources have been in, newest first.
-LAYOUTS = ("packages/core/talos", "packages/core/installer")
-
-#: What has to be read of a checkout, as patterns of paths.
-PATTERNS = tuple(f"{layout}/images/{rest}" for layout in LAYOUTS for rest in ("talos/profiles/*.yaml", "matchbox/**"))
 
 #: A tag of CozyStack's releases: v1.6.2, v1.7.0-rc.1.
 _RELEASE = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.-]+)?")

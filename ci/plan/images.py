@@ -17,6 +17,7 @@ from ci.common import pins
 from ci.common.canonical import timestamp
 from ci.common.errors import UserError, suggest
 from ci.common.oci import ImageSpec
+from ci.plan.outputs import NETBOOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,9 +72,6 @@ class ImageKind:
         """Return the outputs to build for it, where `asked` are those that the user asks for."""
         return self.outputs or asked or NETBOOT
 
-
-#: What a netboot server serves.
-NETBOOT: Final = ("kernel", "initramfs", "cmdline")
 
 KINDS: Final = {
     kind.name: kind

@@ -43,6 +43,8 @@ _PACKED = {Compression.XZ: "application/x-xz", Compression.ZSTD: "application/zs
 DEFAULT_OUTPUTS = ("kernel", "initramfs", "installer")
 #: What `reproduce` builds where nothing else is asked for: of each form one.
 REPRODUCED_OUTPUTS = ("kernel", "initramfs", "uki", "installer", "iso")
+#: What a netboot server serves.
+NETBOOT = ("kernel", "initramfs", "cmdline")
 
 #: Names of groups of outputs.
 GROUPS: Mapping[str, tuple[str, ...]] = {

@@ -3,8 +3,3 @@
 `dagger call ci-files --vendor NAME` writes them. Below `templates/`, every template has the path of the file
 that is made of it.
 """
-
-from ci.upkeep.files import Arguments, files
-from ci.upkeep.vendors import PATHS, VENDORS
-
-__all__ = ["PATHS", "VENDORS", "Arguments", "files"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.upkeep import PATHS, Arguments, files
-from ci.upkeep.vendors import parse_vendors
+from ci.upkeep.files import Arguments, files
+from ci.upkeep.vendors import PATHS, parse_vendors
 from tests.vendors import linters
 from tests.vendors.linters import TOP, schema
 

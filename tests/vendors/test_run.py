@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ci.load.variant import load_variants
-from ci.upkeep import VENDORS, Arguments, files
 from ci.upkeep.description import DESCRIPTION, parse_description
-from ci.upkeep.files import make_settings
+from ci.upkeep.files import Arguments, files, make_settings
 from ci.upkeep.render import render_files
+from ci.upkeep.vendors import VENDORS
 from tests.unit.cozystack import checkout
 from tests.unit.upkeep.ci_scripts import dagger_calls, run, scripts
 

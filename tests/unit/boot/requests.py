@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ci.boot.console import Line, parse_log
-from ci.boot.model import BootRequest, Way
+from ci.boot.model import BootRequest
+from ci.boot.ways import Way
 from ci.plan.expectation import Expectation, ExpectedExtension
 
 LOGS = Path(__file__).parent / "logs"

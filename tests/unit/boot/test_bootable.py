@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci.boot.model import OUTPUTS, WAYS, Way
 from ci.boot.request import Options, netboot_request, parse_options, request_of_plan, request_of_report
+from ci.boot.ways import OUTPUTS, WAYS, Way
 from ci.common.arch import Arch
 from ci.common.errors import BootError
 from ci.plan.outputs import parse_outputs

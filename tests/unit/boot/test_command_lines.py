@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.boot.model import Way
 from ci.boot.request import Options, request_of_report
+from ci.boot.ways import Way
 from ci.common.arch import Arch
 from ci.common.filenames import REPORT
 from tests.unit.inspect import samples

@@ -13,9 +13,9 @@ from ci.boot.config_drive import write_config_drive
 from ci.boot.configuration import MOST, complete, parse_machine_config, without_configuration
 from ci.boot.machine import Media, qemu
 from ci.boot.media import prepare
-from ci.boot.model import Way
 from ci.boot.request import with_configuration
 from ci.boot.system_disk import SIZE, write_system_disk
+from ci.boot.ways import Way
 from ci.common.errors import BootError
 from ci.inspect.context import Context
 from ci.inspect.disk import read_partitions

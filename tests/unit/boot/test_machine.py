@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ci.boot.machine import AUTOEXEC_TEXT, Media, packages, qemu, version_command
-from ci.boot.model import WAYS, Way, parse_way, parse_ways, stages_of
+from ci.boot.model import stages_of
+from ci.boot.ways import WAYS, Way, parse_way, parse_ways
 from ci.common.arch import Arch
 from ci.common.errors import OutputError
 from tests.unit.boot.requests import request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ci.boot.matchbox import add_arguments, command
-from ci.boot.model import Way
+from ci.boot.ways import Way
 from tests.unit.boot.requests import request
 
 

@@ -11,7 +11,7 @@ import zstandard
 
 from ci.boot import machine
 from ci.boot.media import ForeignKernelError, prepare
-from ci.boot.model import Way
+from ci.boot.ways import Way
 from tests.unit.boot.requests import request
 from tests.unit.boot.test_run import pe
 

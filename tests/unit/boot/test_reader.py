@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ci.boot.model import BootVerdict, End, Ending, Outcome, Stage, Way
+from ci.boot.model import BootVerdict, End, Ending, Outcome, Stage
 from ci.boot.reader import TAIL, Reader, read_boot
+from ci.boot.ways import Way
 from ci.plan.expectation import Expectation
 from tests.unit.boot.requests import lines, request
 

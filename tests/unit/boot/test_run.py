@@ -13,8 +13,9 @@ import anyio.to_thread
 import pytest
 
 from ci.boot import run
-from ci.boot.model import BootRequest, BootVerdict, Outcome, Way
+from ci.boot.model import BootRequest, BootVerdict, Outcome
 from ci.boot.run import run_boot
+from ci.boot.ways import Way
 from ci.common.errors import BootError
 from ci.steps import boot as program
 from tests.unit.boot.requests import log, request

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ci.boot.model import OUTPUTS, Way
+from ci.boot.ways import OUTPUTS, Way
 from ci.common.kinds import KINDS, PROFILES, booted_by, names
 from ci.plan.outputs import GROUPS
 from tests.unit.planning import plan_of, request, upstream

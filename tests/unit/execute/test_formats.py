@@ -17,7 +17,6 @@ from ci import args
 from ci.execute import examine, reproduce
 from ci.execute.inputs import Inputs
 from ci.execute.pipeline import Pipeline
-from ci.functions import outputs, registries
 from ci.main import CozystackTalos
 from ci.plan.outputs import Layout, parse_outputs
 from ci.publish.publication import PublishedImage, PublishedPlatform, PublishedTag
@@ -136,7 +135,7 @@ def module(monkeypatch: pytest.MonkeyPatch, assets: Path) -> Any:
     monkeypatch.setattr(Inputs, "plan", plan)
     monkeypatch.setattr(Inputs, "checkout", checkout)
     monkeypatch.setattr(Inputs, "local_images", nothing)
-    monkeypatch.setattr(registries, "plan_images", nothing)
+    monkeypatch.setattr("ci.execute.build.plan_images", nothing)
     monkeypatch.setattr(Pipeline, "__init__", lambda *_, **__: None)  # pyright: ignore
     monkeypatch.setattr(Pipeline, "made", nothing)
     monkeypatch.setattr(Pipeline, "folder", lambda *_: assets)  # pyright: ignore
@@ -145,9 +144,9 @@ def module(monkeypatch: pytest.MonkeyPatch, assets: Path) -> Any:
     monkeypatch.setattr(examine, "subject", subject)
     monkeypatch.setattr(examine.Subject, "mounted", lambda _, to, path: to.with_mounted_directory(path, assets))  # pyright: ignore
     monkeypatch.setattr(examine.Subject, "as_folder", lambda _: assets)  # pyright: ignore
-    monkeypatch.setattr(registries, "publish", publish)
-    monkeypatch.setattr(registries, "parse_destination", destination)
-    monkeypatch.setattr(registries, "tool_images", images)
+    monkeypatch.setattr("ci.execute.publish.publish", publish)
+    monkeypatch.setattr("ci.execute.publish.parse_destination", destination)
+    monkeypatch.setattr("ci.execute.load.tool_images", images)
     return CozystackTalos(
         upstream=None, release=None, variant_files=None, arch="arm64", source_date_epoch=None, extension_file=[],
         extension_layout=[], registry=None, registry_username=None, registry_password=None, secureboot_key=None,
@@ -201,7 +200,7 @@ async def test_a_disk_image_is_of_the_format_that_was_asked_for(
         asked.append(wanted)
         return wanted
 
-    monkeypatch.setattr(outputs, "build_output", output)
+    monkeypatch.setattr("ci.execute.build.build_output", output)
     await getattr(module, name)("spin-only", format_=form)
     (planned,) = (await plan_of(request(outputs=tuple(asked)))).outputs
     assert planned.path.endswith(f".{form}")

@@ -11,7 +11,8 @@ import pytest
 from ci.common.arch import Arch
 from ci.common.errors import UpstreamError
 from ci.execute import images_check
-from ci.plan.images import KINDS, NETBOOT, image_spec
+from ci.plan.images import KINDS, image_spec
+from ci.plan.outputs import NETBOOT
 from ci.verify.checksums import render_checksums
 from tests.unit.catalogs import digest
 from tests.unit.planning import plan_of, request

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ci import main
 from ci.common.errors import BuildError
 from ci.execute import selftest
 from ci.execute.inputs import Inputs
@@ -92,9 +91,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
         return [f"PASS {variant} assets image.files: {sentence}" for sentence in OF_IMAGES], True
 
     monkeypatch.setattr(Inputs, "plan", plan)
-    monkeypatch.setattr(main, "build_assets", assets)
-    monkeypatch.setattr(main, "unit_tests", unit_tests)
-    monkeypatch.setattr(main, "image_lines", image_lines)
+    monkeypatch.setattr("ci.execute.build.build_assets", assets)
+    monkeypatch.setattr("ci.execute.selftest.unit_tests", unit_tests)
+    monkeypatch.setattr("ci.execute.images_check.image_lines", image_lines)
     return checks
 
 
@@ -123,7 +122,7 @@ async def test_an_image_that_does_not_meet_a_requirement_is_an_error(
     async def image_lines(_inputs: object, variant: str) -> tuple[list[str], bool]:
         return [f"FAIL {variant} assets image.files: Nothing else."], variant != "spin-only"
 
-    monkeypatch.setattr(main, "image_lines", image_lines)
+    monkeypatch.setattr("ci.execute.images_check.image_lines", image_lines)
     with pytest.raises(BuildError, match=r"FAIL spin-only assets image\.files: Nothing else\."):
         await run()
 

@@ -7,7 +7,8 @@ import pytest
 from ci.common.arch import Arch
 from ci.common.errors import UpstreamError
 from ci.common.references import parse_reference
-from ci.load.upstream import PATTERNS, ProfileFacts, load_upstream, parse_release
+from ci.load.layouts import PATTERNS
+from ci.load.upstream import ProfileFacts, load_upstream, parse_release
 from tests.unit.cozystack import MATCHBOX_GROUP, MATCHBOX_PROFILE, PROFILES, RELEASES, checkout, profile_path
 
 TAG = "v1.6.2"

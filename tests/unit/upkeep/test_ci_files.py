@@ -11,11 +11,10 @@ import pytest
 from ci.common.arch import Arch
 from ci.common.errors import FileError
 from ci.load import variant
-from ci.upkeep import PATHS, VENDORS, Arguments, files
 from ci.upkeep.description import DESCRIPTION, Description, parse_description
-from ci.upkeep.files import make_settings
+from ci.upkeep.files import Arguments, files, make_settings
 from ci.upkeep.render import render, render_files
-from ci.upkeep.vendors import TEMPLATES, notes, parse_vendors
+from ci.upkeep.vendors import PATHS, TEMPLATES, VENDORS, notes, parse_vendors
 from tests.unit.upkeep.ci_scripts import dagger_calls, run, scripts
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ import pytest
 from ci.common.arch import Arch
 from ci.common.errors import CozystackTalosError, FileError, OutputError, UpstreamError, UserError
 from ci.load.variant import load_variants
-from ci.upkeep import PATHS, VENDORS, Arguments, files
 from ci.upkeep.description import DESCRIPTION, parse_description
-from ci.upkeep.files import make_settings
+from ci.upkeep.files import Arguments, files, make_settings
 from ci.upkeep.render import render_files
-from ci.upkeep.vendors import parse_vendors
+from ci.upkeep.vendors import PATHS, VENDORS, parse_vendors
 from tests.unit.upkeep.test_ci_files import CALLS, calls
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from ci.common.errors import CozystackTalosError, FileError, RegistryError
 from ci.execute.ci_files import write_ci_files
 from ci.main import CozystackTalos
-from ci.upkeep import Arguments
+from ci.upkeep.files import Arguments
 from ci.upkeep.vendors import parse_vendors
 
 if TYPE_CHECKING:

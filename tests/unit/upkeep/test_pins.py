@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ci.common.paths import TOP
-from ci.upkeep import files as ci_files
 from ci.upkeep.agreement import Pin, Rule, disagreements, main, project_files, read_files, rules
 from ci.upkeep.description import DESCRIPTION, parse_description
+from ci.upkeep.files import files as ci_files
 
 if TYPE_CHECKING:
     from pathlib import Path

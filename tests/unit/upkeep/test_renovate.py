@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ci.upkeep import PATHS, Arguments, files
+from ci.upkeep.files import Arguments, files
+from ci.upkeep.vendors import PATHS
 
 TOP = Path(__file__).parents[3]
 PRESET: dict[str, Any] = json.loads((TOP / "deploy/renovate.json").read_text())

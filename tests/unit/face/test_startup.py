@@ -1,0 +1,92 @@
+"""What the module loads before it can tell its types: the SDK, arguments and texts; nothing that the functions do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).parents[3]
+
+#: Of this project, what `import ci.main` runs. Each module costs time at every call: one that is added has a reason.
+LIGHT = {
+    "ci",
+    "ci.api",
+    "ci.args",
+    "ci.boot",
+    "ci.boot.ways",
+    "ci.common",
+    "ci.common.arch",
+    "ci.common.causes",
+    "ci.common.deferred",
+    "ci.common.errors",
+    "ci.common.kinds",
+    "ci.common.pins",
+    "ci.common.progress",
+    "ci.common.text",
+    "ci.execute",
+    "ci.functions",
+    "ci.functions.assets",
+    "ci.functions.base",
+    "ci.functions.boots",
+    "ci.functions.nodes",
+    "ci.functions.outputs",
+    "ci.functions.registries",
+    "ci.functions.upkeep",
+    "ci.load",
+    "ci.load.layouts",
+    "ci.main",
+    "ci.node",
+    "ci.plan",
+    "ci.plan.outputs",
+    "ci.plan.quirks",
+    "ci.publish",
+    "ci.report",
+    "ci.upkeep",
+    "ci.upkeep.vendors",
+}
+
+#: Tells what is loaded when the SDK has all that it sends to the engine of the module's types.
+SCRIPT = """
+import json, sys, types
+import dagger.mod.cli
+before = {*sys.modules}
+import ci.main
+module = ci.main.CozystackTalos.__dagger_module__
+face = module.get_object("CozystackTalos")
+functions = [face.get_constructor(module._converter), *(face.functions[name] for name in face.functions if name)]
+told = [(one.return_type, one.doc, one.cache_policy) for one in functions]
+told += [(one.name, one.resolved_type, one.doc, one.default_value, one.ignore)
+         for function in functions for one in function.parameters.values()]
+assert len(told) > 100
+run = [name for name, module in sys.modules.items() if name not in before and type(module) is types.ModuleType]
+print(json.dumps(run))
+"""
+
+
+def loaded() -> tuple[set[str], list[str]]:
+    """The modules of this project that are run, and the libraries that the SDK has not loaded before."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names: list[str] = json.loads(done.stdout)
+    own = {name for name in names if name.partition(".")[0] == "ci"}
+    libraries = {name.partition(".")[0] for name in names} - {"ci", *sys.stdlib_module_names}
+    return own, sorted(libraries)
+
+
+def test_the_face_starts_with_no_library_but_those_of_the_sdk() -> None:
+    """pydantic, yaml, httpx, rich, dulwich, zstandard and the like are loaded by the function that uses them."""
+    _, libraries = loaded()
+    assert libraries == []
+
+
+def test_the_face_starts_with_few_modules_of_its_own() -> None:
+    own, _ = loaded()
+    assert own == LIGHT

@@ -332,6 +332,9 @@ SignKey: TypeAlias = Annotated[
     dagger.Secret | None, Doc("Sign the images with this private key of cosign's, for example file:cosign.key")
 ]
 Force: TypeAlias = Annotated[bool, Doc("Move tags that name other content, or another variant")]
+NetworkSeconds: TypeAlias = Annotated[
+    int, Doc("Seconds that the registry may be silent; the engine's own pulls have the engine's limit")
+]
 SignPassword: TypeAlias = Annotated[dagger.Secret | None, Doc("Password of --sign-key; left out: it has none")]
 UpdateSource: TypeAlias = Annotated[
     dagger.Directory, DefaultPath("/"), Ignore(UPDATE_IGNORE), Doc("This project's own checkout")

@@ -20,7 +20,11 @@ _NOT_PLAIN_OR_TAB = re.compile(r"[^ -~\t]")
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # scheme://user:password@host and scheme://token@host; ssh's own user names are no secrets
-_USER_INFO = re.compile(r"""(?i)\b([a-z][a-z0-9+.-]*://)([^\s/?#'"<>]*)@""")
+# A password that is not escaped as it should be may hold / ? and #, but what begins with a port and a slash is none.
+# Bounded, so that a hostile text costs by its length only.
+_USER_INFO = re.compile(
+    r"""(?i)\b([a-z][a-z0-9+.-]{0,30}://)([^\s/?#'"<>@:\[]*:(?!\d*[/?#])[^\s'"<>]{0,200}|[^\s/?#'"<>]*)@"""
+)
 _NO_SECRET = {"git", ""}
 
 

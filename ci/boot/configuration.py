@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias, cast
 
 import yaml
 
-from ci.common.errors import BootError
+from ci.common.errors import BootError, FileError
+from ci.common.yamltext import check_events
 
 #: The option that takes it.
 OPTION: Final = "--machine-config"
@@ -65,13 +66,20 @@ _WORKER: Final[Document] = {
 }
 
 
+def check_size(characters: int, name: str = OPTION) -> None:
+    """Raise `BootError` for a file that is too large to be a node's configuration; `characters` may be its bytes."""
+    if characters > MOST:
+        raise BootError(f"{name}: more than {MOST >> 20} MiB: give one node's machine configuration")
+
+
 def parse_machine_config(text: str, name: str = OPTION) -> list[Document]:
     """Read the documents of a machine configuration or of a patch; raises `BootError` for anything else."""
-    if len(text) > MOST:
-        raise BootError(f"{name}: more than {MOST >> 20} MiB: give one node's machine configuration")
+    check_size(len(text), name)
     try:
-        _check_depth(text, name)
+        check_events(text, name, FileError, _DEEPEST)
         documents: list[Any] = [document for document in yaml.safe_load_all(text) if document is not None]
+    except FileError as error:
+        raise BootError(str(error)) from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
         # The safe loader's constructors fail in all these ways on values that do not fit their tag.
         raise BootError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
@@ -83,15 +91,6 @@ def parse_machine_config(text: str, name: str = OPTION) -> list[Document]:
     found: list[Document] = documents
     _check_nodes(found, name)
     return found
-
-
-def _check_depth(text: str, name: str) -> None:
-    """Refuse deep nesting before the loader, which calls itself for each level."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):  # pyright: ignore[reportUnknownMemberType]
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise BootError(f"{name}: nested deeper than {_DEEPEST}")
 
 
 def _check_nodes(found: list[Document], name: str) -> None:

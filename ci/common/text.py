@@ -19,21 +19,29 @@ LONGEST_LINE: Final = 4000
 #: characters), surrogates, private and unassigned code points, separators of lines and paragraphs.
 _NOT_SHOWN: Final = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
-#: `user:password@` and `token@` in a URL.
-_CREDENTIALS: Final = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/?#@]*(?:@[^\s/?#@]*)*@", re.IGNORECASE)
+#: `user:password@` and `token@` in a URL; a password that is not escaped as it should be may hold `/`, `?` and `#`, but
+#: what begins with a port and a slash is none. Bounded, so that a hostile text costs by its length only.
+_CREDENTIALS: Final = re.compile(
+    r"\b([a-z][a-z0-9+.-]{0,30}://)(?:[^\s/?#@:\[]*:(?!\d*[/?#])[^\s'\"<>]{0,200}|[^\s/?#@]*(?:@[^\s/?#@]*)*)@",
+    re.IGNORECASE,
+)
 
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def escaped(text: str, *, most: int = LONGEST_LINE) -> str:
     """Return a text as one line in which every character is printed; longer than `most` characters it is cut."""
-    line = "".join(map(_character, without_credentials(text)))
-    return line if len(line) <= most else f"{line[:most]}… ({len(line) - most} characters more)"
+    return _cut("".join(map(_character, without_credentials(text))), most)
 
 
 def shown(text: str) -> str:
     """Return a text of several lines in which nothing but its line feeds and tabs controls a terminal."""
-    return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in text.replace("\r\n", "\n").split("\n"))
+    lines = without_credentials(text).replace("\r\n", "\n").split("\n")
+    return "\n".join(_cut("\t".join("".join(map(_character, part)) for part in line.split("\t"))) for line in lines)
+
+
+def _cut(line: str, most: int = LONGEST_LINE) -> str:
+    return line if len(line) <= most else f"{line[:most]}… ({len(line) - most} characters more)"
 
 
 def without_credentials(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_args
@@ -24,6 +25,12 @@ _DEEPEST = 30
 _MOST = 100_000
 #: Characters of a file that is read at all: a variant has some thousand, a catalog's descriptions some ten thousand.
 LONGEST = 1 << 20
+#: Characters of a number: to read one of base 60 costs the square of its length.
+_LONGEST_NUMBER = 100
+_NUMBER = re.compile(r"[-+]?(?:0x[0-9a-fA-F_]+|0b[01_]+|\.?[0-9][0-9_:.]*(?:[eE][-+]?[0-9]+)?)")
+#: The largest whole number; beyond a length, Python refuses to write one down.
+_LARGEST = 1 << 64
+_TEXT = "tag:yaml.org,2002:str"
 
 _EXPECTED = {
     "string_type": "a text is expected",
@@ -80,7 +87,7 @@ def parse_yaml(text: str, file: str, error: type[FileError]) -> Document:
     check_size(len(text), file, error)
     try:
         loader = yaml.SafeLoader(text)
-        _check_depth(text, file, error)
+        check_events(text, file, error)
         node = loader.get_single_node()
         if node is None:
             raise error(file, None, "the file is empty")
@@ -97,20 +104,35 @@ def parse_yaml(text: str, file: str, error: type[FileError]) -> Document:
         raise error(file, None, f"not YAML: {problem}") from None
 
 
-def check_size(characters: int, file: str, error: type[FileError]) -> None:
+def check_size(characters: int, file: str, error: type[FileError], most: int = LONGEST) -> None:
     """Raise `error` for a file that is longer than any real one; `characters` may be its bytes."""
-    if characters > LONGEST:
-        raise error(file, None, f"{characters} characters are too many for this file (limit {LONGEST})")
+    if characters > most:
+        raise error(file, None, f"{characters} characters are too many for this file (limit {most})")
 
 
-def _check_depth(text: str, file: str, error: type[FileError]) -> None:
-    """Refuse deep nesting before the loader, which goes down by calling itself."""
+def check_events(
+    text: str, file: str, error: type[FileError], deepest: int = _DEEPEST, *, aliases: bool = True
+) -> None:
+    """Refuse what the loader can't take, before it reads the text: it calls itself for each level of nesting.
+
+    Without `aliases`, they are refused too: what they stand for is not bounded by the text's size.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):  # pyright: ignore[reportUnknownMemberType]
+        line = event.start_mark.line + 1 if event.start_mark else None
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            line = event.start_mark.line + 1 if event.start_mark else None
-            raise error(file, line, f"nested deeper than {_DEEPEST} (an alias that contains itself?)")
+        if depth > deepest:
+            raise error(file, line, f"nested deeper than {deepest} (an alias that contains itself?)")
+        if isinstance(event, yaml.AliasEvent) and not aliases:
+            raise error(file, line, "YAML aliases have no place here")
+        if isinstance(event, yaml.ScalarEvent) and _is_long_number(event):
+            raise error(file, line, f"a number of {len(event.value)} digits: put it in quotes")
+
+
+def _is_long_number(event: yaml.ScalarEvent) -> bool:
+    text = str(event.value)
+    may_be_number = event.tag not in (None, _TEXT) if event.style else event.tag != _TEXT
+    return len(text) > _LONGEST_NUMBER and may_be_number and _NUMBER.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
@@ -132,6 +154,8 @@ class _Reader:
         value: Any = self.loader.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
         if value is not None and not isinstance(value, str | bool | int | float):
             raise self.error(self.file, line, f"{node.value!r} is read as a {type(value).__name__}: put it in quotes")
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise self.error(self.file, line, f"{node.value!r} is too large a number: put it in quotes")
         if isinstance(value, float) and not math.isfinite(value):
             raise self.error(self.file, line, f"{node.value!r} is not a number that can be written: put it in quotes")
         return value

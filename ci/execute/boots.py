@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagger
 from dagger import dag
 
-from ci.boot.configuration import parse_machine_config
+from ci.boot.configuration import check_size, parse_machine_config
 from ci.boot.machine import packages
 from ci.boot.request import (
     REPORT,
@@ -68,6 +68,7 @@ def boot_lines(boot: Boot) -> list[str]:
 async def checked(file: dagger.File | None) -> dagger.File | None:
     """Return the file of a machine configuration; raises `BootError` where it is not valid."""
     if file is not None:
+        check_size(await file.size())
         parse_machine_config(await file.contents())
     return file
 

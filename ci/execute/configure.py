@@ -13,12 +13,13 @@ from dagger import dag
 from ci.common.concurrency import gather_each
 from ci.common.errors import AssetsError, FileError, UserError, said
 from ci.common.progress import say
+from ci.common.yamltext import check_size
 from ci.execute import commands, examine
 from ci.execute.tools import base, with_module
 from ci.load.configuration import placeholder
 from ci.node import machine_config
 from ci.node.check import Level, check, render
-from ci.node.configuration_file import read_configuration
+from ci.node.configuration_file import LARGEST, ConfigurationFileError, read_configuration
 from ci.node.installer import check_installer
 from ci.node.keys import Key
 from ci.node.request import NodeSettings, parse_disk
@@ -161,7 +162,9 @@ async def check_files(files: Iterable[dagger.File], subject: Subject) -> str:
     """Return what was found in users' configurations. Raises `UserError` with it where there is a problem."""
     results: list[tuple[NodeConfiguration, list[Finding]]] = []
     for file in files:
-        found = read_configuration(await file.name(), await file.contents())
+        name = await file.name()
+        check_size(await file.size(), name, ConfigurationFileError, LARGEST)
+        found = read_configuration(name, await file.contents())
         results.append((found, check(found, subject)))
     text = render(results, subject)
     if any(finding.level is Level.PROBLEM for _, findings in results for finding in findings):

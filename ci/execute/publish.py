@@ -17,6 +17,7 @@ from ci.plan.images import channel_tag, parse_channel, release_tag
 from ci.publish import cosign, statements
 from ci.publish.address import parse_address
 from ci.publish.auth import Credentials
+from ci.publish.bounded import SECONDS
 from ci.publish.client import Manifest, Registry
 from ci.publish.moves import check_moves
 from ci.publish.publication import PublishedImage, PublishedPlatform, PublishedTag, Referrer
@@ -47,6 +48,8 @@ class Destination:
     channel: str | None = None
     #: Whether tags may be moved from anything to anything.
     force: bool = False
+    #: How long the registry may be silent.
+    seconds: float = SECONDS
 
 
 async def parse_destination(
@@ -57,8 +60,11 @@ async def parse_destination(
     *,
     plain_http: bool,
     force: bool = False,
+    seconds: float = SECONDS,
 ) -> Destination:
-    """Read where to publish; raises for a bad address or channel, and for half of the credentials."""
+    """Read where to publish; raises for a bad address, channel or limit, and for half of the credentials."""
+    if seconds <= 0:
+        raise UserError(f"--network-seconds {seconds}: give a number of seconds, for example 120")
     where = parse_address(address)
     if (username is None) != (password is None):
         missing = "--password env:NAME" if password is None else "--username"
@@ -66,7 +72,7 @@ async def parse_destination(
     credentials = None
     if username is not None and password is not None:
         credentials = Credentials(username, await password.plaintext())
-    return Destination(where, credentials, plain_http, parse_channel(channel) if channel else None, force)
+    return Destination(where, credentials, plain_http, parse_channel(channel) if channel else None, force, seconds)
 
 
 def refuse_stand_ins(plans: Sequence[Plan], address: Address) -> None:
@@ -95,7 +101,7 @@ async def publish(
 ) -> list[PublishedImage]:
     """Publish images, each for the platforms of its plans; `build` raises for assets that fail their checks."""
     refuse_stand_ins([plan for plans in orders.values() for plan in plans], to.address)
-    async with Registry(to.address, to.credentials, plain_http=to.plain_http) as registry:
+    async with Registry(to.address, to.credentials, plain_http=to.plain_http, seconds=to.seconds) as registry:
         for kind in orders:  # before anything is built
             await registry.check_push(to.address.repository(kind.repository))
         await _check_moves(registry, orders, to)

@@ -33,6 +33,7 @@ class RegistryFunctions(Functions):
         sign_key: args.SignKey = None,
         sign_password: args.SignPassword = None,
         force: args.Force = False,
+        network_seconds: args.NetworkSeconds = 60,
         format_: args.Format = "text",
     ) -> str:
         """Publish a variant's images with SBOM and provenance, and say by which references nodes get them.
@@ -45,7 +46,9 @@ class RegistryFunctions(Functions):
         kinds = images.parse_kinds(image_names or images.KINDS)
         wanted = parse_arches(arches or [self.arch])
         signer = signing.Signer.of(sign_key, sign_password)
-        to = await publish.parse_destination(address, channel, username, password, plain_http=plain_http, force=force)
+        to = await publish.parse_destination(
+            *(address, channel, username, password), plain_http=plain_http, force=force, seconds=network_seconds
+        )
         inputs = await self._inputs()
         orders = await build.plan_images(inputs, kinds, variant, outputs, wanted)
         upstream = (await inputs.checkout()).upstream

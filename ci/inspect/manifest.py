@@ -17,6 +17,9 @@ from ci.inspect.models import LayerFacts
 #: YAML events (scalars, list and map starts…) in a document; aliases are refused, so this bounds its size in memory.
 _MOST_EVENTS = 100_000
 
+#: Of YAML events: none, or that of a text.
+_TAGS = (None, "!", "tag:yaml.org,2002:str")
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -107,6 +110,8 @@ def _load(name: str, text: bytes) -> Any:
         for count, event in enumerate(yaml.parse(text, Loader=_Loader)):  # type: ignore[no-untyped-call]
             if isinstance(event, yaml.AliasEvent):
                 raise CorruptFileError(name, _line(event), "YAML aliases have no place here")
+            if getattr(event, "tag", None) not in _TAGS:  # a number of base 60 costs the square of its length
+                raise CorruptFileError(name, _line(event), "no valid YAML: tags have no place here")
             if count > _MOST_EVENTS:
                 raise LimitExceededError(name, _line(event), f"more than {_MOST_EVENTS} YAML items")
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (_Loader is a SafeLoader)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import yaml
 
 from ci.common.errors import FileError
+from ci.common.yamltext import check_events, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,9 @@ _RESOURCE: Final = "MachineConfigs.config.talos.dev"
 #: Far above any real file; an alias that contains itself, or a cascade of aliases, ends here.
 _DEEPEST: Final = 50
 _MOST: Final = 200_000
+#: Characters of a file, and how often one may be printed within another.
+LARGEST: Final = 4 << 20
+_NESTED: Final = 3
 
 _Path: TypeAlias = tuple[str | int, ...]
 
@@ -178,8 +182,12 @@ def _template_type(rest: str) -> str | None:
     return None
 
 
-def _documents(file: str, text: str) -> Iterator[Document]:
+def _documents(file: str, text: str, nested: int = 0) -> Iterator[Document]:
+    if nested > _NESTED:
+        raise ConfigurationFileError(file, None, "a resource within a resource within a resource: give it itself")
+    check_size(len(text), file, ConfigurationFileError, LARGEST)
     try:
+        check_events(text, file, ConfigurationFileError, _DEEPEST)
         for node in yaml.compose_all(text, Loader=yaml.SafeLoader):  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
             lines: dict[_Path, int] = {}
             data = _value(cast("yaml.Node | None", node), (), lines, file)
@@ -188,7 +196,7 @@ def _documents(file: str, text: str) -> Iterator[Document]:
                 resource = _text(document.at("metadata", "type")) or ""
                 if resource.startswith(_RESOURCE) and (spec := _text(document.at("spec"))) is not None:
                     # As `talosctl get machineconfig --output yaml` prints it; lines would be those of the text inside.
-                    yield from (Document(inner.data, {}) for inner in _documents(file, spec))
+                    yield from (Document(inner.data, {}) for inner in _documents(file, spec, nested + 1))
                 else:
                     yield document
             elif data not in (None, ""):

@@ -7,13 +7,14 @@ import json
 from typing import Any, Self, cast
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ci.common.arch import Arch
-from ci.common.errors import PlanError
+from ci.common.errors import FileError, PlanError
 from ci.common.kinds import Initramfs
 from ci.common.references import PinnedImage
 from ci.common.values import Value
+from ci.common.yamltext import check_events
 from ci.load.meta import Meta
 from ci.plan.outputs import Compression, Layout
 from ci.resolve.model import Dropped, PlannedExtension
@@ -168,10 +169,14 @@ class Plan(Value):
     def parse(cls, text: str) -> Self:
         """Read what `to_json` or `to_yaml` wrote; raises `PlanError` for anything else."""
         try:
-            # JSON is YAML; the profiles that a printed plan carries follow from the rest.
-            data: Any = yaml.safe_load(text)
+            if text.lstrip().startswith("{"):
+                data: Any = json.loads(text)
+            else:
+                check_events(text, "the plan", FileError, aliases=False)
+                data = yaml.safe_load(text)
+            # The profiles that a printed plan carries follow from the rest.
             if isinstance(data, dict):
                 cast("dict[str, Any]", data).pop("profiles", None)
             return cls.model_validate(data)
-        except (yaml.YAMLError, ValidationError) as error:
+        except (yaml.YAMLError, FileError, RecursionError, ValueError, TypeError, LookupError) as error:
             raise PlanError(f"not a plan: {error}") from None

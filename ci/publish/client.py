@@ -6,16 +6,16 @@ import contextlib
 import hashlib
 import json
 import re
-import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-import certifi
 import httpx
 
 from ci.common.errors import RegistryError
 from ci.common.oci import INDEX, MANIFEST
+from ci.common.text import escaped
 from ci.publish.auth import Auth, Credentials
+from ci.publish.bounded import SECONDS, Client
 from ci.publish.origin import REDIRECTS, location, next_page, origin, parse_url
 from ci.publish.sending import PAUSES, again, follow
 
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     #: What a request sends; a callable is called for each try.
     Content = bytes | Callable[[], bytes | AsyncIterable[bytes]]
 
-_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
 _MANIFESTS: Final = f"{MANIFEST}, {INDEX}"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
+#: Characters of what a registry says of an error.
+_LONGEST_WORDS: Final = 500
 #: Answers of registries without a referrers API.
 _NO_REFERRERS: Final = (400, 404, 405)
 
@@ -39,13 +40,6 @@ class Manifest(NamedTuple):
 
     content: bytes
     media_type: str
-
-
-def trusted() -> ssl.SSLContext:
-    """Return whom TLS trusts: this machine's authorities (`SSL_CERT_FILE` too), and those of Mozilla's list."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
 
 
 class Registry:
@@ -59,6 +53,7 @@ class Registry:
         plain_http: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
         pauses: tuple[float, ...] = PAUSES,
+        seconds: float = SECONDS,
     ) -> None:
         self._address = address
         self._host = address.host
@@ -67,13 +62,7 @@ class Registry:
         if address.loopback and not plain_http:
             self._schemes = ["https", "http"]  # as other tools do, TLS or not is found out
         self._pauses = pauses
-        self._client = httpx.AsyncClient(
-            verify=trusted(),
-            timeout=_TIMEOUT,
-            transport=transport,
-            mounts=_unproxied(address),
-            headers={"User-Agent": "cozystack-talos"},
-        )
+        self._client = Client(seconds, transport=transport, mounts=_unproxied(address))
 
     async def __aenter__(self) -> Self:
         return self
@@ -347,4 +336,4 @@ def _errors(answer: httpx.Response) -> str:
         said: list[str] = [f"{one.get('code', '')} {one.get('message', '')}".strip() for one in document["errors"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
-    return f" ({'; '.join(said)})" if said else ""
+    return f" ({escaped('; '.join(said), most=_LONGEST_WORDS)})" if said else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ci.common.values import Value
 from ci.report.schematic import schematic, schematic_as, schematic_id
-from ci.report.tables import Format, document_as
+from ci.report.tables import Format, document_as, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,30 +93,47 @@ def publication_as(images: Sequence[PublishedImage], plan: Plan, form: Format) -
     for image in images:
         lines += [*_lines(image), ""]
     if installers:
-        lines += [f"to upgrade nodes of the role {plan.role!r}, and no others:"]
-        lines += [f"  {upgrade_line(image)}" for image in installers]
-        lines += ["to install them, in their machine configuration (machine-config writes it: --installer):"]
-        lines += [f"  machine.install.image: {image.reference}" for image in installers]
-        lines += [""]
+        lines += [f"to upgrade nodes of the role {plan.role!r}, and no others:", ""]
+        for image in installers:
+            tagged, digest = _halves(image)
+            lines += ["talosctl upgrade --nodes NODE --image \\", f"  {tagged}\\", digest, ""]
+        lines += ["to install them, in their machine configuration", "(machine-config writes it: --installer):", ""]
+        for image in installers:
+            tagged, digest = _halves(image)
+            lines += ["machine:", "  install:", f'    image: "{tagged}\\', f'      {digest}"', ""]
     return "\n".join([*lines, schematic_as(plan, Format.TEXT)])
 
 
-def _attached(referrer: Referrer) -> str:
+def _halves(image: PublishedImage) -> tuple[str, str]:
+    """Return a reference in two: a line of 80 columns does not hold it, and shell and YAML put both together again."""
+    tagged, at, digest = image.reference.partition("@")
+    return tagged, at + digest
+
+
+def _attached(referrer: Referrer, indent: int) -> Iterator[str]:
     signed = f", signs {referrer.predicate_type}" if referrer.predicate_type else ""
-    return f"{referrer.artifact_type} {referrer.digest}{signed}"
+    yield wrapped(f"{referrer.artifact_type}{signed}", indent + 2, " " * indent)
+    yield f"{' ' * indent}  {referrer.digest}"
 
 
 def _lines(image: PublishedImage) -> Iterator[str]:
-    yield f"{image.image}: {image.reference}"
+    yield f"{image.image}: {image.repository}"
+    yield f"  {image.digest}"
     for tag in image.tags:
-        moved = "" if tag.before in (None, image.digest) else f", moved from {tag.before}"
         unmoved = ", as before" if tag.before == image.digest else ""
-        yield f"  tag {tag.tag}{moved}{unmoved}"
+        yield f"  tag {tag.tag}{unmoved}"
+        if tag.before not in (None, image.digest):
+            yield "    moved from"
+            yield f"      {tag.before}"
     for platform in image.platforms:
-        yield f"  {platform.platform} {platform.digest}, plan {platform.plan}"
-        yield from (f"    {_attached(one)}" for one in platform.referrers)
-    yield from (f"  {_attached(one)}" for one in image.referrers)
-    yield from (f"  note: {note}" for note in _notes(image))
+        yield f"  {platform.platform}"
+        yield f"    {platform.digest}"
+        yield f"    plan {platform.plan}"
+        for one in platform.referrers:
+            yield from _attached(one, 4)
+    for one in image.referrers:
+        yield from _attached(one, 2)
+    yield from (wrapped(f"note: {note}", 4, "  ") for note in _notes(image))
     if image.sent_blobs or image.sent_manifests:
         sent = f"{image.sent_blobs} blobs ({image.sent_bytes / 1e6:.1f} MB), {image.sent_manifests} manifests and tags"
         yield f"  sent: {sent}"

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
-from ci.common.errors import BuildError, CozystackTalosError
+from ci.common.errors import BuildError, CozystackTalosError, FileError
+from ci.common.text import escaped, is_plain
+from ci.common.yamltext import parse_yaml
 from ci.plan.expectation import BootCode, ExpectedOverlay
 
 if TYPE_CHECKING:
@@ -44,8 +46,7 @@ def describe(host: Path, nodes: Path, name: str, options: dict[str, Any]) -> Exp
         (mounted / _ESP).mkdir(parents=True)
         with disk.open("wb") as file:
             file.truncate(_DISK)
-        answer = yaml.safe_load(_run(program, "get-options", options))
-        arguments: Any = cast("dict[str, Any]", answer).get("kernelArgs") if isinstance(answer, dict) else None
+        arguments = _kernel_arguments(program, _run(program, "get-options", options))
         given: dict[str, Any] = {
             "installDisk": str(disk),
             "mountPrefix": str(mounted),
@@ -55,7 +56,7 @@ def describe(host: Path, nodes: Path, name: str, options: dict[str, Any]) -> Exp
         _run(program, "install", given)
         return ExpectedOverlay(
             name=name,
-            kernel_args=tuple(str(argument) for argument in arguments or ()),
+            kernel_args=arguments,
             files=_digests(mounted / _ESP),
             boot_code=tuple(_written(disk)),
             artifacts=_digests(nodes / "artifacts"),
@@ -63,12 +64,40 @@ def describe(host: Path, nodes: Path, name: str, options: dict[str, Any]) -> Exp
         )
 
 
+def _kernel_arguments(program: Path, answer: str) -> tuple[str, ...]:
+    """Return the kernel arguments that an overlay's installer asks for: its answer is text from outside."""
+    called = f"{_called(program, 'get-options')} answers"
+    try:
+        data = parse_yaml(answer, called, FileError).data if answer.strip() else None
+    except FileError as error:
+        raise BuildError(str(error)) from None
+    arguments: Any = cast("dict[str, Any]", data).get("kernelArgs") if isinstance(data, dict) else None
+    if arguments is None:
+        return ()
+    if not isinstance(arguments, list):
+        raise BuildError(f"{called} with kernelArgs that is no list")
+    for argument in cast("list[Any]", arguments):
+        if not is_plain(str(argument)):
+            raise BuildError(f"{called} with a kernel argument that is not a plain word: {argument!r}")
+    return tuple(str(argument) for argument in cast("list[Any]", arguments))
+
+
+def _called(program: Path, command: str) -> str:
+    return f"the overlay's installer {program.name} {command}"
+
+
 def _run(program: Path, command: str, given: dict[str, Any]) -> str:
     text = yaml.safe_dump(given) if given else "{}\n"
-    called = f"the overlay's installer {program.name} {command}"
+    called = _called(program, command)
     try:
         done = subprocess.run(  # noqa: S603 (the imager runs the same program)
-            [program, command], input=text, capture_output=True, text=True, check=False, timeout=_LIMIT
+            [program, command],
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_LIMIT,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildError(f"{called}: {error}") from None
@@ -84,7 +113,7 @@ def _digest(path: Path) -> str:
 
 def _digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return {path.relative_to(folder).as_posix(): _digest(path) for path in files}
+    return {escaped(path.relative_to(folder).as_posix()): _digest(path) for path in files}
 
 
 def _written(disk: Path) -> Iterator[BootCode]:

@@ -424,13 +424,16 @@ class BuildKit:
             solved = gateway.SolveRequest(
                 Definition=llb.definition(tree), allowResultReturn=True, allowResultArrayRef=True
             )
-            answer = await self._bridge(reference, "Solve", solved, gateway.SolveResponse)
+            names = frozenset(vertex.name for vertex in llb.vertices(tree))
+            solving = self._bridge(reference, "Solve", solved, gateway.SolveResponse)
+            answer = await self._silence.ended(names, solving)
             result.result.refs.refs[platform].CopyFrom(answer.result.ref)
             result.result.metadata[f"containerimage.config/{platform}"] = json.dumps(config).encode()
         result.result.metadata["refs.platforms"] = json.dumps({"Platforms": platforms}).encode()
+        names = frozenset(vertex.name for tree, _ in trees.values() for vertex in llb.vertices(tree))
         with self._pushing(attrs) as pushing:
             await self._bridge(reference, "Return", result, gateway.ReturnResponse)
-            return dict((await self._silence.ended(pushing, solve)).ExporterResponse)
+            return dict((await self._silence.ended(names | pushing, solve)).ExporterResponse)
 
     async def failed(self, error: SolveError) -> str:
         """Return the name of the vertex that an error is of, as it was shown; empty where nothing was heard of one.

@@ -27,6 +27,10 @@ VARIABLE = "COZYSTACK_TALOS_NETWORK_SECONDS"
 DEFAULT_SECONDS = 60.0
 PATIENCE = 10
 """How many limits long a host may be silent that answers when it is asked: git reports nothing while it packs."""
+PUSHES_PATIENCE = 30
+"""The same for a push: an exporter reports nothing while it compresses a large layer."""
+LEAST_BYTES = 1 << 10
+"""What has to come within a limit: who sends a byte now and then is silent, too."""
 _FETCHES = re.compile(r"(?:(?:pull|fetch|push) |resolve image config for docker-image://)(\S+)")
 _GIT = re.compile(r"fetch (\S+)")
 _PUSHES = "push "
@@ -94,6 +98,7 @@ class Silence:
         self._running: dict[str, _Fetch] = {}
         self._waiting: list[_Waiting] = []
         self._stands: dict[tuple[str, str], tuple[int, bool]] = {}
+        """Where each download stood when it last counted as moving, and whether it had ended."""
         self._unpacking: set[tuple[str, str]] = set()
         self._reads = itertools.count()
 
@@ -129,7 +134,7 @@ class Silence:
                 silent = now - vertex.heard
                 if self._unpacks(digest, vertex) or silent < self.seconds:
                     asked.pop(digest, None)
-                elif silent >= self.seconds * PATIENCE and not vertex.name.startswith(_PUSHES):
+                elif silent >= self.seconds * (PUSHES_PATIENCE if vertex.name.startswith(_PUSHES) else PATIENCE):
                     self._end(digest, vertex, silent)
                 elif asked.get(digest) != vertex.heard:
                     asked[digest] = vertex.heard
@@ -145,11 +150,12 @@ class Silence:
 
     def _moves(self, status: Any) -> bool:
         """Tell whether a status says something new: BuildKit repeats where a download stands."""
-        stands = (getattr(status, "current", 0), status.HasField("completed"))
+        current, completed = getattr(status, "current", 0), status.HasField("completed")
         key = (status.vertex, status.ID)
-        if self._stands.get(key) == stands:
+        before = self._stands.get(key)
+        if before is not None and completed == before[1] and current < before[0] + LEAST_BYTES:
             return False
-        self._stands[key] = stands
+        self._stands[key] = (current, completed)
         return True
 
     @contextlib.contextmanager

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from embedded.lab.builder import Progress
 from embedded.lab.recipe import Step
+from embedded.shown import shown
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Display
     from rich.progress import TaskID
 
@@ -33,12 +35,19 @@ class PlainProgress:
         print(f"daggerw: lab: {name}: done in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
 
 
+def _plain(text: str) -> str:
+    """Return a text without what rich takes for its markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
 class _RichStep:
     def __init__(self, display: Display, task: TaskID) -> None:
         self._display, self._task = display, task
 
     def say(self, text: str) -> None:
-        self._display.update(self._task, detail=text.replace("[", r"\["))
+        self._display.update(self._task, detail=_plain(shown(text)))
 
 
 class RichProgress:
@@ -51,12 +60,14 @@ class RichProgress:
     def step(self, name: str) -> Generator[Step]:
         """Show the step while it runs."""
         start = time.monotonic()
-        task = self._display.add_task(name, total=None, detail="")
+        task = self._display.add_task(_plain(name), total=None, detail="")
         try:
             yield _RichStep(self._display, task)
         finally:
             self._display.remove_task(task)
-        self._display.console.print(f"[green]✓[/] lab: {name} ({time.monotonic() - start:.1f} s)", highlight=False)
+        self._display.console.print(
+            f"[green]✓[/] lab: {_plain(name)} ({time.monotonic() - start:.1f} s)", highlight=False
+        )
 
 
 @contextmanager
@@ -64,19 +75,31 @@ def display() -> Generator[Progress]:
     """Show steps live where stderr is a terminal and rich is at hand."""
     try:
         from rich.console import Console
-        from rich.progress import Progress as Display
-        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
     except ImportError:
         yield PlainProgress()
         return
     if not sys.stderr.isatty():
         yield PlainProgress()
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("lab: {task.description}"),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[detail]}", markup=True),
-    )
-    with Display(*columns, console=Console(stderr=True), transient=True) as live:
+    with columns_in(Console(stderr=True)) as live:
         yield RichProgress(live)
+
+
+def columns_in(console: Console) -> Display:
+    """Return the display of a console: a row for each step, none of which is wrapped; the clock is always whole."""
+    from rich.progress import Progress as Display
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
+    def cut(ratio: int) -> Column:
+        return Column(no_wrap=True, overflow="ellipsis", ratio=ratio)
+
+    return Display(
+        SpinnerColumn(),
+        TimeElapsedColumn(),
+        TextColumn("lab: {task.description}", table_column=cut(2)),
+        TextColumn("[dim]{task.fields[detail]}", markup=True, table_column=cut(1)),
+        console=console,
+        transient=True,
+        expand=True,
+    )

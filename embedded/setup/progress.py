@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -14,9 +15,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from embedded.shown import shown
+
 Detail = Callable[[str], None]
 
 _REFRESH_SECONDS = 0.25
+_PREFIX = "daggerw: set-up: "
+_CHECK = "✓"
+_LEAST = 20
+"""Columns of a title, however narrow the terminal is."""
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -49,10 +56,14 @@ class PlainReporter:
     @contextmanager
     def step(self, title: str) -> Generator[Detail]:
         """Print the title, then the time that the block took."""
-        self.note(f"{title} …")
+        self._line(title, " …")
         start = time.monotonic()
         yield lambda _: None
-        self.note(f"{title}: done in {time.monotonic() - start:.0f} s{self._left()}")
+        self._line(title, f": done in {time.monotonic() - start:.0f} s{self._left()}")
+
+    def _line(self, title: str, rest: str) -> None:
+        """Print a step's title and what there is to say of it on one line, and of both the second whole."""
+        print(_PREFIX + _within(title, _width() - len(_PREFIX) - len(rest)) + rest, file=sys.stderr, flush=True)
 
     def _left(self) -> str:
         with self._lock:
@@ -60,12 +71,12 @@ class PlainReporter:
             return f" ({self.done} of {self.total})" if self.total else ""
 
     def note(self, text: str) -> None:
-        """Print a line."""
-        print(f"daggerw: set-up: {text}", file=sys.stderr, flush=True)
+        """Print something, on lines that fit the width."""
+        print(_wrapped(text), file=sys.stderr, flush=True)
 
 
 @dataclass
-class _Shown:
+class _Begun:
     title: str
     start: float = field(default_factory=time.monotonic)
     detail: str = ""
@@ -76,7 +87,7 @@ class LiveReporter(PlainReporter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: list[_Shown] = []
+        self._running: list[_Begun] = []
         self._drawn = 0
         self._start = time.monotonic()
         self._ended = threading.Event()
@@ -98,23 +109,27 @@ class LiveReporter(PlainReporter):
     @contextmanager
     def step(self, title: str) -> Generator[Detail]:
         """Show the title live, then leave the time that the block took."""
-        shown = _Shown(title)
+        begun = _Begun(title)
 
         def detail(text: str) -> None:
-            shown.detail = text
+            begun.detail = text
 
         with self._lock:
-            self._shown.append(shown)
+            self._running.append(begun)
         try:
             yield detail
         finally:
             with self._lock:
-                self._shown.remove(shown)
-        self._keep(f"\x1b[32m✓\x1b[0m set-up: {title} ({_clock(shown.start)}){self._left()}")
+                self._running.remove(begun)
+        rest = f" ({_clock(begun.start)}){self._left()}"
+        line = f"{_CHECK} set-up: "
+        self._keep(
+            line.replace(_CHECK, f"\x1b[32m{_CHECK}\x1b[0m") + _within(title, _width() - len(line + rest)) + rest
+        )
 
     def note(self, text: str) -> None:
         """Leave a line above those that are live."""
-        self._keep(f"daggerw: set-up: {text}")
+        self._keep(_wrapped(text))
 
     def _keep(self, line: str) -> None:
         with self._lock:
@@ -128,7 +143,7 @@ class LiveReporter(PlainReporter):
     def _draw_on(self) -> None:
         while not self._ended.wait(_REFRESH_SECONDS):
             with self._lock:
-                lines = self.lines(shutil.get_terminal_size().columns)
+                lines = self.lines(_width())
                 sys.stderr.write(self._erased() + "".join(f"{line}\n" for line in lines))
                 sys.stderr.flush()
                 self._drawn = len(lines)
@@ -136,9 +151,37 @@ class LiveReporter(PlainReporter):
     def lines(self, width: int) -> list[str]:
         """Return what is shown now: a line for each step that runs, none longer than the terminal is wide."""
         mark = _SPINNER[int(time.monotonic() / _REFRESH_SECONDS) % len(_SPINNER)]
-        lines = [f"{mark} set-up: {one.title} {_clock(one.start)} {one.detail}" for one in self._shown]
         left = f"{self.done} of {self.total} steps done, " if self.total else ""
-        return [line[: width - 1] for line in (*lines, f"  set-up: {left}{_clock(self._start)}")]
+        return [*(self._row(one, mark, width - 1) for one in self._running), f"  set-up: {left}{_clock(self._start)}"]
+
+    def _row(self, one: _Begun, mark: str, width: int) -> str:
+        """Lay out a step that runs: its title, its clock, and what it says in the columns that are left."""
+        head, clock = f"{mark} set-up: ", f" {_clock(one.start)} "
+        title = _within(
+            one.title, max(_LEAST, (width - len(head + clock)) * 2 // 3) if one.detail else width - len(head + clock)
+        )
+        line = head + title + clock
+        return line + shown(one.detail)[: width - len(line)]
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _within(text: str, room: int) -> str:
+    """Return a title on one line of at most so many columns; what is too much is left out in its middle."""
+    text, room = shown(text), max(_LEAST, room)
+    if len(text) <= room:
+        return text
+    tail = room // 3
+    return f"{text[: room - tail - 1]}…{text[len(text) - tail :]}"
+
+
+def _wrapped(text: str) -> str:
+    lines = textwrap.wrap(
+        shown(text), max(_LEAST, _width() - len(_PREFIX)), break_long_words=False, break_on_hyphens=False
+    )
+    return _PREFIX + f"\n{' ' * len(_PREFIX)}".join(lines)
 
 
 def _clock(start: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from embedded.errors import ExplainedError
@@ -62,6 +64,10 @@ def test_an_endless_line_is_cut(lines: int) -> None:
         ("git@github.com:a/b", "git@github.com:a/b"),
         ("https://host/a@sha256:0123", "https://host/a@sha256:0123"),
         ("https://me@example.com:token@host/x", "https://***@host/x"),
+        ("https://host:5000/a@sha256:0123", "https://host:5000/a@sha256:0123"),
+        ("https://[::1]:5000/a@sha256:0123", "https://[::1]:5000/a@sha256:0123"),
+        ("https://me:se/cr#e?t@host/x.git", "https://me:***@host/x.git"),
+        ("https://me:p@ss/word@host/x.git", "https://me:***@host/x.git"),
         ("https://:only@host", "https://:***@host"),
         ("one https://a:b@c two https://d:e@f", "one https://a:***@c two https://d:***@f"),
         ("nothing", "nothing"),
@@ -70,6 +76,13 @@ def test_an_endless_line_is_cut(lines: int) -> None:
 def test_passwords_in_addresses_are_left_out(text: str, safe: str) -> None:
     assert without_passwords(text) == safe
     assert shown(text) == safe
+
+
+@pytest.mark.parametrize("part", ["a.", "a://b:c", "a://", "://@", "a://@", "\u202e"])
+def test_a_hostile_text_costs_by_its_length(part: str) -> None:
+    begin = time.process_time()
+    shown(part * (400_000 // len(part)) + "@")
+    assert time.process_time() - begin < 3
 
 
 def test_the_last_lines_of_a_program_are_shown_through_the_gate() -> None:

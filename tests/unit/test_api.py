@@ -109,6 +109,7 @@ def test_the_functions_are_these() -> None:
             "sign_key": None,
             "sign_password": None,
             "force": False,
+            "network_seconds": 60,
             "format": "text",
         },
         "machine_config": {

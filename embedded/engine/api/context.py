@@ -30,6 +30,7 @@ T = TypeVar("T")
 LEAST_OUTPUT, MOST_OUTPUT = 12, 1 << 20
 """Characters of a command's output that tell it apart, and that are worth keeping."""
 NO_SPACE = "no space left on device"
+AGAIN = "Call again: what was finished is still in the engine's cache."
 RECEIVER = "error from receiver: "
 """What BuildKit puts before the cause when the session helper could not write what is exported."""
 
@@ -182,6 +183,8 @@ class Engine:
     async def reworded(self, error: SolveError, tree: llb.Output = llb.SCRATCH) -> EngineError:
         """Say what BuildKit's text means for who reads it."""
         text = error.message
+        if end := self.attachables.end:
+            return EngineError(f"the session with the BuildKit engine broke off: {end}; BuildKit says: {text}", AGAIN)
         if NO_SPACE in text:
             return EngineError(f"the disk of the engine's cache is full: {text}", FULL_DISK_HINT)
         if "is not allowed" in text and "security.insecure" in text:

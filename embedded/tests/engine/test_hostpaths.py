@@ -38,6 +38,8 @@ def make_link_to_fifo(path: Path) -> None:
 class Fakes:
     """Stands in for BuildKit and for the session's helper: writes a file, or fails with BuildKit's words."""
 
+    end = ""
+
     def __init__(self, words: str = "") -> None:
         self.words = words
         self.folder = Path()

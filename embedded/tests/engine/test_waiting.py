@@ -12,7 +12,7 @@ import pytest
 from embedded.engine.api.git import GitRepository, ls_remote
 from embedded.engine.errors import EngineError
 from embedded.engine.events import StepEvent
-from embedded.engine.waiting import Silence, answers, host_of, network_seconds
+from embedded.engine.waiting import LEAST_BYTES, Silence, answers, host_of, network_seconds
 from embedded.tests.engine.bad_servers import Registry, serving, silent
 
 PULL = "pull ghcr.io/some/image:1 for linux/arm64"
@@ -124,7 +124,7 @@ async def test_what_moves_is_not_silent(moves: dict[str, Any]) -> None:
         for number in range(20):
             await asyncio.sleep(0.05)
             for status in moves.get("statuses", []):
-                status["current"] = number
+                status["current"] = number * LEAST_BYTES
             watching.note(report(**moves))
         return "done"
 
@@ -139,6 +139,19 @@ async def test_a_report_that_repeats_itself_is_silence() -> None:
         while True:
             await asyncio.sleep(0.02)
             watching.note(report(statuses=[{"vertex": "a", "ID": "sha256:1", "current": 5}]))
+
+    with pytest.raises(EngineError, match=r"ghcr\.io did not answer"):
+        await awaited(watching, {PULL}, work())
+
+
+async def test_who_sends_a_byte_now_and_then_is_silent() -> None:
+    watching = silence(is_silent, seconds=0.2)
+    watching.note(started())
+
+    async def work() -> None:
+        for number in range(1000):
+            await asyncio.sleep(0.02)
+            watching.note(report(statuses=[{"vertex": "a", "ID": "sha256:1", "current": number}]))
 
     with pytest.raises(EngineError, match=r"ghcr\.io did not answer"):
         await awaited(watching, {PULL}, work())
@@ -179,6 +192,13 @@ async def test_a_push_may_last_as_long_as_its_registry_answers() -> None:
     silent_push = pytest.raises(EngineError, match=r"registry\.example\.com did not answer")
     with watching.pushing("registry.example.com/x:1") as name, silent_push:
         await awaited(watching, {name})
+
+
+async def test_a_push_that_never_ends_ends_though_its_registry_answers() -> None:
+    watching = silence(is_alive)
+    ends = pytest.raises(EngineError, match=r"registry\.example\.com did not answer for")
+    with watching.pushing("registry.example.com/x:1") as name, ends:
+        await awaited(watching, {name}, seconds=6.0)
 
 
 async def test_an_error_of_the_work_comes_as_it_is() -> None:

@@ -147,6 +147,34 @@ def test_live_lines_have_a_clock_for_each_step_and_fit_the_terminal() -> None:
     assert max(map(len, lines)) < 60
 
 
+LONG_TITLE = f"Debian packages for {', '.join(f'program-{number}' for number in range(30))}"
+HOSTILE = "x\x1b[2J\x1b]0;t\x07\u202e\r\ndaggerw: all is done\u2028" + "y" * 100_000
+
+
+@pytest.mark.parametrize("width", [80, 60, 200])
+@pytest.mark.parametrize("title", ["BuildKit", LONG_TITLE, HOSTILE])
+def test_every_line_of_set_up_fits_the_width_with_its_clock_and_obeys_nothing(
+    width: int, title: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    live, plain = LiveReporter(), PlainReporter()
+    live.total = plain.total = 12
+    with live.step(title) as detail, plain.step(title):
+        detail(HOSTILE)
+        rows = live.lines(width)
+    live.note("waiting for \x1b[2J\u202e" + "a word " * 30)
+    said = capsys.readouterr().err.replace("\x1b[32m✓\x1b[0m", "✓")
+    assert all(row.isprintable() and len(row) < width for row in rows)
+    assert " 0:00 " in rows[0]
+    assert "x\\x1b[2J" in rows[0] or width < 80
+    lines = said.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert max(map(len, lines)) <= width
+    assert lines[0].endswith(" …")
+    assert lines[1].endswith(": done in 0 s (1 of 12)")
+    assert lines[2].endswith(" (0:00) (1 of 12)")
+
+
 def test_live_lines_are_gone_in_the_end_and_what_was_done_stays(capsys: pytest.CaptureFixture[str]) -> None:
     report = LiveReporter()
     with report.live():

@@ -98,7 +98,7 @@ def test_lists_are_joined_as_talos_joins_them() -> None:
         ("a: [", "--machine-config: not YAML: "),
         ("a: \x07", "--machine-config: not YAML: "),
         ("a: !!int x", "--machine-config: not YAML: "),
-        ("machine: " + "[" * 5000, "--machine-config: nested deeper than 100"),
+        ("machine: " + "[" * 5000, "--machine-config:1: nested deeper than 100"),
         ("- op: add\n  path: /machine\n", "--machine-config: a document is a list and not a map: "),
         ("text", "--machine-config: a document is a str and not a map: "),
         ("machines: {}\n", "--machine-config: 'machines' is no key of a machine configuration: "),

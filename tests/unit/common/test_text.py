@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 
 import pytest
@@ -50,6 +51,20 @@ def test_a_very_long_line_is_cut() -> None:
     assert escaped("x" * 10**6) == "x" * LONGEST_LINE + f"… ({10**6 - LONGEST_LINE} characters more)"
 
 
+@pytest.mark.parametrize("part", ["x", "\t", "a\t", "\u202e"])
+def test_every_line_of_a_text_is_cut_tabs_or_not(part: str) -> None:
+    lines = shown(f"{part * 10**5}\nshort\n{part * 10**5}").split("\n")
+    assert lines[1] == "short"
+    assert [max(map(len, lines)) < LONGEST_LINE + 40, len(lines)] == [True, 3]
+
+
+@pytest.mark.parametrize("part", ["a.", "a://b:c", "a://", "://@", "a://@", "\u202e"])
+def test_a_hostile_text_costs_by_its_length(part: str) -> None:
+    begin = time.process_time()
+    escaped(part * (400_000 // len(part)) + "@")
+    assert time.process_time() - begin < 3
+
+
 @given(st.text())
 def test_whatever_is_given_is_shown_without_controls(text: str) -> None:
     for gate in (escaped, shown):
@@ -70,6 +85,11 @@ def test_whatever_is_given_is_shown_without_controls(text: str) -> None:
         ("mail me@example.com", "mail me@example.com"),
         ("ghcr.io/a/b@sha256:abc", "ghcr.io/a/b@sha256:abc"),
         ("https://h/a@b", "https://h/a@b"),
+        ("https://h:5000/a@sha256:abc", "https://h:5000/a@sha256:abc"),
+        ("https://[::1]:5000/a@sha256:abc", "https://[::1]:5000/a@sha256:abc"),
+        ("https://me:se/cret@h/x.git", "https://h/x.git"),
+        ("https://me:se#cr?et@h/x.git", "https://h/x.git"),
+        ("https://me:p@ss/word@h/x.git#v1", "https://h/x.git#v1"),
     ],
 )
 def test_passwords_in_urls_are_taken_out(text: str, clean: str) -> None:

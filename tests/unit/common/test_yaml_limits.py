@@ -10,13 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ci.common.errors import CozystackTalosError, FileError, UpstreamError, VariantError
+from ci.boot.configuration import parse_machine_config
+from ci.common.errors import BootError, CozystackTalosError, FileError, PlanError, UpstreamError, VariantError
 from ci.common.yamltext import LONGEST, parse_yaml
 from ci.inspect.manifest import parse_layers, parse_manifest
 from ci.load.catalog import parse_catalog
 from ci.load.upstream import load_upstream
 from ci.load.variant import parse_variant
+from ci.node.configuration_file import ConfigurationFileError, read_configuration
 from ci.node.services import parse_service
+from ci.plan.model import Plan
 from tests.unit.cozystack import checkout
 
 if TYPE_CHECKING:
@@ -42,6 +45,11 @@ HOSTILE = {
     "no number": "a: .nan",
     "sexagesimal with a bad part": "a: !!int 1:x",
     "huge number": "a: " + "9" * 5000,
+    "huge hexadecimal number": "a: 0x" + "f" * 10_000,
+    "huge number for a text": "name: !!int 0x" + "f" * 10_000,
+    "huge number of base 60": "a: 1" + ":59" * 300_000,
+    "huge number of base 60 in quotes": "a: !!int '1" + ":59" * 300_000 + "'",
+    "huge fraction of base 60": "a: 1" + ":59" * 300_000 + ".0",
     "nested lists": "[" * 10_000,
     "nested mappings": "{a: " * 5_000,
     "nested by indentation": "\n".join(" " * depth + "a:" for depth in range(400)),
@@ -76,6 +84,9 @@ READERS: dict[str, tuple[Callable[[str], object], type[Exception]]] = {
     "manifest": (lambda text: parse_manifest("a:/manifest.yaml", text.encode(errors="replace")), CozystackTalosError),
     "layers": (lambda text: parse_layers("extensions.yaml", text.encode(errors="replace")), CozystackTalosError),
     "service": (lambda text: parse_service("a", text), CozystackTalosError),
+    "machine configuration": (lambda text: read_configuration("a.yaml", text), ConfigurationFileError),
+    "machine configuration of a boot": (parse_machine_config, BootError),
+    "plan": (Plan.parse, PlanError),
 }
 
 
@@ -97,6 +108,8 @@ def test_hostile_yaml_ends_in_the_readers_own_error(reader: str, name: str) -> N
         ("[" * 100, "a.yaml:1: nested deeper than 30 (an alias that contains itself?)"),
         ("\na: 2020-01-01", "a.yaml:2: '2020-01-01' is read as a date: put it in quotes"),
         ("a: !!binary aGk=", "a.yaml:1: 'aGk=' is read as a bytes: put it in quotes"),
+        ("b: 1\na: 0x" + "f" * 50, f"a.yaml:2: '0x{'f' * 50}' is too large a number: put it in quotes"),
+        ("\na: 1" + ":59" * 3000, "a.yaml:2: a number of 9001 digits: put it in quotes"),
         ("a: .nan", "a.yaml:1: '.nan' is not a number that can be written: put it in quotes"),
     ],
 )

@@ -217,8 +217,24 @@ class Given:
     async def name(self) -> str:
         return "worker.yaml"
 
+    async def size(self) -> int:
+        return len(self.text)
+
     async def contents(self) -> str:
         return self.text
+
+
+async def test_a_configuration_of_300_mb_is_refused_before_it_is_read() -> None:
+    class Huge(Given):
+        async def size(self) -> int:
+            return 300_000_000
+
+        async def contents(self) -> str:
+            raise AssertionError("it is read")
+
+    huge = Huge("")
+    with pytest.raises(FileError, match=r"worker\.yaml: 300000000 characters are too many for this file"):
+        await configure.check_files([cast("dagger.File", huge)], cast("Subject", None))
 
 
 async def check_of(text: str) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import yaml
 
 from ci.common.arch import Arch, parse_arches
 from ci.common.errors import RegistryError, UserError
@@ -301,20 +304,59 @@ UPGRADE = f"talosctl upgrade --nodes NODE --image ghcr.io/me/talos:spin-only-v1.
 async def test_the_text_tells_references_and_the_upgrade() -> None:
     text = publication_as([published()], await plan_of(request(outputs=("cmdline",))), Format.TEXT)
     assert text.startswith(
-        f"installer: ghcr.io/me/talos:spin-only-v1.13.6-v1.6.2@{digest('a')}\n"
+        "installer: ghcr.io/me/talos\n"
+        f"  {digest('a')}\n"
         "  tag spin-only-v1.13.6-v1.6.2\n"
-        f"  tag spin-only-stable, moved from {digest('0')}\n"
-        f"  linux/arm64 {digest('b')}, plan {'c' * 64}\n"
-        f"    application/spdx+json {digest('d')}\n"
+        "  tag spin-only-stable\n"
+        "    moved from\n"
+        f"      {digest('0')}\n"
+        "  linux/arm64\n"
+        f"    {digest('b')}\n"
+        f"    plan {'c' * 64}\n"
+        "    application/spdx+json\n"
+        f"      {digest('d')}\n"
         "  sent: 2 blobs (3.0 MB), 4 manifests and tags\n"
         "\n"
         "to upgrade nodes of the role 'worker', and no others:\n"
-        f"  {UPGRADE}\n"
-        "to install them, in their machine configuration (machine-config writes it: --installer):\n"
-        f"  machine.install.image: ghcr.io/me/talos:spin-only-v1.13.6-v1.6.2@{digest('a')}\n"
+        "\n"
+        "talosctl upgrade --nodes NODE --image \\\n"
+        "  ghcr.io/me/talos:spin-only-v1.13.6-v1.6.2\\\n"
+        f"@{digest('a')}\n"
+        "\n"
+        "to install them, in their machine configuration\n"
+        "(machine-config writes it: --installer):\n"
+        "\n"
+        "machine:\n"
+        "  install:\n"
+        '    image: "ghcr.io/me/talos:spin-only-v1.13.6-v1.6.2\\\n'
+        f'      @{digest("a")}"\n'
         "\n"
         "# schematic "
     )
+
+
+def shell(command: str) -> str:
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout
+
+
+async def test_the_text_fits_80_columns_and_can_be_copied_from() -> None:
+    signature = Referrer(
+        artifact_type="application/vnd.dev.sigstore.bundle.v0.3+json",
+        digest=digest("e"),
+        predicate_type="https://sigstore.dev/cosign/sign/v1",
+    )
+    (platform,) = published().platforms
+    image = published(platforms=(platform.model_copy(update={"referrers": (signature,)}),), referrers=(signature,))
+    served = netboot("linux/arm64", "linux/amd64")
+    text = publication_as([image, served], await plan_of(request(outputs=("cmdline",))), Format.TEXT)
+    schematic = text.index("# schematic ")
+    assert max(map(len, text[:schematic].splitlines())) <= 80
+    command = re.search(r"^talosctl .*\\\n.*\\\n.*$", text, re.MULTILINE)
+    assert command
+    assert shell(f"printf '%s ' {command[0]}") == f"{UPGRADE} "
+    configuration = re.search(r"^machine:\n(?: .*\n)+", text, re.MULTILINE)
+    assert configuration
+    assert yaml.safe_load(configuration[0])["machine"]["install"]["image"] == published().reference
 
 
 async def test_the_text_tells_where_nothing_changed() -> None:
@@ -340,7 +382,7 @@ def netboot(*platforms: str) -> PublishedImage:
 async def test_the_text_tells_whom_a_netboot_server_of_two_architectures_serves() -> None:
     plan = await plan_of(request(outputs=("cmdline",)))
     both = netboot("linux/arm64", "linux/amd64")
-    assert f"  note: {SERVED}\n" in publication_as([both], plan, Format.TEXT)
+    assert f" note: {SERVED} sent: " in " ".join(publication_as([both], plan, Format.TEXT).split())
     for image in (netboot("linux/arm64"), published(platforms=both.platforms)):
         assert "note:" not in publication_as([image], plan, Format.TEXT)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,11 @@ def test_the_command_writes_it(tmp_path: Path) -> None:
     [
         ("#!/bin/sh\necho no board >&2\nexit 3\n", "rock get-options failed, with exit code 3: no board"),
         ("no program", "rock get-options: "),
+        ("#!/bin/sh\necho '\033]0;x\007' >&2; printf '\377' >&2; exit 3\n", "with exit code 3: \\x1b]0;x\\x07"),
+        ("#!/bin/sh\necho 'kernelArgs: [*x]'\n", "rock get-options answers:1: not YAML"),
+        ("#!/bin/sh\nyes '[' | head -n 10000\n", "rock get-options answers:31: nested deeper"),
+        ("#!/bin/sh\necho 'kernelArgs: x'\n", "rock get-options answers with kernelArgs that is no list"),
+        ("#!/bin/sh\necho 'kernelArgs: [\"a\\\\nb\"]'\n", "with a kernel argument that is not a plain word: 'a\\nb'"),
         ("#!/bin/sh\n[ $1 = get-options ]\n", "rock install failed, with exit code 1"),
     ],
 )
@@ -84,7 +90,7 @@ def test_an_installer_that_fails_is_an_error_that_names_it(
     tmp_path: Path, program: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = overlay(tmp_path / "overlay", program)
-    with pytest.raises(BuildError, match=message):
+    with pytest.raises(BuildError, match=re.escape(message)):
         describe(root, root, "rock", {})
     (tmp_path / "options.yaml").write_text("{}")
     words = ["--host", root, "--nodes", root, "--name", "rock", "--options", tmp_path / "options.yaml"]

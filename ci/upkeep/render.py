@@ -74,6 +74,7 @@ def names(description: Description, settings: Settings, vendor: Vendor) -> Mappi
         "module": settings.module or "",
         "options": f"{settings.options} " if settings.options else "",
         "build": f"build --outputs {','.join(settings.outputs)} --variant",
+        "outputs": ",".join(settings.outputs),
         "address": address,
         # whether the address is at a registry to which the vendor's jobs have no credentials of their own
         "login": "yes" if address and not vendor.has_registry(address) else "",
@@ -81,6 +82,7 @@ def names(description: Description, settings: Settings, vendor: Vendor) -> Mappi
         "variants_quoted": ", ".join(f'"{name}"' for name in variants),
         "variants_single_quoted": ", ".join(f"'{name}'" for name in variants),
         "variants_azure": ", ".join(f"{name.replace('-', '_')}: {{VARIANT: {name}}}" for name in variants),
+        "variants_commas": ",".join(variants),
         "variants_words": " ".join(variants),
         "dagger_version": dagger.version,
         "dagger_engine": dagger.engine,

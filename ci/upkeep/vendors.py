@@ -43,8 +43,14 @@ VENDORS: Final = (
     Vendor(
         "github",
         "GitHub Actions",
-        (".github/workflows/release.yml", ".github/workflows/test.yml", ".github/workflows/update.yml"),
-        "Nothing. For `update.yml`, allow GitHub Actions to create pull requests (Settings, Actions, General).",
+        (
+            ".github/workflows/pages.yml",
+            ".github/workflows/release.yml",
+            ".github/workflows/test.yml",
+            ".github/workflows/update.yml",
+        ),
+        "Nothing. For `update.yml`, allow GitHub Actions to create pull requests (Settings, Actions, General); for "
+        "`pages.yml`, publish Pages from the branch `gh-pages` (Settings, Pages).",
         "Variable `REGISTRY_USERNAME` and secret `REGISTRY_PASSWORD`; nothing for an address at `ghcr.io`.",
         registry="ghcr.io",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ci.common.filenames import REPORT, REPORT_PAGE
@@ -78,7 +79,8 @@ def built(folder: Path, spec: Spec, *, hostile: bool = True) -> Built:
 def make_pages(folder: Path, *, hostile: bool = True) -> dict[str, Path]:
     """Write one page of each kind, and return where they are."""
     site = folder / "site"
-    old = good()
+    old = replace(good(), talos="v1.12.9")
+    old.extensions[0] = Extension("spin", "v0.20.0", old.extensions[0].files)
     before = built(site / "old", old, hostile=False)
     one = built(site / "spin-only/arm64", good(), hostile=hostile)
     other = built(

@@ -29,6 +29,7 @@ LINTERS: dict[str, dict[str, Linter]] = {
     ".buildkite/pipeline.yml": {"buildkite": schema("buildkite")},
     ".circleci/config.yml": {"circle-ci": schema("circle-ci")},
     ".drone.yml": {"drone-ci": schema("drone-ci")},
+    ".github/workflows/pages.yml": {**GITHUB},
     ".github/workflows/release.yml": {**GITHUB},
     ".github/workflows/test.yml": {**GITHUB},
     ".github/workflows/update.yml": {**GITHUB},

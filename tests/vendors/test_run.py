@@ -57,17 +57,20 @@ def test_every_call_of_every_file_succeeds(tmp_path: Path) -> None:
     found = calls(tmp_path / "jobs", files())
     # these two ask CozyStack's repository; below, they ask one of the test's own
     asking = {name for name in found if name.split()[1] in {"outdated", "update"}}
-    assert {name.split()[1] for name in found} == {"test", "boots", "build", "publish", "outdated", "update"}
+    assert {name.split()[1] for name in found} == {"test", "boots", "build", "publish", "site", "outdated", "update"}
     for number, (name, words) in enumerate(found.items()):
         if name in asking:
             continue
         (work := tmp_path / str(number)).mkdir()
+        (work / "before").mkdir()  # which the job makes before it calls `site`
         done = daggerw(words, work)
         if "publish" in words:  # its words are taken and the plan is made; then stand-ins are refused
             assert "stand-ins" in done.stderr, done.stderr[-4000:]
             continue
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stderr[-4000:]}"
-        if "export" in words:
+        if "site" in words:
+            assert '"variant": "spin-tailscale"' in (work / "site/latest.json").read_text()
+        elif "export" in words:
             (assets,) = work.glob(f"{words[-1]}/assets/talos/*")
             assert (assets / "iso/metal-arm64.iso").stat().st_size > 0
             subprocess.run(["sha256sum", "--check", "--quiet", "checksums.sha256"], cwd=assets, check=True)

@@ -50,6 +50,7 @@ VENDOR_VARIABLES = {
     "CI_REGISTRY_PASSWORD": "s3cret",
     "CODEBUILD_WEBHOOK_TRIGGER": "tag/v1.0.0",
     "GITHUB_REF_NAME": "v1.0.0",
+    "GITHUB_REPOSITORY": "example/cozystack-talos",
     "VARIANT": "spin-only",
 }
 
@@ -217,6 +218,7 @@ def _unescaped(text: str) -> str:
 
 
 _READERS: dict[str, Callable[[str], Iterator[Iterator[Script]]]] = {
+    ".github/workflows/pages.yml": _github,
     ".github/workflows/test.yml": _github,
     ".github/workflows/release.yml": _github,
     ".github/workflows/update.yml": _github,

@@ -27,6 +27,12 @@ BOOT = "call boots"
 PUBLISH = "call publish --variant spin-only --address {} --username someone --password env:{}"
 BUILD = "call build --outputs kernel,initramfs,cmdline,installer,iso,metal --variant {} export --path {}"
 
+SITE = (
+    "call site --variants spin-only,spin-tailscale --outputs kernel,initramfs,cmdline,installer,iso,metal "
+    "--before before --address ghcr.io/example/cozystack-talos "
+    "--archives https://github.com/example/cozystack-talos/releases/download/v1.0.0 export --path site"
+)
+
 #: What each file's jobs call, in their order.
 CALLS = {
     ".buildkite/pipeline.yml": [[TEST], [BOOT], [BUILD.format("spin-only", "out/spin-only")]],
@@ -36,6 +42,7 @@ CALLS = {
         [BOOT],
         [BUILD.format("spin-only", "out/spin-only"), BUILD.format("spin-tailscale", "out/spin-tailscale")],
     ],
+    ".github/workflows/pages.yml": [["--progress plain " + SITE]],
     ".github/workflows/release.yml": [
         [
             "--progress plain " + BUILD.format("spin-only", "out"),

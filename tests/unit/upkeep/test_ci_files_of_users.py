@@ -40,6 +40,8 @@ OWN = Arguments(
 OPTIONS = "--variants talos/variants --release v1.6.1 --arch amd64"
 OWN_PATHS = [path for path in PATHS if path != ".github/workflows/update.yml"]
 
+PAGES = ".github/workflows/pages.yml"
+
 
 def own_files(arguments: Arguments, own: tuple[str, ...] | None = ("edge",)) -> dict[str, str]:
     return render_files(DESCRIBED, make_settings(DESCRIBED, arguments, VARIANTS, own), VENDORS)
@@ -63,7 +65,7 @@ def published(path: str, build: str) -> str:
     return f"{head}publish --variant {name} {address} --username someone --password env:{password}"
 
 
-@pytest.mark.parametrize("path", OWN_PATHS)
+@pytest.mark.parametrize("path", [path for path in OWN_PATHS if path != PAGES])
 def test_a_users_own_files_call_what_was_asked_for(path: str, tmp_path: Path) -> None:
     """Module, variants, release, architecture, outputs and registry are those of the arguments, in every job."""
     expected: list[list[str]] = []
@@ -71,6 +73,15 @@ def test_a_users_own_files_call_what_was_asked_for(path: str, tmp_path: Path) ->
         lines = [own_call(path, line) for line in job if "publish" not in line and "spin-tailscale" not in line]
         expected.append(lines + [published(path, line) for line in lines if "build" in line])
     assert calls(path, own_files(OWN)[path], tmp_path, CHECKSUM) == expected
+
+
+def test_a_users_own_pages_are_of_the_users_own_variants_and_registry(tmp_path: Path) -> None:
+    call = (
+        f"--progress plain call -m {MODULE} {OPTIONS} site --variants edge --outputs kernel,initramfs "
+        "--before before --address registry.example.com/talos "
+        "--archives https://github.com/example/cozystack-talos/releases/download/v1.0.0 export --path site"
+    )
+    assert calls(PAGES, own_files(OWN)[PAGES], tmp_path, CHECKSUM) == [[call]]
 
 
 @pytest.mark.parametrize("path", [path for path, jobs in CALLS.items() if "build" in str(jobs)])

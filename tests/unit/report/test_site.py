@@ -1,0 +1,175 @@
+"""A release's pages: what they offer for each machine, what programs read, and what has changed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ci.common.kinds import KINDS
+from ci.plan.model import Plan
+from ci.report.pages.site import Built, Place, site_pages
+from ci.report.pages.ways import ways
+from ci.verify.reported import Report, ReportedExtension, ReportedFile
+from tests.unit.report.test_build_page import HOSTILE, checked
+from tests.unit.verify.assets import good, plan_of, planned_output
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ARGUMENTS = "talos.platform=metal console=ttyAMA0"
+
+
+def plan(variant: str = "spin-only", **changes: Any) -> Plan:
+    outputs: list[dict[str, Any]] = []
+    for kind in KINDS.values():
+        path = kind.boot_path.format(arch="arm64") + (".zst" if kind.disk else "")
+        output = planned_output(kind.name, kind.initramfs.value)
+        outputs.append(output | {"path": path, "imagerKind": kind.imager_kind, "platform": kind.platform})
+    return Plan.model_validate(plan_of(good(variant)) | {"outputs": outputs} | changes)
+
+
+def report(of: Plan, talos: str = "v1.13.6", spin: str = "v0.21.0", size: int = 1000) -> Report:
+    paths = [*(output.path for output in of.outputs), "validation/sbom.spdx.json"]
+    return Report(
+        stand_in=of.stand_in,
+        variant=of.variant,
+        arch=of.arch.value,
+        talos=talos,
+        kernel="6.18.38-talos",
+        extensions=(ReportedExtension(name="spin", version=spin, image="0.sqsh"),),
+        cmdlines={"uki/x": "other", "cmdline/cmdline-metal-arm64": ARGUMENTS},
+        files=tuple(ReportedFile(path=path, kind="kernel", size=size, sha256=f"{size:064x}") for path in paths),
+        checks=(),
+        plan=of.model_dump(mode="json"),
+    )
+
+
+def built(of: Plan | None = None, before: Report | None = None) -> Built:
+    of = of or plan()
+    return Built(of, report(of), before)
+
+
+PUBLISHED = Place("registry.example.com/talos")
+IMAGE = "registry.example.com/talos/talos:spin-only-v1.13.6-v1.6.2"
+
+
+def index(*of: Built, place: Place = PUBLISHED) -> str:
+    return site_pages(of, {"spin-only": ("node.yaml",)}, place)["index.html"]
+
+
+def test_every_way_has_its_download_its_check_and_its_commands() -> None:
+    words = checked(index(built())).words
+    for command in (
+        "curl --fail --location --create-dirs --output boot/vmlinuz SITE/spin-only/arm64/boot/vmlinuz",
+        "sha256sum --check --ignore-missing checksums.sha256",
+        f"kernel http://SERVER:8080/boot/vmlinuz initrd=initramfs.xz {ARGUMENTS}",
+        "sudo dd of=/dev/DISK bs=4M conv=fsync status=progress if=iso/metal-arm64.iso",
+        "sudo sh -c 'zstd --decompress --stdout metal/metal-arm64.raw.zst | dd of=/dev/DISK",
+        "zstd --decompress --stdout nocloud/nocloud-arm64.raw.zst > nocloud/nocloud-arm64.raw",
+        "qm importdisk 900 nocloud/nocloud-arm64.raw STORAGE",
+        f"talosctl upgrade --nodes NODE --image {IMAGE}",
+        f"cosign verify --key cosign.pub --insecure-ignore-tlog {IMAGE}",
+        "talosctl machineconfig patch worker.yaml --patch @node.yaml --output this-node.yaml",
+    ):
+        assert command in words, command
+
+
+def test_links_lead_to_what_is_in_the_site() -> None:
+    one = built()
+    page = checked(index(one))
+    links = {attributes["href"] or "" for tag, attributes in page.elements if tag == "a"}
+    there = {f"{one.folder}/{file.path}" for file in one.report.files}
+    there |= {f"{one.folder}/checksums.sha256", f"{one.folder}/validation/build-report.html"}
+    there |= {"latest.json", "spin-only/machine-config/node.yaml"}
+    assert links <= there
+    assert {f"{one.folder}/{path}" for path in one.files} < links
+    assert not any("difference" in link or "cosign" in link for link in links)
+
+
+def test_archives_are_checked_and_unpacked_where_the_files_are_not_in_the_site() -> None:
+    page = checked(index(built(), place=Place(archives="https://example.com/v1")))
+    assert "curl --fail --location --remote-name https://example.com/v1/spin-only.tar" in page.words
+    assert "SITE/" not in page.words
+    assert not any("vmlinuz" in (attributes.get("href") or "") for _, attributes in page.elements)
+    assert "cosign" not in page.words  # nothing is published
+    assert "crane push installer/installer-arm64.tar REGISTRY/talos:TAG" in page.words
+
+
+def test_a_board_is_named_by_its_overlay() -> None:
+    overlay = {"reference": "ghcr.io/siderolabs/sbc-raspberrypi:v0.2.0", "digest": "sha256:1", "name": "rpi_generic"}
+    overlay |= {"hostPlatform": "linux/amd64", "platform": "linux/arm64"}
+    of = plan(overlay=overlay | {"options": {}})
+    found = [way.title for way in ways(of, report(of), None)]
+    assert "Board: rpi_generic, card or disk" in found
+
+
+@pytest.mark.parametrize(("platform", "command"), [("aws", "aws ec2 register-image"), ("oracle", "oci compute image")])
+def test_clouds_have_their_import(platform: str, command: str) -> None:
+    output = planned_output("nocloud", "ready") | {"imagerKind": "image", "platform": platform}
+    of = plan(outputs=[output | {"path": f"{platform}/{platform}-arm64.raw.xz"}])
+    (way,) = ways(of, report(of), None)
+    said = "\n".join(step.command for step in way.steps)
+    assert way.key == platform
+    assert command in said
+    assert f"xz --decompress --stdout {platform}/{platform}-arm64.raw.xz > {platform}/{platform}-arm64.raw" in said
+    assert not re.search(r"\b(IMAGE|FORMAT|ARCH)\b", said)
+
+
+def test_latest_says_the_same_for_programs() -> None:
+    one = built()
+    latest = json.loads(site_pages([one], {}, PUBLISHED)["latest.json"])
+    assert {key: latest[key] for key in ("format", "standIn", "talos", "cozystack", "archives")} == {
+        "format": 1, "standIn": False, "talos": "v1.13.6", "cozystack": "v1.6.2", "archives": None,
+    }  # fmt: skip
+    (build,) = latest["builds"]
+    assert (build["variant"], build["arch"], build["installer"]) == ("spin-only", "arm64", IMAGE)
+    assert [file["path"] for file in build["files"]] == list(one.files)
+    assert build["extensions"] == {"spin": "v0.21.0"}
+    assert build["report"] == "spin-only/arm64/validation/build-report.json"
+
+
+def test_difference_to_the_release_before_is_a_page_of_its_own() -> None:
+    of = plan()
+    pages = site_pages([built(of, report(of, "v1.12.0", "v0.20.0", 900))], {}, PUBLISHED)
+    words = checked(pages["spin-only/arm64/difference.html"]).words
+    assert "From spin-only, Talos v1.12.0, CozyStack v1.6.2 to spin-only, Talos v1.13.6" in words
+    assert "Talos version: changed before v1.12.0 after v1.13.6" in words
+    assert "extension spin: changed before v0.20.0 after v0.21.0" in words
+    assert "boot/vmlinuz before 900 B after 1.0 kB (+100 B)" in words
+    assert "spin-only/arm64/difference.html" in pages["index.html"]
+
+
+def test_stand_ins_and_hostile_words_are_shown_as_what_they_are() -> None:
+    of = plan(description=HOSTILE, role=HOSTILE, standIn=True)
+    page = checked(index(built(of)))
+    assert page.words.index("STAND-IN") < page.words.index("Choose")
+    assert "<script>alert(1)</script>" in page.text
+
+
+def test_same_release_gives_the_same_bytes() -> None:
+    assert site_pages([built()], {}, PUBLISHED) == site_pages([built()], {}, PUBLISHED)
+
+
+def test_downloads_and_checks_do_what_they_say(tmp_path: Path) -> None:
+    """The commands of the page are run, against a folder that stands for the site."""
+    one = built()
+    (site := tmp_path / "site").mkdir()
+    for path in ("boot/vmlinuz", "boot/initramfs.xz", "cmdline/cmdline-metal-arm64"):
+        (file := site / one.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(path)
+    sums = subprocess.run(["sha256sum", "boot/vmlinuz", "boot/initramfs.xz", "cmdline/cmdline-metal-arm64"],
+                          cwd=site / one.folder, capture_output=True, text=True, check=True)  # fmt: skip
+    (site / one.folder / "checksums.sha256").write_text(sums.stdout + f"{0:064x}  iso/not-downloaded.iso\n")
+    page = index(one)
+    commands = re.findall(r"<pre data-site>(curl[^<]+|sha256sum[^<]+)</pre>", page)[:2]
+    (work := tmp_path / "work").mkdir()
+    script = "set -e\n" + "\n".join(commands).replace("SITE", site.as_uri())
+    done = subprocess.run(["bash", "-c", script], cwd=work, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "boot/vmlinuz: OK", "boot/initramfs.xz: OK", "cmdline/cmdline-metal-arm64: OK",
+    ]  # fmt: skip

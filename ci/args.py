@@ -11,7 +11,7 @@ from ci.boot.ways import WAYS
 from ci.common import pins
 from ci.common.kinds import KINDS, PROFILES
 from ci.load.layouts import LAYOUTS
-from ci.plan.outputs import DEFAULT_OUTPUTS, NETBOOT, REPRODUCED_OUTPUTS
+from ci.plan.outputs import DEFAULT_OUTPUTS, FORMS, NETBOOT, REPRODUCED_OUTPUTS
 from ci.upkeep.vendors import PATHS, VENDORS
 
 #: All of a checkout but what is read of it: the profiles, the matchbox files, and what holds the commit and its date.
@@ -72,15 +72,22 @@ VariantName: TypeAlias = Annotated[
 Outputs: TypeAlias = Annotated[
     list[str] | None,
     Doc(
-        f"Outputs, separated by commas: {', '.join(KINDS)}, or upstream "
-        f"(the {len(PROFILES)} that CozyStack makes); default: {','.join(DEFAULT_OUTPUTS)}"
+        f"Outputs, separated by commas: {', '.join(KINDS)}, upstream (the {len(PROFILES)} that CozyStack makes), or a "
+        "platform of Talos's with or without a form, for example aws, oracle.qcow2, openstack.iso; default: "
+        f"{','.join(DEFAULT_OUTPUTS)}"
     ),
 ]
 AssetOutputs: TypeAlias = Annotated[
     list[str] | None, Doc("What the asset image holds, as for the function build; default: " + ",".join(NETBOOT))
 ]
 DiskFormat: TypeAlias = Annotated[
-    str, Name("format"), Doc("raw (large), raw.xz (small) or raw.zst (small, unpacked faster)")
+    str,
+    Name("format"),
+    Doc(f"raw (large), raw.xz (small), raw.zst (small, unpacked faster), or one of {', '.join(list(FORMS)[3:])}"),
+]
+DiskSize: TypeAlias = Annotated[
+    str | None,
+    Doc("Size of disk images, for example 8GiB or 2500MiB; default: Talos's for the platform, CozyStack's for its own"),
 ]
 ReproducedOutputs: TypeAlias = Annotated[
     list[str] | None, Doc("Outputs as for the function build; default: " + ",".join(REPRODUCED_OUTPUTS))

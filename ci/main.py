@@ -87,6 +87,7 @@ class CozystackTalos(
         variant: args.VariantName,
         outputs: args.Outputs = None,
         layout: args.LayoutName = "boot",
+        disk_size: args.DiskSize = None,
         format_: args.Format = "text",
     ) -> str:
         """Show what would be built and why: versions, digests, extensions with reasons, imager profiles.
@@ -95,7 +96,7 @@ class CozystackTalos(
         """
         form = tables.parse_format(format_)
         inputs = await self._inputs()
-        return tables.plan_as(await inputs.plan(variant, outputs, layout), form)
+        return tables.plan_as(await inputs.plan(variant, outputs, layout, disk_size=disk_size), form)
 
     @api_function
     async def build(
@@ -103,6 +104,7 @@ class CozystackTalos(
         variant: args.VariantName,
         outputs: args.Outputs = None,
         layout: args.LayoutName = "boot",
+        disk_size: args.DiskSize = None,
         verify_signatures: args.VerifySignatures = False,
         cosign_key: args.CosignKey = None,
         cosign_mirrors: args.CosignMirrors = None,
@@ -118,7 +120,7 @@ class CozystackTalos(
         ways = parse_ways(boot_from or [])
         signers = signatures.Signers.of(verify_signatures, cosign_key, cosign_mirrors, self._parsed()[1])
         inputs = await self._inputs()
-        plan = await inputs.plan(variant, outputs, layout)
+        plan = await inputs.plan(variant, outputs, layout, disk_size=disk_size)
         signed = await signers.verify(plan) if signers else None
         assets = await build.build_passing(inputs, plan, signed)
         if ways:

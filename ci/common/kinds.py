@@ -2,16 +2,21 @@
 
 A row says what the imager calls the kind, where its file goes, what it can take, what boots it, and which profile of
 CozyStack it follows. Facts of the imager are as observed on v1.11.3 and v1.13.6.
+
+`KINDS` are those of the platforms metal and nocloud, which CozyStack makes. `PLATFORM_KINDS` are what the other rows of
+`ci.common.platforms` make of them: `aws`, a disk image; `aws.cmdline`, `openstack.iso`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from ci.common.platforms import PLATFORMS, BootMethod, Platform
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 class Initramfs(StrEnum):
@@ -48,6 +53,8 @@ class Kind:
     takes_kernel_args: bool = True
     takes_meta: bool = True
     takes_base_installer: bool = False
+    #: Its file's name among others in one folder; `None`: as the imager writes it.
+    flat_path: str | None = None
 
     @property
     def disk(self) -> bool:
@@ -185,6 +192,60 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 #: The kinds that CozyStack has a profile of.
 PROFILES: Final = tuple(kind for kind in KINDS.values() if kind.follows is None)
+
+#: Kinds that hold the kernel's arguments, and so differ from platform to platform, with the way to boot that they need.
+OF_PLATFORMS: Final[Mapping[str, BootMethod | None]] = {
+    "cmdline": None,
+    "uki": None,
+    "installer": None,
+    "iso": BootMethod.ISO,
+}
+
+
+def _of(platform: Platform) -> Iterator[Kind]:
+    """Yield the kinds of a platform: its disk image, then what is like a kind of metal with its arguments."""
+    name = platform.name
+    if BootMethod.DISK in platform.boots and name not in KINDS:
+        yield replace(
+            KINDS["nocloud"],
+            name=name,
+            platform=name,
+            follows="nocloud",
+            imager_file=f"{name}-{{arch}}.raw",
+            boot_path=f"{name}/{name}-{{arch}}.raw",
+        )
+    for form, method in OF_PLATFORMS.items() if name != "metal" else ():
+        if method is not None and method not in platform.boots:
+            continue
+        kind = KINDS[form]
+        installer = kind.takes_base_installer
+        file = f"{name}-installer-{{arch}}.tar" if installer else kind.imager_file.replace("metal", name)
+        yield replace(
+            kind,
+            name=f"{name}.{form}",
+            platform=name,
+            follows=kind.profile if kind.follows is None else "nocloud",
+            boot_way=None,
+            imager_file=kind.imager_file if installer else file,
+            flat_path=file,
+            boot_path=f"{name}/{file}",
+        )
+
+
+#: The kinds of the platforms that CozyStack does not build for, and what else there is for nocloud.
+PLATFORM_KINDS: Final[Mapping[str, Kind]] = {
+    kind.name: kind for platform in PLATFORMS.values() for kind in _of(platform)
+}
+
+
+def find_kind(name: str) -> Kind | None:
+    """Return the kind of that name, of any platform."""
+    return KINDS.get(name) or PLATFORM_KINDS.get(name)
+
+
+def kind_of_output(output: str) -> Kind:
+    """Return the kind of an output, by its name: `metal` of metal.raw.xz, `aws.cmdline` of aws.cmdline."""
+    return find_kind(output) or find_kind(output.partition(".")[0]) or KINDS[output]
 
 
 def names(fits: Callable[[Kind], bool]) -> str:

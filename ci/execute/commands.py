@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ci.plan.outputs import DiskFormat
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,6 +25,7 @@ def _of(program: str, *rooms: str) -> tuple[str, ...]:
 NEEDED: Final = {
     "ci.steps.boot": _of("boot.py", "boot", *_JUDGING),
     "ci.steps.commit": _of("commit.py"),
+    "ci.steps.disks": _of("disks", "common", "inspect", "steps/normalise"),
     "ci.steps.compare": _of("compare.py", "common", "compare", "inspect", "report"),
     "ci.steps.fill": _of("fill.py"),
     "ci.steps.images": _of("images", *_JUDGING),
@@ -37,6 +40,10 @@ NEEDED: Final = {
 #: What `ci.verify` ends with when it has checked: all passed, some failed. Likewise `ci.inspect`, when it has compared.
 #: Anything else is no answer.
 CHECKED: Final = (0, 1)
+
+
+#: Debian packages with the program that writes a disk image's format; those that are not here need none.
+CONVERTERS: Final = dict.fromkeys((DiskFormat.QCOW2, DiskFormat.COMPRESSED_QCOW2, DiskFormat.VHD), ("qemu-utils",))
 
 
 def pip_install(requirements: str, constraints: str) -> list[str]:
@@ -142,9 +149,16 @@ def unpack_base_installer(source: str, out: str, arch: Arch) -> list[str]:
     return ["python", "-m", "ci.steps.normalise", "base-installer", source, out, "--arch", arch.value]
 
 
-def pack(source: str, out: str, compression: Compression) -> list[str]:
-    """Pack a disk image."""
-    return ["python", "-m", "ci.steps.normalise", "pack", source, out, "--format", compression.value.removeprefix(".")]
+def pack(source: str, out: str, compression: Compression, epoch: int | None = None) -> list[str]:
+    """Pack a disk image; a tar needs the time of its file."""
+    options = ("--format", compression.value.removeprefix("."), *(() if epoch is None else ("--epoch", str(epoch))))
+    return ["python", "-m", "ci.steps.normalise", "pack", source, out, *options]
+
+
+def convert_disk(source: str, out: str, form: DiskFormat, epoch: int, name: str, arch: Arch) -> list[str]:
+    """Make a raw disk image another format; `name` is what a virtual machine is called."""
+    options = ("--format", form.value, "--epoch", str(epoch), "--name", name, "--arch", arch.value)
+    return ["python", "-m", "ci.steps.disks", source, out, *options]
 
 
 def fill(source: str, out: str, placeholder: str, secret: str) -> list[str]:

@@ -10,7 +10,7 @@ from ci.execute.load import Checkout, EngineResolver, load_checkout, load_varian
 from ci.execute.local import LocalImage, read_local_images
 from ci.execute.pipeline import Pipeline
 from ci.plan.make import BuildRequest, choose_source_date
-from ci.plan.outputs import DEFAULT_OUTPUTS, parse_layout, parse_outputs
+from ci.plan.outputs import DEFAULT_OUTPUTS, parse_disk_size, parse_layout, parse_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -89,13 +89,19 @@ class Inputs:
         return self._resolvers.setdefault(arch, EngineResolver(arch))
 
     async def plan(
-        self, variant: str, outputs: Iterable[str] | None = None, layout: str = "boot", arch: Arch | None = None
+        self,
+        variant: str,
+        outputs: Iterable[str] | None = None,
+        layout: str = "boot",
+        arch: Arch | None = None,
+        disk_size: str | None = None,
     ) -> Plan:
         """Plan a build of a variant; without `outputs`, of the default ones.
 
-        Raises before anything is fetched for an unknown layout, output or variant.
+        Raises before anything is fetched for an unknown layout, output or variant, and for a bad disk size.
         """
         chosen = parse_layout(layout)
+        size = parse_disk_size(disk_size)
         wanted = parse_outputs(outputs or DEFAULT_OUTPUTS, chosen)
         found = self.variants.get(variant)
         where = arch or self.arch
@@ -109,6 +115,7 @@ class Inputs:
             source_date=choose_source_date(self._epoch, checkout.origin, checkout.date),
             outputs=wanted,
             layout=chosen,
+            disk_size=size,
             files=files,
             secure_boot=await self.keys.planned() if self.keys else None,
         )

@@ -26,7 +26,7 @@ from ci.execute.sdk import known_by_id
 from ci.execute.tools import base, tools
 from ci.plan import profile
 from ci.plan.expectation import expectation
-from ci.plan.outputs import Compression, Layout
+from ci.plan.outputs import Compression, DiskFormat, Layout
 from ci.plan.quirks import install_folder
 from ci.resolve.model import Source
 from ci.verify.reported import parse_report
@@ -195,14 +195,28 @@ class Pipeline:
         return await self._finished(output, made)
 
     async def _finished(self, output: PlannedOutput, made: dagger.Directory) -> dagger.File:
-        """Take out of an output what the imager leaves to chance, and pack disk images."""
-        source, out = f"/in/{output.imager_file}", f"/out/{output.imager_file}"
+        """Take out of an output what the imager leaves to chance; make a disk image its format, and pack it."""
+        name = output.imager_file
         if output.base_installer:
-            return (await self._run(made, commands.normalise_installer(source, out, self._epoch))).file(out)
+            command = commands.normalise_installer(f"/in/{name}", f"/out/{name}", self._epoch)
+            return (await self._run(made, command)).file(f"/out/{name}")
+        if output.disk_format is not DiskFormat.RAW:
+            name, made = await self._converted(output, made)
         if output.compression is not Compression.NONE:
-            out += output.compression.value
-            return (await self._run(made, commands.pack(source, out, output.compression))).file(out)
-        return made.file(output.imager_file)
+            out = f"/out/{name}{output.compression.value}"
+            epoch = self._epoch if output.compression is Compression.TAR else None
+            return (await self._run(made, commands.pack(f"/in/{name}", out, output.compression, epoch))).file(out)
+        return made.file(name)
+
+    async def _converted(self, output: PlannedOutput, made: dagger.Directory) -> tuple[str, dagger.Directory]:
+        """Return a disk image in its format: its name, and the folder that it is in."""
+        plan, form = self._plan, output.disk_format
+        name = output.imager_file.removesuffix(DiskFormat.RAW) + form.value
+        command = commands.convert_disk(
+            f"/in/{output.imager_file}", f"/out/{name}", form, self._epoch, f"talos-{plan.talos_version}", plan.arch
+        )
+        container = await tools("ci.steps.disks", packages=commands.CONVERTERS.get(form, ()))
+        return name, container.with_mounted_directory("/in", made).with_exec(command).directory("/out")
 
     # --- what comes out ---------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ PROGRAMS: Final = (
     "cpio",
     "genisoimage",
     "git",
+    "qemu-utils",
     "squashfs-tools",
     "xorriso",
     "xz-utils",

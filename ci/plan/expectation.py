@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ci.common.errors import PlanError
-from ci.common.kinds import KINDS
+from ci.common.kinds import kind_of_output
 from ci.resolve.model import Source
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _adds(added: list[str], name: str) -> bool:
 
 
 def _inspected(output: PlannedOutput) -> str:
-    return KINDS[output.kind_name].inspected_kind
+    return kind_of_output(output.name).inspected_kind
 
 
 def expectation_anywhere(plan: Plan) -> Expectation:

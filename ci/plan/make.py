@@ -44,6 +44,8 @@ class BuildRequest:
     source_date: SourceDate
     outputs: tuple[Output, ...]
     layout: Layout = Layout.BOOT
+    #: Bytes of whole disk images; `None`: what their platform's row or CozyStack's profile says.
+    disk_size: int | None = None
     #: Extensions that the user gave as files.
     files: tuple[FileExtension, ...] = ()
     secure_boot: SecureBoot | None = None
@@ -136,6 +138,13 @@ def _overlay(request: BuildRequest) -> PlannedOverlay | None:
 
 
 def _outputs(request: BuildRequest) -> tuple[PlannedOutput, ...]:
+    for output in request.outputs:
+        output.check_platform(request.arch, request.upstream.talos_version)
+    if request.disk_size and not any(output.kind.disk for output in request.outputs):
+        raise PlanError(
+            f"a disk size is given, and none of the outputs is a disk image "
+            f"({', '.join(output.name for output in request.outputs)}): leave it out, or add a disk image"
+        )
     planned = tuple(_output(output, request) for output in request.outputs)
     spec, asked = request.variant.spec, ", ".join(output.name for output in request.outputs)
     if spec.extra_kernel_args and not any(output.kind.takes_kernel_args for output in request.outputs):
@@ -178,6 +187,7 @@ def _output(output: Output, request: BuildRequest) -> PlannedOutput:
     kind, spec, upstream = output.kind, request.variant.spec, request.upstream
     signed = request.secure_boot is not None
     facts = upstream.profiles[kind.profile]
+    overlay = kind.is_boot_image and spec.overlay is not None
     args = tuple(dict.fromkeys((*facts.extra_kernel_args, *spec.extra_kernel_args)))
     return PlannedOutput(
         name=output.name,
@@ -188,12 +198,23 @@ def _output(output: Output, request: BuildRequest) -> PlannedOutput:
         media_type=output.media_type,
         initramfs=kind.initramfs,
         compression=output.compression,
+        disk_format=output.disk_format,
         base_installer=kind.takes_base_installer,
-        disk_size=facts.disk_size if kind.disk else None,
+        disk_size=_disk_size(output, request, facts.disk_size, plain=not (signed or overlay)),
         extra_kernel_args=args if kind.takes_kernel_args else (),
         meta=spec.meta if kind.takes_meta else (),
-        overlay=kind.is_boot_image and spec.overlay is not None,
+        overlay=overlay,
         signed=kind.is_boot_image and signed,
         privileged=output.privilege(upstream.talos_version),
-        notes=kind.shortfalls(kernel_args=bool(args), meta=bool(spec.meta), overlay=spec.overlay is not None),
+        notes=(
+            *output.platform_notes(request.arch, signed=signed),
+            *kind.shortfalls(kernel_args=bool(args), meta=bool(spec.meta), overlay=spec.overlay is not None),
+        ),
     )
+
+
+def _disk_size(output: Output, request: BuildRequest, default: int | None, *, plain: bool) -> int | None:
+    if not output.kind.disk or default is None:
+        return None
+    talos = request.upstream.talos_version
+    return output.disk_bytes(request.arch, talos, request.disk_size, default, plain=plain)

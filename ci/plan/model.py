@@ -11,12 +11,12 @@ from pydantic import Field
 
 from ci.common.arch import Arch
 from ci.common.errors import FileError, PlanError
-from ci.common.kinds import Initramfs
+from ci.common.kinds import Initramfs, kind_of_output
 from ci.common.references import PinnedImage
 from ci.common.values import Value
 from ci.common.yamltext import check_events
 from ci.load.meta import Meta
-from ci.plan.outputs import Compression, Layout
+from ci.plan.outputs import Compression, DiskFormat, Layout
 from ci.resolve.model import Dropped, PlannedExtension
 
 #: Bumped when a field changes its meaning.
@@ -26,6 +26,10 @@ FORMAT = 1
 def _is_empty(value: tuple[str, ...]) -> bool:
     """Say whether a field is left out of documents: those from before it was there have the same id."""
     return not value
+
+
+def _is_raw(form: DiskFormat) -> bool:
+    return form is DiskFormat.RAW
 
 
 class Origin(Value):
@@ -81,6 +85,8 @@ class PlannedOutput(Value):
     media_type: str
     initramfs: Initramfs
     compression: Compression
+    #: What a disk is stored as.
+    disk_format: DiskFormat = Field(default=DiskFormat.RAW, exclude_if=_is_raw)
     #: Whether the installer base goes in.
     base_installer: bool
     #: Bytes, disk images only; the imager adds 1000 MiB.
@@ -98,8 +104,8 @@ class PlannedOutput(Value):
 
     @property
     def kind_name(self) -> str:
-        """Name of its kind: `metal` for metal.raw.xz."""
-        return self.name.partition(".")[0]
+        """Name of its kind: `metal` for metal.raw.xz, `aws.iso` for aws.iso."""
+        return kind_of_output(self.name).name
 
 
 class Plan(Value):

@@ -121,6 +121,15 @@ class Quirks:
         """Bytes of the EFI system partition next to systemd-boot: it takes the place of three (`UKIEFISize`)."""
         return 100 * _MIB + 1 * _MIB + self.boot_partition
 
+    def disk_image_growth(self, *, dual_boot: bool) -> int:
+        """Bytes that the imager adds to a disk image's size (`FillDefaults` of pkg/imager/profile, since v1.8).
+
+        `dual_boot`: the image can have GRUB next to systemd-boot, as those for amd64 have that are neither signed nor
+        for a board.
+        """
+        more = self.boot_partition - 1000 * _MIB
+        return more + 1 * _MIB + self.boot_partition if dual_boot and self.talos >= _SYSTEMD_BOOT else more
+
     @property
     def disk_image_needs_privileges(self) -> bool:
         """Whether the imager partitions disk images through a loop device and mounts them: before v1.13."""
@@ -143,6 +152,8 @@ CRI_PLUGINS: Final = ("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime
 _MIB: Final = 1024 * 1024
 _CONTAINERD_2: Final[Minor] = (1, 8)
 _LARGE_BOOT: Final[Minor] = (1, 11)
+#: First version that boots by systemd-boot where firmware is UEFI.
+_SYSTEMD_BOOT: Final[Minor] = (1, 10)
 
 #: First version whose imager makes disk images without privileges.
 UNPRIVILEGED_DISK_IMAGES: Final[Minor] = (1, 13)

@@ -8,7 +8,9 @@ import pytest
 
 from ci.api import api_function, in_words
 from ci.common.errors import BuildError, CozystackTalosError, OutputError, first
+from ci.common.platforms import PLATFORMS
 from ci.main import CozystackTalos
+from ci.plan.outputs import FORMS
 from tests.unit.engine import TRACE, engine_error, exec_error
 
 MODULE: Any = vars(CozystackTalos)["__dagger_module__"]
@@ -74,12 +76,13 @@ def test_the_functions_are_these() -> None:
     functions = {name: signature(function) for name, function in OBJECT.functions.items() if name}
     assert functions == {
         "variants": {},
-        "plan": {"variant": ..., "outputs": None, "layout": "boot", "format": "text"},
+        "plan": {"variant": ..., "outputs": None, "layout": "boot", "disk_size": None, "format": "text"},
         "schematic": {"variant": ..., "format": "text"},
         "build": {
             "variant": ...,
             "outputs": None,
             "layout": "boot",
+            "disk_size": None,
             "verify_signatures": False,
             "cosign_key": None,
             "cosign_mirrors": None,
@@ -205,7 +208,13 @@ def test_an_unknown_architecture_is_refused() -> None:
         ({"variant": "spin-only", "outputs": ["kernal"]}, "unknown output 'kernal': did you mean kernel?"),
         ({"variant": "spin-only", "outputs": [","]},
          ("no output is asked for: choose from kernel, initramfs, cmdline, uki, installer, iso, metal, nocloud, "
-          "metal.raw, metal.raw.xz, metal.raw.zst, nocloud.raw, nocloud.raw.xz, nocloud.raw.zst, upstream")),
+          f"upstream, the platforms {', '.join(list(PLATFORMS)[2:])}, and these with a form, for example "
+          f"openstack.qcow2: {', '.join(FORMS)}, cmdline, uki, installer, iso")),
+        ({"variant": "spin-only", "outputs": ["aws.iso"]},
+         ("output 'aws.iso': machines of Amazon Web Services do not boot from an ISO, but from a disk image: choose "
+          "one of aws.raw.xz, aws.cmdline, aws.uki, aws.installer")),
+        ({"variant": "spin-only", "outputs": ["aws"], "disk_size": "8TB"},
+         "bad disk size '8TB': write a number of GiB or MiB, for example 8GiB or 2500MiB"),
         ({"variant": "spin-only", "layout": "flat"}, "unknown layout 'flat': choose one of boot, upstream"),
     ],
 )  # fmt: skip
@@ -232,8 +241,8 @@ async def test_a_wrong_format_is_refused_before_anything_is_fetched(function: st
 @pytest.mark.parametrize("function", ["metal", "nocloud"])
 async def test_a_disk_image_in_an_unknown_format_is_refused(function: str) -> None:
     module = CozystackTalos(upstream=None)
-    assert await refused(getattr(module, function)("spin-only", format_="qcow2")) == (
-        f"unknown format in output '{function}.qcow2': choose one of raw, raw.xz, raw.zst"
+    assert await refused(getattr(module, function)("spin-only", format_="zip")) == (
+        f"unknown format in output '{function}.zip': choose one of {', '.join(FORMS)}, cmdline, uki, installer, iso"
     )
 
 

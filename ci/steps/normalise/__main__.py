@@ -3,7 +3,7 @@
     initramfs       IN OUT --epoch N
     installer       IN OUT --epoch N
     base-installer  TAR OUT_DIR --arch arm64|amd64
-    pack            IN OUT --format xz|zst
+    pack            IN OUT --format xz|zst|gz|tar.gz [--epoch N]
 
 Ends with 0, or with 1 and one line that says what is wrong; nothing is left at OUT then.
 """
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     base.add_argument("--arch", choices=ARCHES, required=True)
     packing = commands.add_parser("pack", help="pack a disk image")
     packing.add_argument("--format", choices=[form.value for form in Packing], required=True)
+    packing.add_argument("--epoch", type=_epoch, default=0, help="time of a file in a tar, in seconds since 1970")
     for command in (initramfs, installer, base, packing):
         command.add_argument("source", type=Path, metavar="IN")
         command.add_argument("out", type=Path, metavar="OUT")
@@ -60,7 +61,7 @@ def _run(arguments: argparse.Namespace) -> None:
         case "base-installer":
             unpack_base_installer(source, out, Arch(arguments.arch))
         case _:
-            pack(source, out, Packing(arguments.format))
+            pack(source, out, Packing(arguments.format), arguments.epoch)
 
 
 def main(argv: list[str] | None = None) -> int:

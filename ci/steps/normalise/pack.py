@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tarfile
+import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
@@ -12,7 +14,7 @@ import zstandard
 
 from ci.inspect import xz
 from ci.inspect.limits import MIB
-from ci.inspect.source import Source, is_zeros, open_file
+from ci.inspect.source import BytesSource, Source, is_zeros, open_file
 from ci.steps.normalise.files import written
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ XZ_PRESET = 0
 #: A block that zstd's level 1 leaves larger than this, of one, is stored: xz, at a twentieth of the speed, would too.
 _PACKABLE = 0.97
 ZSTD_LEVEL = 3
+GZIP_LEVEL = 6
+#: Name of the one file in a tar, as Google Cloud asks for it.
+TAR_MEMBER = "disk.raw"
 
 #: More threads would mostly hold more memory.
 _MOST_THREADS = 8
@@ -37,24 +42,80 @@ class Packing(StrEnum):
 
     XZ = "xz"
     ZSTD = "zst"
+    GZIP = "gz"
+    TAR = "tar.gz"
 
 
-def pack(path: Path, out: Path, packing: Packing) -> None:
+def pack(path: Path, out: Path, packing: Packing, epoch: int = 0) -> None:
     """Write the file packed, each MiB of it by itself: xz blocks of preset 0 with CRC32, or zstd frames of level 3.
 
     An image is zeros, and what is packed already: neither is given to xz. Each zstd frame has its size and a checksum
-    (RFC 8878: frames that follow one another are one content).
+    (RFC 8878: frames that follow one another are one content). A gzip file is one member, as any program writes it: its
+    blocks of deflate know nothing of one another. A tar has the file alone, as `disk.raw`, with the time `epoch`.
     """
-    threads = min(_cores(), _MOST_THREADS)
+    threads = threads_to_use()
     with open_file(path) as source, written(out) as file:
-        if packing is Packing.XZ:
-            file.writelines(xz.write_stream(_blocks(source, threads, _xz_block)))
-        else:
-            file.writelines(_blocks(source, threads, _zstd_frame) if source.size else [_zstd_frame(b"")])
+        match packing:
+            case Packing.XZ:
+                file.writelines(xz.write_stream(_blocks(source, threads, _xz_block)))
+            case Packing.ZSTD:
+                file.writelines(_blocks(source, threads, _zstd_frame) if source.size else [_zstd_frame(b"")])
+            case Packing.GZIP:
+                file.writelines(_gzip(source, threads))
+            case Packing.TAR:
+                file.writelines(_gzip(_Joined("tar", _tar(source, epoch)), threads))
+
+
+def threads_to_use() -> int:
+    """Return how many threads a packer runs."""
+    return min(_cores(), _MOST_THREADS)
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
+
+
+def _gzip(source: Source, threads: int) -> Iterator[bytes]:
+    """Yield one gzip member (RFC 1952) without name and time, its blocks ending on bytes."""
+    yield b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"
+    yield from _blocks(source, threads, _deflated)
+    checksum = 0
+    for chunk in source.chunks():
+        checksum = zlib.crc32(chunk, checksum)
+    yield zlib.compressobj(wbits=-15).flush() + checksum.to_bytes(4, "little")
+    yield (source.size & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(GZIP_LEVEL, wbits=-15)
+    return packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
+
+
+def _tar(source: Source, epoch: int) -> list[Source]:
+    """Return the parts of a tar, in GNU's format, with a file in it (`tar --format=gnu --owner=0 --group=0`)."""
+    info = tarfile.TarInfo(TAR_MEMBER)
+    info.size, info.mtime, info.mode = source.size, epoch, 0o644
+    size = tarfile.BLOCKSIZE + source.size
+    whole = -(-(size + 2 * tarfile.BLOCKSIZE) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+    return [BytesSource("header", info.tobuf(tarfile.GNU_FORMAT)), source, BytesSource("end", bytes(whole - size))]
+
+
+class _Joined(Source):
+    """Sources one after the other."""
+
+    def __init__(self, name: str, parts: list[Source]) -> None:
+        self._parts = parts
+        super().__init__(name, sum(part.size for part in parts))
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        pieces: list[bytes] = []
+        for part in self._parts:
+            if offset < part.size and length:
+                piece = part.read_up_to(offset, length)
+                pieces.append(piece)
+                offset, length = offset + len(piece), length - len(piece)
+            offset -= part.size
+        return b"".join(pieces)
 
 
 def _zstd_frame(data: bytes) -> bytes:

@@ -1,10 +1,11 @@
-"""Profiles to inherit from by name: the built-in ones of metal and nocloud; and how one is laid over another."""
+"""Profiles to inherit from by name: the built-in ones, of every platform; and how one is laid over another."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, TypeVar
 
+from .platforms import PLATFORMS, DiskProfile
 from .profile import DiskFormat, ImageOptions, IsoOptions, OutFormat, Output, OutputKind, Profile
 
 MIN_DISK_SIZE = 1246 << 20
@@ -12,7 +13,7 @@ _T = TypeVar("_T")
 
 
 def built_in() -> dict[str, Profile]:
-    """Returns the built-in profiles that the lab has, by name."""
+    """Returns the built-in profiles, by name."""
 
     def raw(kind: OutputKind) -> Output:
         return Output(kind, OutFormat.RAW)
@@ -33,9 +34,13 @@ def built_in() -> dict[str, Profile]:
         "secureboot-metal-uki": of("metal", raw(OutputKind.UKI), secure=True),
         "installer": of("metal", raw(OutputKind.INSTALLER)),
         "secureboot-installer": of("metal", raw(OutputKind.INSTALLER), secure=True),
-        "nocloud": of("nocloud", disk()),
         "secureboot-nocloud": of("nocloud", disk(), secure=True),
-    }
+    } | {name: of(name, _cloud_disk(platform.disk)) for name, platform in PLATFORMS.items() if platform.disk}
+
+
+def _cloud_disk(disk: DiskProfile) -> Output:
+    options = ImageOptions(disk.size, disk.form, disk.options)
+    return Output(OutputKind.IMAGE, disk.packing, options)
 
 
 def merged(base: _T, over: _T) -> _T:

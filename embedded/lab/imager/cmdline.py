@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import ImagerError
+from . import platforms
 from .profile import OutputKind, Profile
 
 if TYPE_CHECKING:
@@ -13,29 +13,6 @@ if TYPE_CHECKING:
     from .contract import Quirks
 
 PLATFORM = "talos.platform"
-# Platforms that Talos knows and the lab does not make.
-_OTHER_PLATFORMS = frozenset(
-    [
-        "akamai",
-        "aws",
-        "azure",
-        "cloudstack",
-        "container",
-        "digital-ocean",
-        "equinixMetal",
-        "exoscale",
-        "gcp",
-        "hcloud",
-        "opennebula",
-        "openstack",
-        "oracle",
-        "packet",
-        "scaleway",
-        "upcloud",
-        "vmware",
-        "vultr",
-    ]
-)
 
 
 class Cmdline:
@@ -85,12 +62,13 @@ def _grouped(arguments: Iterable[str]) -> dict[str, list[str]]:
 def build_cmdline(profile: Profile, quirks: Quirks, board: Sequence[str] = ()) -> str:
     """Returns the kernel command line that a profile asks for; `board` are the arguments of an overlay.
 
-    Raises ImagerError for a platform that Talos or the lab does not know.
+    Raises ImagerError for a platform that Talos does not know.
     """
     kind = profile.output.kind
     cmdline = Cmdline()
-    cmdline.append([f"{PLATFORM}={profile.platform}"])
-    cmdline.set(_platform_arguments(profile, quirks))
+    platform = platforms.find(profile.platform)
+    cmdline.append([f"{PLATFORM}={platform.name or profile.platform}"])
+    cmdline.set(_platform_arguments(platform, profile, quirks))
     if kind is OutputKind.ISO and quirks.since(1, 8):
         cmdline.append(["talos.halt_if_installed=1"])
     cmdline.set(board)
@@ -104,19 +82,11 @@ def build_cmdline(profile: Profile, quirks: Quirks, board: Sequence[str] = ()) -
     return str(cmdline)
 
 
-def _platform_arguments(profile: Profile, quirks: Quirks) -> list[str]:
-    match profile.platform, profile.arch:
-        case "metal", "arm64":
-            return ["console=ttyAMA0", "console=tty0"]
-        case "metal", _:
-            with_serial = quirks.version is not None and not quirks.since(1, 8)
-            return ["console=ttyS0", "console=tty0"] if with_serial else ["console=tty0"]
-        case "nocloud", _:
-            return ["console=tty1", "console=ttyS0", "net.ifnames=0"]
-        case other, _ if other in _OTHER_PLATFORMS:
-            raise ImagerError(f'the lab\'s imager knows the platforms metal and nocloud, not "{other}"')
-        case other, _:
-            raise ImagerError(f'unknown platform: "{other}"')
+def _platform_arguments(platform: platforms.Platform, profile: Profile, quirks: Quirks) -> Sequence[str]:
+    with_serial = quirks.version is not None and not quirks.since(1, 8)
+    if (profile.platform, profile.arch) == ("metal", "amd64") and with_serial:
+        return ["console=ttyS0", "console=tty0"]
+    return platform.arguments(profile.arch)
 
 
 def _default_arguments(quirks: Quirks) -> list[str]:

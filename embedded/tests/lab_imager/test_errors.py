@@ -229,7 +229,7 @@ def test_an_installer_base_of_any_number_of_layers_is_taken(
             "the lab's imager has none of Microsoft's certificates: leave `includeWellKnownCerts` out",
         ),
         ("version: v1.9.0", "the lab's imager makes no iso of Talos v1.9.0: v1.10 or newer"),
-        ("platform: aws", 'the lab\'s imager knows the platforms metal and nocloud, not "aws"'),
+        ("platform: alibabacloud", 'unknown platform: "alibabacloud"'),
         ("baseProfileName: rpi_generic", "unknown base profile: rpi_generic"),
         (
             "secureboot: true\nversion: v1.4.0",

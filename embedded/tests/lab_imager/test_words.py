@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from embedded.lab.imager import goyaml
+from embedded.lab.imager.base_profiles import built_in
 from embedded.lab.imager.boot_loaders import grub_quote, iso_menu, link_bios_images
 from embedded.lab.imager.cmdline import Cmdline, build_cmdline
 from embedded.lab.imager.contract import CONTRACTS, installed_contract
@@ -20,6 +21,7 @@ from embedded.lab.imager.filesystems import xfs_prototype
 from embedded.lab.imager.iso import label_arguments, uefi_command, volume_id
 from embedded.lab.imager.meta import MetaContents, MetaValue, partition_image
 from embedded.lab.imager.oci import parse_reference
+from embedded.lab.imager.platforms import PLATFORMS
 from embedded.lab.imager.profile import Bootloader
 from embedded.lab.imager.profile_reader import parse_profile
 from embedded.lab.imager.profile_rules import fill_defaults
@@ -53,6 +55,33 @@ def test_custom_arguments_replace_add_and_take_away(arguments: list[str], expect
 
 
 @pytest.mark.parametrize(
+    ("name", "platform", "size", "form", "packing"),
+    [
+        ("nocloud", "nocloud", 1246, "raw", ".zst"),
+        ("openstack", "openstack", 1246, "raw", ".zst"),
+        ("aws", "aws", 8192, "raw", ".zst"),
+        ("gcp", "gcp", 8192, "raw", ".tar.gz"),
+        ("azure", "azure", 8192, "vhd", ".zst"),
+        ("oracle", "oracle", 8192, "qcow2", ".zst"),
+        ("exoscale", "exoscale", 10240, "qcow2", ".zst"),
+        ("vmware", "vmware", 8192, "ova", "raw"),
+        ("digital-ocean", "digital-ocean", 8192, "raw", ".gz"),
+    ],
+)
+def test_built_in_profile_of_a_platform(name: str, platform: str, size: int, form: str, packing: str) -> None:
+    profile = built_in()[name]
+    options = profile.output.image_options
+    assert options is not None
+    assert (profile.platform, options.disk_size, options.disk_format.value) == (platform, size << 20, form)
+    assert profile.output.out_format.value == packing
+
+
+def test_every_platform_with_disks_has_a_built_in_profile() -> None:
+    without = {"metal", "container", "equinixMetal", "packet"}
+    assert {name for name in PLATFORMS if name not in built_in()} == without - {"metal"}
+
+
+@pytest.mark.parametrize(
     ("arch", "platform", "version", "expected"),
     [
         ("amd64", "metal", "v1.13.6", "talos.platform=metal console=tty0 init_on_alloc=1"),
@@ -63,9 +92,59 @@ def test_custom_arguments_replace_add_and_take_away(arguments: list[str], expect
             "v1.13.6",
             "talos.platform=nocloud console=tty1 console=ttyS0 net.ifnames=0 init_on_alloc=1",
         ),
+        ("amd64", "metal", "v1.11.3", "talos.platform=metal console=tty0 init_on_alloc=1"),
+        ("amd64", "container", "v1.13.6", "talos.platform=container init_on_alloc=1"),
+        ("arm64", "upcloud", "v1.13.6", "talos.platform=upcloud net.ifnames=0 init_on_alloc=1"),
+        ("amd64", "packet", "v1.13.6", "talos.platform=equinixMetal console=ttyS1,115200n8 init_on_alloc=1"),
+        ("arm64", "equinixMetal", "v1.13.6", "talos.platform=equinixMetal console=ttyAMA0,115200 init_on_alloc=1"),
+        (
+            "arm64",
+            "aws",
+            "v1.13.6",
+            "talos.platform=aws console=tty1 console=ttyS0 net.ifnames=0 init_on_alloc=1",
+        ),
+        (
+            "arm64",
+            "vmware",
+            "v1.13.6",
+            "talos.platform=vmware talos.config=guestinfo console=tty0 console=ttyAMA0 net.ifnames=0 init_on_alloc=1",
+        ),
+        (
+            "amd64",
+            "vmware",
+            "v1.11.3",
+            (
+                "talos.platform=vmware talos.config=guestinfo console=tty0 console=ttyS0 earlyprintk=ttyS0,115200 "
+                "net.ifnames=0 init_on_alloc=1"
+            ),
+        ),
+        (
+            "arm64",
+            "gcp",
+            "v1.13.6",
+            (
+                "talos.platform=gcp console=ttyS0 net.ifnames=0 talos.dashboard.disabled=1 "
+                "sysctl.kernel.kexec_load_disabled=1 init_on_alloc=1"
+            ),
+        ),
+        (
+            "arm64",
+            "azure",
+            "v1.13.6",
+            (
+                "talos.platform=azure console=ttyS0,115200n8 earlyprintk=ttyS0,115200 rootdelay=300 net.ifnames=0 "
+                "talos.dashboard.disabled=1 sysctl.kernel.kexec_load_disabled=1 init_on_alloc=1"
+            ),
+        ),
+        (
+            "amd64",
+            "akamai",
+            "v1.13.6",
+            "talos.platform=akamai console=ttyS0 console=tty0 console=tty1 net.ifnames=0 init_on_alloc=1",
+        ),
     ],
 )
-def test_platform_arguments_of_amd64(arch: str, platform: str, version: str, expected: str) -> None:
+def test_platform_arguments(arch: str, platform: str, version: str, expected: str) -> None:
     text = f"arch: {arch}\nplatform: {platform}\nversion: {version}\noutput: {{kind: cmdline, outFormat: raw}}\n"
     profile = parse_profile(text, NEWEST)
     fill_defaults(profile, NEWEST)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import lzma
 import os
 import random
 import shutil
 import subprocess
+import tarfile
+import zlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +29,9 @@ from tests.unit.steps.normalise.running import run_in_two_places
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMATS = ("xz", "zst")
-TOOL = {"xz": "xz", "zst": "zstd"}
-READER: dict[str, Compression] = {"xz": "xz", "zst": "zstd"}
+FORMATS = ("xz", "zst", "gz")
+TOOL = {"xz": "xz", "zst": "zstd", "gz": "gzip"}
+READER: dict[str, Compression] = {"xz": "xz", "zst": "zstd", "gz": "gzip"}
 
 
 SIZE = (25 << 20) + 123
@@ -151,7 +154,7 @@ def test_holes_are_one_frame_repeated(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_zeros_are_packed_once(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[bytes] = []
-    maker = {"xz": "_xz_block", "zst": "_zstd_frame"}[form]
+    maker = {"xz": "_xz_block", "zst": "_zstd_frame", "gz": "_deflated"}[form]
     make = getattr(packing, maker)
 
     def noted(content: bytes) -> Any:
@@ -208,3 +211,66 @@ def test_damage_to_a_block_is_found(tmp_path: Path) -> None:
     packed[len(packed) // 2] ^= 1
     with pytest.raises(lzma.LZMAError):
         lzma.decompress(bytes(packed))
+
+
+# gzip, and Google Cloud's tar of it
+
+
+def test_gzip_is_one_member_without_name_and_time(tmp_path: Path) -> None:
+    image(tmp_path / "a")
+    data = pack(tmp_path / "a", "gz").read_bytes()
+    assert data[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+    one = zlib.decompressobj(wbits=31)
+    assert len(one.decompress(data)) == SIZE
+    assert (one.eof, one.unused_data) == (True, b"")
+
+
+def test_an_empty_file_is_packed_as_gzip(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    assert gzip.decompress(pack(tmp_path / "a", "gz").read_bytes()) == b""
+
+
+def google(path: Path, epoch: int = 1_700_000_000) -> Path:
+    out = path.with_name("out.tar.gz")
+    assert main(["pack", str(path), str(out), "--format", "tar.gz", "--epoch", str(epoch)]) == 0
+    return out
+
+
+def test_a_tar_holds_the_disk_alone_as_google_cloud_wants_it(tmp_path: Path) -> None:
+    """One file `disk.raw` in a tar of GNU's older format, packed with gzip; nothing in it is a hole."""
+    image(tmp_path / "a")
+    out = google(tmp_path / "a")
+    with tarfile.open(out) as archive:
+        (member,) = archive.getmembers()
+        file = archive.extractfile(member)
+        assert file
+        assert file.read() == (tmp_path / "a").read_bytes()
+    assert (member.name, member.size, member.mtime, member.mode) == ("disk.raw", SIZE, 1_700_000_000, 0o644)
+    assert (member.uid, member.gid, member.type, member.issparse()) == (0, 0, tarfile.REGTYPE, False)
+    data = gzip.decompress(out.read_bytes())
+    assert data[257:265] == b"ustar  \0"
+    assert len(data) % tarfile.RECORDSIZE == 0
+
+
+def test_gnu_tar_takes_it_out(tmp_path: Path) -> None:
+    image(tmp_path / "a")
+    done = subprocess.run(["tar", "-xvzf", google(tmp_path / "a"), "-C", tmp_path], capture_output=True, check=True)
+    assert done.stdout == b"disk.raw\n"
+    assert (tmp_path / "disk.raw").read_bytes() == (tmp_path / "a").read_bytes()
+    assert (tmp_path / "disk.raw").stat().st_mtime == 1_700_000_000
+
+
+def test_a_tar_of_a_disk_above_eight_gib_has_its_size(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(9 << 30)
+    with open_file(tmp_path / "a") as source:
+        header, disk, end = packing._tar(source, 0)
+    assert tarfile.TarInfo.frombuf(header.read_up_to(0, 512), "utf-8", "strict").size == disk.size == 9 << 30
+    assert (header.size + disk.size + end.size) % tarfile.RECORDSIZE == 0
+
+
+def test_threads_do_not_show_in_a_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image(tmp_path / "a")
+    one = google(tmp_path / "a").read_bytes()
+    monkeypatch.setattr(packing, "_cores", lambda: 5)
+    assert google(tmp_path / "a").read_bytes() == one

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from ci.compare.archives import cpio_parts, tar_parts
-from ci.compare.disks import disk_parts
+from ci.compare.disks import disk_parts, stored_parts
 from ci.compare.filesystems import fat_parts, iso_parts, squashfs_parts, xfs_parts
 from ci.compare.parts import DIGEST
 from ci.compare.programs import pe_parts
@@ -82,6 +82,9 @@ _PARTS: dict[str, Callable[[Source], Iterator[Part]]] = {
     "squashfs": squashfs_parts,
     "ISO": iso_parts,
     "disk": disk_parts,
+    "qcow2": stored_parts,
+    "vhd": stored_parts,
+    "vmdk": stored_parts,
     "FAT": fat_parts,
     "XFS": xfs_parts,
 }

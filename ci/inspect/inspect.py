@@ -20,7 +20,7 @@ from ci.inspect.image import entry_of, inspect_image
 from ci.inspect.initramfs import inspect_initramfs
 from ci.inspect.iso import inspect_iso
 from ci.inspect.kernel import inspect_packed_kernel, is_arm64_image
-from ci.inspect.kinds import HEAD, is_boot_file, kind_of
+from ci.inspect.kinds import HEAD, is_boot_file, kind_of, unread_disk
 from ci.inspect.limits import LIMITS, Limits
 from ci.inspect.models import (
     AnyFacts,
@@ -41,15 +41,16 @@ from ci.inspect.models import (
 from ci.inspect.oci import ARCHIVE, INDEX, LAYOUT, files_of
 from ci.inspect.partitions import read_partition
 from ci.inspect.pe import inspect_pe
-from ci.inspect.source import ByteStream, Source, open_file, printable
+from ci.inspect.source import BytesSource, ByteStream, Source, open_file, printable
 from ci.inspect.squashfs import inspect_squashfs
+from ci.inspect.stored import DISKS, disk_in_tar, stored_disk
 from ci.inspect.tar import is_tar, stream_members
-from ci.inspect.virtual_disk import QCOW2_MAGIC, Qcow2, vhd_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ci.inspect.compression import Compression
+    from ci.inspect.models import StoredAs
 
 #: Arguments as the imager writes them: no quotes, no second line.
 _CMDLINE = re.compile(r"[\w.-]+(=[^\s\"]*)?( +[\w.-]+(=[^\s\"]*)?)*", re.ASCII)
@@ -116,10 +117,10 @@ def _read(source: Source, path: str, context: Context) -> _Found:
         case "iso":
             facts, files = inspect_iso(source, context)
             return facts, _boot_files(files, path, context)
-        case "disk" | "qcow2" as kind:
-            return _stored_disk(source, kind, "none", path, context)
+        case "disk" | "qcow2" | "vhd" | "vmdk" as kind:
+            return _disk(*stored_disk(source, kind, context), "none", path, context)
         case "tar":
-            return _tar(source, path, context)
+            return _tar(source, "none", path, context)
         case "elf":
             return ElfFacts(machine=elf_machine(source.read_up_to(0, HEAD)) or ""), ()
         case _:
@@ -144,6 +145,10 @@ def _known(source: Source, name: str, path: str, context: Context) -> Inspection
 
 
 def _other(source: Source, context: Context) -> AnyFacts:
+    if disk := unread_disk(source):
+        raise UnsupportedFileError(
+            source.name, "byte 0", f"{disk}, which is not read: `qemu-img convert -O raw` makes a raw disk of it"
+        )
     data = source.read_up_to(0, context.limits.text + 1)
     if len(data) <= context.limits.text:
         try:
@@ -165,12 +170,12 @@ def _compressed(source: Source, kind: Compression, path: str, context: Context) 
         return inspect_initramfs(source, context)
     if is_arm64_image(head):
         return inspect_packed_kernel(source, kind, context), ()
-    if head[512:520] == b"EFI PART" or head[:4] == QCOW2_MAGIC:
+    if kind_of(BytesSource(source.name, head)) in DISKS:
         with context.spool(source.name, expand(source, kind, context)) as disk:
-            return _stored_disk(disk, "qcow2" if head[:4] == QCOW2_MAGIC else "disk", kind, path, context)
+            return _disk(*stored_disk(disk, kind_of(disk), context), kind, path, context)
     if is_tar(head):
         with context.spool(source.name, expand(source, kind, context)) as archive:
-            return _tar(archive, path, context)
+            return _tar(archive, kind, path, context)
     for _ in expand(source, kind, context):
         pass  # Of no kind that matters here, but a corrupt one is reported.
     return DataFacts(head=source.read_up_to(0, 16).hex()), ()
@@ -185,26 +190,8 @@ def _first_bytes(source: Source, kind: Compression, context: Context) -> bytes:
     return head
 
 
-def _stored_disk(
-    source: Source, kind: Literal["disk", "qcow2"], packed: Compression | Literal["none"], path: str, context: Context
-) -> _Found:
-    """Inspect a disk, whatever it is stored as."""
-    if kind == "qcow2":
-        inside = Qcow2(source, context)
-        if kind_of(inside) != "disk":
-            raise UnsupportedFileError(source.name, "qcow2", "the disk in it has no GUID partition table")
-        return _disk(inside, "qcow2", packed, path, context)
-    if (vhd := vhd_content(source)) is not None:
-        return _disk(vhd, "vhd", packed, path, context)
-    return _disk(source, "raw", packed, path, context)
-
-
 def _disk(
-    source: Source,
-    form: Literal["raw", "qcow2", "vhd"],
-    compression: Compression | Literal["none"],
-    path: str,
-    context: Context,
+    form: StoredAs, source: Source, compression: Compression | Literal["none"], path: str, context: Context
 ) -> _Found:
     partitions: list[PartitionFacts] = []
     unread: list[UnreadPartition] = []
@@ -226,8 +213,10 @@ def _disk(
     return facts, tuple(contents)
 
 
-def _tar(source: Source, path: str, context: Context) -> _Found:
+def _tar(source: Source, packed: Compression | Literal["none"], path: str, context: Context) -> _Found:
     names = files_of(source, context)
+    if (found := disk_in_tar(source, names, context)) is not None:
+        return _disk(*found, packed, path, context)
     if ARCHIVE in names or INDEX in names:
         return inspect_image(source.name, names, _nested_reader(path, context), context)
     if "manifest.yaml" in names:

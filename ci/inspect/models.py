@@ -223,13 +223,17 @@ class UnreadPartition(Facts):
     reason: str
 
 
+#: What a disk is stored as: a tar is Google Cloud's, with the raw disk in it.
+StoredAs = Literal["raw", "qcow2", "vhd", "vmdk", "ova", "tar"]
+
+
 class DiskFacts(Facts):
     """A disk image with a GUID partition table; boot files are the inspection's contents."""
 
     kind: Literal["disk"] = "disk"
     compression: Literal["none", "zstd", "xz", "gzip"]
     #: What the disk is stored as, inside of the compression.
-    format: Literal["raw", "qcow2", "vhd"] = "raw"
+    format: StoredAs = "raw"
     #: Bytes of the expanded disk.
     capacity: int
     partitions: tuple[PartitionFacts, ...]

@@ -17,12 +17,15 @@ from ci.inspect.errors import CorruptFileError, LimitExceededError, UnsupportedF
 from ci.inspect.source import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ci.inspect.context import Context
 
 QCOW2_MAGIC: Final = b"QFI\xfb"
-_VHD_MAGIC: Final = b"conectix"
+VHD_MAGIC: Final = b"conectix"
 _VHD_FOOTER: Final = 512
 _FIXED: Final = 2
+_NOT_FIXED: Final = {3: "a disk of dynamic size", 4: "the differences from another disk"}
 
 _HEADER: Final = struct.Struct(">4sIQIIQIIQQIIQ")
 #: Of the features that a reader has to know: marks of a crash and of damage, other compression. Damage is refused.
@@ -34,15 +37,81 @@ _TABLES_HELD: Final = 16
 _MOST_STEPS: Final = 1 << 22
 
 
-class Qcow2(Source):
-    """The disk in a qcow2 image: clusters that are found by tables of two levels, some of them compressed."""
+class Clusters(Source):
+    """A disk that is found by tables of two levels: the places of tables, and in each the places of its clusters."""
 
-    def __init__(self, parent: Source, context: Context) -> None:
+    def __init__(self, parent: Source, context: Context, *, size: int, cluster: int, per_table: int, word: str) -> None:
+        """Take the bytes of the disk and of a cluster, a table's entries and how one is packed (`struct`)."""
         self._parent = parent
         self._context = context
+        self._size_of_cluster, self._per_table, self._word = cluster, per_table, word
+        #: Where each table begins in the file; 0 where there is none.
+        self._first: tuple[int, ...] = ()
         self._tables: OrderedDict[int, tuple[int, ...]] = OrderedDict()
         self._steps = 0
         self._cluster: tuple[int, bytes] = (-1, b"")
+        super().__init__(parent.name, size)
+
+    def _place(self, entry: int) -> int:
+        """Return an entry as it is, or 0 where it says that the cluster is empty."""
+        raise NotImplementedError
+
+    def _read_cluster(self, cluster: int, entry: int) -> bytes:
+        """Return a cluster that is not empty."""
+        raise NotImplementedError
+
+    def _entry(self, cluster: int) -> int:
+        """Return what the tables say of a cluster; 0 where it was never written."""
+        table, index = divmod(cluster, self._per_table)
+        offset = self._first[table]
+        if not offset:
+            return 0
+        if offset not in self._tables:
+            layout = struct.Struct(f"{self._word[0]}{self._per_table}{self._word[1]}")
+            self._tables[offset] = layout.unpack(self._parent.read_at(offset, layout.size, "a table of clusters"))
+            if len(self._tables) > _TABLES_HELD:
+                self._tables.popitem(last=False)
+        return self._place(self._tables[offset][index])
+
+    def _held(self, cluster: int, expand: Callable[[], bytes]) -> bytes:
+        """Return a cluster that is compressed; what was read last is held."""
+        if self._cluster[0] != cluster:
+            found = expand()
+            self._context.count_expanded(self.name, len(found))
+            self._cluster = cluster, found
+        return self._cluster[1]
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        pieces: list[bytes] = []
+        while length:
+            cluster, inside = divmod(offset, self._size_of_cluster)
+            entry = self._entry(cluster)
+            data = self._read_cluster(cluster, entry) if entry else bytes(self._size_of_cluster)
+            piece = data[inside : inside + length]
+            pieces.append(piece)
+            offset, length = offset + len(piece), length - len(piece)
+        return b"".join(pieces)
+
+    def next_data(self, offset: int) -> int:
+        """Return where the next bytes are that may not be zeros, from a place on; the size where there are none."""
+        cluster, last = offset // self._size_of_cluster, -(-self.size // self._size_of_cluster)
+        while cluster < last:
+            if not self._first[cluster // self._per_table]:
+                cluster = (cluster // self._per_table + 1) * self._per_table
+            elif self._entry(cluster):
+                return max(offset, cluster * self._size_of_cluster)
+            else:
+                cluster += 1
+            self._steps += 1
+            if self._steps > _MOST_STEPS:
+                raise LimitExceededError(self.name, "tables", f"more than {_MOST_STEPS} clusters to look at")
+        return self.size
+
+
+class Qcow2(Clusters):
+    """The disk in a qcow2 image: clusters that are found by tables of two levels, some of them compressed."""
+
+    def __init__(self, parent: Source, context: Context) -> None:
         head = parent.read_at(0, _HEADER.size, "the qcow2 header")
         (magic, version, backing, _, self._bits, size, encryption, tables, first, _, _, _, _) = _HEADER.unpack(head)
         if magic != QCOW2_MAGIC or version not in (2, 3):
@@ -62,33 +131,18 @@ class Qcow2(Source):
         if tables * 8 > context.limits.metadata or -(-size >> self._bits) > tables * per_table:
             raise LimitExceededError(parent.name, "qcow2 header", f"{size} bytes in {tables} tables")
         raw = parent.read_at(first, tables * 8, "the first table")
-        self._first: tuple[int, ...] = struct.unpack(f">{tables}Q", raw)
-        super().__init__(parent.name, size)
+        super().__init__(parent, context, size=size, cluster=1 << self._bits, per_table=per_table, word=">Q")
+        self._first = tuple(entry & _OFFSET for entry in struct.unpack(f">{tables}Q", raw))
 
-    def _entry(self, cluster: int) -> int:
-        """Return what the tables say of a cluster; 0 where it was never written."""
-        table, index = divmod(cluster, 1 << self._bits - 3)
-        offset = self._first[table] & _OFFSET
-        if not offset:
-            return 0
-        if offset not in self._tables:
-            raw = self._parent.read_at(offset, 1 << self._bits, "a table of clusters")
-            self._tables[offset] = struct.unpack(f">{len(raw) // 8}Q", raw)
-            if len(self._tables) > _TABLES_HELD:
-                self._tables.popitem(last=False)
-        entry = self._tables[offset][index]
+    def _place(self, entry: int) -> int:
         return 0 if not entry & _COMPRESSED and (entry & _ZERO or not entry & _OFFSET) else entry
 
-    def _read_cluster(self, cluster: int) -> bytes:
-        size, entry = 1 << self._bits, self._entry(cluster)
-        if not entry:
-            return bytes(size)
+    def _read_cluster(self, cluster: int, entry: int) -> bytes:
+        size = 1 << self._bits
         if not entry & _COMPRESSED:
             # The last cluster of the file may be cut where the disk ends.
             return self._parent.read_up_to(entry & _OFFSET, size).ljust(size, b"\0")
-        if self._cluster[0] != cluster:
-            self._cluster = cluster, self._expanded(entry, size)
-        return self._cluster[1]
+        return self._held(cluster, lambda: self._expanded(entry, size))
 
     def _expanded(self, entry: int, size: int) -> bytes:
         bits = 62 - (self._bits - 8)
@@ -107,43 +161,19 @@ class Qcow2(Source):
             raise CorruptFileError(self.name, place, str(error)) from error
         if len(found) != size:
             raise CorruptFileError(self.name, place, f"it expands to {len(found)} bytes and not to {size}")
-        self._context.count_expanded(self.name, size)
         return found
-
-    def _pread(self, offset: int, length: int) -> bytes:
-        pieces: list[bytes] = []
-        while length:
-            cluster, inside = divmod(offset, 1 << self._bits)
-            piece = self._read_cluster(cluster)[inside : inside + length]
-            pieces.append(piece)
-            offset, length = offset + len(piece), length - len(piece)
-        return b"".join(pieces)
-
-    def next_data(self, offset: int) -> int:
-        """Return where the next bytes are that may not be zeros, from a place on; the size where there are none."""
-        per_table = 1 << self._bits - 3
-        cluster, last = offset >> self._bits, -(-self.size >> self._bits)
-        while cluster < last:
-            if not self._first[cluster // per_table] & _OFFSET:
-                cluster = (cluster // per_table + 1) * per_table
-            elif self._entry(cluster):
-                return max(offset, cluster << self._bits)
-            else:
-                cluster += 1
-            self._steps += 1
-            if self._steps > _MOST_STEPS:
-                raise LimitExceededError(self.name, "qcow2", f"more than {_MOST_STEPS} clusters to look at")
-        return self.size
 
 
 def vhd_content(source: Source) -> Source | None:
     """Return the disk in a VHD of a fixed size: all but its last sector; `None` where the file is no VHD."""
     footer = source.read_up_to(source.size - _VHD_FOOTER, _VHD_FOOTER) if source.size >= _VHD_FOOTER else b""
-    if footer[:8] != _VHD_MAGIC:
+    if footer[:8] != VHD_MAGIC:
         return None
     size, kind, checksum = *struct.unpack_from(">Q", footer, 48), *struct.unpack_from(">II", footer, 60)
     if kind != _FIXED:
-        raise UnsupportedFileError(source.name, "VHD footer", "a disk of dynamic size, only fixed ones are read")
+        what = _NOT_FIXED.get(kind, f"a disk of the unknown type {kind}")
+        how = "only those of a fixed size are read: `qemu-img convert -O raw` makes a raw one of it"
+        raise UnsupportedFileError(source.name, "VHD footer", f"{what}, {how}")
     if ~(sum(footer) - sum(footer[64:68])) & 0xFFFFFFFF != checksum:
         raise CorruptFileError(source.name, "VHD footer", "its checksum is wrong")
     if size != source.size - _VHD_FOOTER:

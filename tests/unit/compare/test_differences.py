@@ -17,8 +17,10 @@ from ci.compare.differences import FirstDifference, first_difference
 from ci.inspect.context import Context
 from ci.inspect.fat import Fat
 from ci.inspect.source import BytesSource, open_file
+from ci.steps.disks.__main__ import main as convert
 from tests.unit.inspect import sample_media, samples, xfs_samples
 from tests.unit.inspect.samples import File
+from tests.unit.tools import needs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -243,3 +245,43 @@ def test_two_file_systems_of_xfs_differ_in_a_name_or_its_content(tmp_path: Path)
         found = first_difference(one, other)
     assert found is not None
     assert found.place[:2] == ("entry A/initramfs.xz", "content")
+
+
+# Disks, whatever they are stored as
+
+
+def stored_as(folder: Path, form: str, disk: bytes, epoch: int = 1_700_000_000) -> bytes:
+    (folder / "raw").write_bytes(disk.ljust(-(-len(disk) // (1 << 20)) << 20, b"\0"))
+    assert convert([str(folder / "raw"), str(folder / "out"), "--format", form, "--epoch", str(epoch)]) == 0
+    return (folder / "out").read_bytes()
+
+
+@needs("qemu-img")
+@pytest.mark.parametrize(
+    ("form", "place"),
+    [
+        ("qcow2", "disk: "),
+        ("compressed.qcow2", "disk: "),
+        ("vhd", "disk: "),
+        ("vmdk", "disk: "),
+    ],
+)
+def test_a_stored_disk_is_looked_into(tmp_path: Path, form: str, place: str) -> None:
+    other = sample_media.gpt([(sample_media.ESP, "EFI", FAT), (sample_media.LINUX, "META", b"\1" * (1 << 20))])
+    found = told(stored_as(tmp_path, form, DISK), stored_as(tmp_path, form, other))
+    assert found.startswith(f"{place}partition 2 META: byte 0: ")
+
+
+def test_an_ova_is_looked_into(tmp_path: Path) -> None:
+    other = sample_media.gpt([(sample_media.ESP, "EFI", FAT), (sample_media.LINUX, "META", b"\1" * (1 << 20))])
+    one, two = stored_as(tmp_path, "ova", DISK), stored_as(tmp_path, "ova", other)
+    assert told(one, two).startswith("entry talos.ovf: content: line ")
+    assert told(one, stored_as(tmp_path, "ova", DISK, 1)) == (
+        "entry talos.ovf: mtime: 1700000000 (2023-11-14T22:13:20Z) | 1 (1970-01-01T00:00:01Z)"
+    )
+
+
+@needs("qemu-img")
+def test_the_time_in_a_vhd_is_named(tmp_path: Path) -> None:
+    found = told(stored_as(tmp_path, "vhd", DISK), stored_as(tmp_path, "vhd", DISK, 1_700_000_001))
+    assert found == ("VHD footer: time: 1700000000 (2023-11-14T22:13:20Z) | 1700000001 (2023-11-14T22:13:21Z)")

@@ -90,6 +90,19 @@ def changed(name: str, at: int, value: bytes) -> bytes:
         (stored("plain.qcow2")[:60], "the qcow2 header needs"),
         (stored("zlib.qcow2")[: len(stored("zlib.qcow2")) // 3], ""),
         (stored("dynamic.vhd")[:512] + DISK[512:] + stored("dynamic.vhd")[-512:], "a disk of dynamic size"),
+        (
+            stored("dynamic.vhd"),
+            (
+                "VHD footer: a disk of dynamic size, only those of a fixed size are read: "
+                "`qemu-img convert -O raw` makes a raw one of it"
+            ),
+        ),
+        (samples.xz(stored("dynamic.vhd")), "a disk of dynamic size"),
+        (stored("dynamic.vhd")[:-512], "the copy of it at the beginning has none at the end"),
+        (changed("dynamic.vhd", -512 + 60, struct.pack(">I", 4)), "the differences from another disk"),
+        (b"vhdxfile" + bytes(2000), "a VHDX, which is not read: `qemu-img convert -O raw` makes a raw disk of it"),
+        (b"COWD" + bytes(2000), "a VMDK of an old format (COWD), which is not read"),
+        (b"# Disk DescriptorFile\nversion=1\n", "a VMDK whose disk is in other files, which is not read"),
         (changed("fixed.vhd", -400, b"\1"), "VHD footer: its checksum is wrong"),
         (stored("fixed.vhd")[:-512] + bytes(512) + stored("fixed.vhd")[-512:], "VHD footer: a disk of"),
     ],

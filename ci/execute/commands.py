@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ci.plan.outputs import DiskFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ci.common.arch import Arch
     from ci.plan.outputs import Compression
@@ -43,7 +43,9 @@ CHECKED: Final = (0, 1)
 
 
 #: Debian packages with the program that writes a disk image's format; those that are not here need none.
-CONVERTERS: Final = dict.fromkeys((DiskFormat.QCOW2, DiskFormat.COMPRESSED_QCOW2, DiskFormat.VHD), ("qemu-utils",))
+CONVERTERS: Final[Mapping[DiskFormat, tuple[str, ...]]] = dict.fromkeys(
+    (DiskFormat.QCOW2, DiskFormat.COMPRESSED_QCOW2, DiskFormat.VHD), ("qemu-utils",)
+)
 
 
 def pip_install(requirements: str, constraints: str) -> list[str]:

@@ -49,7 +49,8 @@ _BOOT_FILES: Final = frozenset[Kind]({"zstd", "xz", "gzip", "lz4", "cpio", "pe"}
 
 #: What begins with its own mark.
 _MAGICS: Final[Mapping[bytes, Kind]] = {
-    **dict.fromkeys(LZ4_MAGICS, "lz4"),
+    LZ4_MAGICS[0]: "lz4",
+    LZ4_MAGICS[1]: "lz4",
     SQUASHFS: "squashfs",
     QCOW2: "qcow2",
     VHD: "vhd",
@@ -90,8 +91,9 @@ def kind_of_head(head: bytes) -> Kind:
         return "cpio"
     if head[:2] == b"MZ" or is_arm64_image(head) or is_bzimage(head):
         return "pe"
-    if kind := next((kind for magic, kind in _MAGICS.items() if head.startswith(magic)), None):
-        return kind
+    for magic, kind in _MAGICS.items():
+        if head.startswith(magic):
+            return kind
     if is_fat(head):
         return "fat"
     if is_tar(head):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[3]
-NEEDED = ("cat", "sha256sum", "readlink", "sed", "head", "id", "uname", "sleep", "sh")
+NEEDED = ("cat", "rm", "sha256sum", "readlink", "sed", "head", "id", "uname", "sleep", "sh")
 DAGGER_1 = "printf 'version:     v{version}\\ncommit:      0123456\\nplatform:    linux/amd64\\n'"
 DAGGER = "echo 'dagger v{version} (image://registry.example/engine:v{version}) linux/amd64'"
 ANSWERS, FAILS = "exit 0", "exit 1"
@@ -156,6 +156,40 @@ def test_both_forms_of_daggers_version_are_read(
         [f"daggerw: {warned.format(version)}"] if warned else []
     )
     assert f"(dagger {version}, engine by docker)" in done.stderr
+
+
+GIT = 'test "$1 $3 $4 $5" = "-C ls-files --error-unmatch dagger.lock" && exit {code}; exit 9'
+
+
+@pytest.mark.parametrize("engine", ["auto", "dagger"])
+@pytest.mark.parametrize(
+    ("code", "kept", "message"),
+    [
+        (0, True, "daggerw: dagger.lock is in git: tags name what it says\n"),
+        (1, False, "daggerw: dagger.lock is not in git: removed, so that tags are looked up anew\n"),
+        (None, False, "daggerw: dagger.lock is not in git: removed, so that tags are looked up anew\n"),
+    ],
+)
+def test_a_lock_that_nobody_decided_on_does_not_hold_tags(
+    machine: Machine, engine: str, code: int | None, kept: bool, message: str
+) -> None:
+    machine.dagger("1.0.0", DAGGER_1)
+    machine.program("docker", ANSWERS)
+    if code is not None:
+        machine.program("git", GIT.format(code=code))
+    machine.env["DAGGERW_ENGINE"] = engine
+    lock, elsewhere = machine.folder / "top/dagger.lock", machine.folder / "dagger.lock"
+    for path in (lock, elsewhere):
+        path.write_text("")
+    done = machine.run("call", "plan")
+    assert (done.stdout, message in done.stderr) == ("dagger call plan\n", True)
+    assert (lock.exists(), elsewhere.exists()) == (kept, True)
+
+
+def test_without_a_lock_nothing_is_said_of_one(machine: Machine) -> None:
+    machine.dagger("1.0.0", DAGGER_1)
+    machine.program("docker", ANSWERS)
+    assert "lock" not in machine.run("call", "plan").stderr
 
 
 def test_a_dagger_without_a_version_is_named(machine: Machine) -> None:

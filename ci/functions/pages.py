@@ -5,10 +5,13 @@ import dagger
 from ci import args
 from ci.api import api_function
 from ci.common.arch import parse_arches
-from ci.execute.site import Wanted, make_site, parse_names, parse_place
+from ci.common.deferred import deferred
 from ci.functions.base import Functions
 from ci.plan.outputs import parse_outputs
-from ci.upkeep.description import DESCRIPTION, parse_description
+
+with deferred():
+    from ci.execute import site as pages
+    from ci.upkeep import description
 
 
 class PageFunctions(Functions):
@@ -30,10 +33,10 @@ class PageFunctions(Functions):
         Layout: index.html, where people choose a machine and read what to do; latest.json, the same for programs;
         <variant>/<arch>/, the assets as `build` returns them; <variant>/machine-config/, as `machine-config` does.
         """
-        place = parse_place(address, archives, signed=cosign_key is not None)
-        wanted = tuple(outputs or parse_description(DESCRIPTION.read_text()).outputs)
+        place = pages.parse_place(address, archives, signed=cosign_key is not None)
+        wanted = tuple(outputs or description.parse_description(description.DESCRIPTION.read_text()).outputs)
         parse_outputs(wanted)  # before anything is fetched
         asked_arches = parse_arches(arches or [self.arch])
         inputs = await self._inputs()
-        names = parse_names(variants or inputs.variants.names)
-        return await make_site(inputs, Wanted(names, asked_arches, wanted, place, before, cosign_key))
+        names = pages.parse_names(variants or inputs.variants.names)
+        return await pages.make_site(inputs, pages.Wanted(names, asked_arches, wanted, place, before, cosign_key))

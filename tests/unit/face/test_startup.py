@@ -10,7 +10,8 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[3]
 
-#: Of this project, what `import ci.main` runs. Each module costs time at every call: one that is added has a reason.
+#: Of this project, what `import ci.main` runs in addition to the modules of `ci.functions`. Each costs time at every
+#: call: one that is added has a reason.
 LIGHT = {
     "ci",
     "ci.api",
@@ -24,17 +25,11 @@ LIGHT = {
     "ci.common.errors",
     "ci.common.kinds",
     "ci.common.pins",
+    "ci.common.platforms",
     "ci.common.progress",
     "ci.common.text",
     "ci.execute",
     "ci.functions",
-    "ci.functions.assets",
-    "ci.functions.base",
-    "ci.functions.boots",
-    "ci.functions.nodes",
-    "ci.functions.outputs",
-    "ci.functions.registries",
-    "ci.functions.upkeep",
     "ci.load",
     "ci.load.layouts",
     "ci.main",
@@ -89,4 +84,4 @@ def test_the_face_starts_with_no_library_but_those_of_the_sdk() -> None:
 
 def test_the_face_starts_with_few_modules_of_its_own() -> None:
     own, _ = loaded()
-    assert own == LIGHT
+    assert {name for name in own if not name.startswith("ci.functions.")} == LIGHT

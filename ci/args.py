@@ -69,6 +69,16 @@ SourceDateEpoch: TypeAlias = Annotated[
 VariantName: TypeAlias = Annotated[
     str, Doc("Name of a variant, for example spin-only; the function variants lists them")
 ]
+VariantNames: TypeAlias = Annotated[
+    str,
+    Doc(
+        "Names of variants, separated by commas, or all; for example spin-only,spin-tailscale. The function variants "
+        "lists them"
+    ),
+]
+BuiltArchitectures: TypeAlias = Annotated[
+    list[str] | None, Doc("Architectures to build for, for example arm64,amd64; default: that of --arch")
+]
 Outputs: TypeAlias = Annotated[
     list[str] | None,
     Doc(
@@ -90,7 +100,18 @@ DiskSize: TypeAlias = Annotated[
     Doc("Size of disk images, for example 8GiB or 2500MiB; default: Talos's for the platform, CozyStack's for its own"),
 ]
 ReproducedOutputs: TypeAlias = Annotated[
-    list[str] | None, Doc("Outputs as for the function build; default: " + ",".join(REPRODUCED_OUTPUTS))
+    list[str] | None,
+    Doc(
+        f"Outputs as for the function build; default: {','.join(REPRODUCED_OUTPUTS)}, and against the imager the "
+        "initramfs"
+    ),
+]
+ReproducedAgainst: TypeAlias = Annotated[
+    str,
+    Doc(
+        "build: another build of the same; imager: one imager run with all extensions, in place of the several runs "
+        "that the initramfs is put together from"
+    ),
 ]
 LayoutName: TypeAlias = Annotated[
     str, Doc("boot: assets/talos/<arch>/boot/…; upstream: the file names of CozyStack's _out/assets")

@@ -24,6 +24,8 @@ STAND_IN: Final = "STAND-IN.txt"
 
 #: Talos's root file system in an initramfs.
 BASE_IMAGE: Final = "rootfs.sqsh"
+#: List of the extensions in an initramfs, which Talos mounts by it.
+EXTENSIONS_YAML: Final = "extensions.yaml"
 #: Index of the extensions' kernel modules, which the imager adds as a layer.
 MODULES_INDEX: Final = "modules.dep"
 MODULES_IMAGE: Final = f"{MODULES_INDEX}.sqsh"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ci.plan.outputs import DiskFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ci.common.arch import Arch
     from ci.plan.outputs import Compression
@@ -139,6 +139,12 @@ def compare(one: str, other: str, form: str) -> list[str]:
 def normalise_initramfs(source: str, out: str, epoch: int) -> list[str]:
     """Set the times that the imager left in an initramfs."""
     return ["python", "-m", "ci.steps.normalise", "initramfs", source, out, "--epoch", str(epoch)]
+
+
+def assemble_initramfs(base: str, out: str, epoch: int, runs: Iterable[tuple[Sequence[int], str]]) -> list[str]:
+    """Put an initramfs together from imager runs' ones, each given by the numbers of its extensions and its file."""
+    given = [word for numbers, path in runs for word in ("--run", f"{','.join(map(str, numbers))}={path}")]
+    return ["python", "-m", "ci.steps.normalise", "assemble", base, out, "--epoch", str(epoch), *given]
 
 
 def normalise_installer(source: str, out: str, epoch: int) -> list[str]:

@@ -121,7 +121,11 @@ class Inputs:
         )
         return await look_up_plan(request, self.resolver(where))
 
-    async def pipeline(self, plan: Plan, attempt: str | None = None) -> Pipeline:
-        """Return the graph of a plan; with an `attempt`, a new text, no imager run is taken from the cache."""
+    async def pipeline(self, plan: Plan, attempt: str | None = None, *, assembles: bool | None = None) -> Pipeline:
+        """Return the graph of a plan; with an `attempt`, a new text, no imager run is taken from the cache.
+
+        `assembles` says whether the initramfs is put together from several imager runs, otherwise the Talos version
+        decides.
+        """
         trees = {image.extension.digest: image.root for image in await self.local_images(plan.arch)}
-        return Pipeline(plan, trees, self.keys, attempt=attempt)
+        return Pipeline(plan, trees, self.keys, attempt=attempt, assembles=assembles)

@@ -13,21 +13,23 @@ import anyio
 import dagger
 from dagger import dag
 
-from ci.common.concurrency import gather_each
+from ci.common.concurrency import Memo, gather_each
 from ci.common.errors import BuildError, CozystackTalosError
 from ci.common.filenames import REPORT, VALIDATION
 from ci.common.kinds import Initramfs
+from ci.common.progress import say
 from ci.execute import commands
-from ci.execute.imager import imager, with_fast_zstd, with_sparse_disks
+from ci.execute.imager import imager, with_sparse_disks
+from ci.execute.initramfs import assembled, in_one_run
 from ci.execute.overlay import check_overlay, overlay_root, with_overlay
 from ci.execute.privileges import unprivileged
 from ci.execute.pulling import pull
 from ci.execute.sdk import known_by_id
-from ci.execute.tools import base, tools
+from ci.execute.tools import base, normalised, tools
 from ci.plan import profile
 from ci.plan.expectation import expectation
 from ci.plan.outputs import Compression, DiskFormat, Layout
-from ci.plan.quirks import install_folder
+from ci.plan.quirks import install_folder, one_run_reason, quirks
 from ci.resolve.model import Source
 from ci.verify.reported import parse_report
 
@@ -55,9 +57,12 @@ _TREE: Final = "/sealed"
 _KERNEL: Final = "/in/vmlinuz"
 
 
-def assets_path(plan: Plan) -> str:
-    """Return where the assets are in what `build` returns."""
-    return UPSTREAM_ASSETS if plan.layout is Layout.UPSTREAM else f"{ASSETS}/{plan.arch.value}"
+def assets_path(plan: Plan, *, by_variant: bool = False, by_arch: bool = False) -> str:
+    """Return where the assets are in what `build` returns, of several variants or architectures, or of one."""
+    apart = [plan.variant] if by_variant else []
+    if plan.layout is Layout.BOOT:
+        return posixpath.join(ASSETS, plan.arch.value, *apart)
+    return posixpath.join(UPSTREAM_ASSETS, *([plan.arch.value] if by_arch else []), *apart)
 
 
 class Pipeline:
@@ -65,7 +70,8 @@ class Pipeline:
 
     With an `attempt`, a text that was never used before, no imager run is taken from the cache. `trees` are the file
     trees of those of the plan's extensions that are in files, by digest (`ci.execute.local`); `keys` sign for secure
-    boot.
+    boot. `assembles` says whether the initramfs is put together from several imager runs, or made in one; `None`: it is
+    where the Talos version is known to make no difference between the two.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Pipeline:
         keys: Keys | None = None,
         *,
         attempt: str | None = None,
+        assembles: bool | None = None,
     ) -> None:
         self._plan = plan
         self._trees = trees or {}
@@ -82,8 +89,11 @@ class Pipeline:
         self._imager = imager(plan, attempt)
         self._epoch = plan.source_date.epoch
         self._profiles = profile.profiles(plan)
-        self._packing = anyio.Lock()
-        self._tars: dagger.Directory | None = None
+        proven = quirks(plan.talos_version).initramfs_can_be_assembled
+        self._assembles = proven if assembles is None else assembles
+        self._is_unproven = assembles is None and not proven
+        self._roots = Memo[str, dagger.Directory]()
+        self._tars = Memo[str, dagger.Directory]()
 
     # --- what goes in -----------------------------------------------------------------------------------------
 
@@ -91,30 +101,29 @@ class Pipeline:
         """Return an extension's file tree: `/manifest.yaml` and `/rootfs`."""
         if extension.source is Source.FILE:
             return self._trees[extension.digest]
-        return (await pull(extension, self._plan.arch.platform)).rootfs()
 
-    async def _extension_tar(self, extension: PlannedExtension) -> dagger.File:
-        return self._tar(await self.root(extension), extension.name)
+        async def pulled() -> dagger.Directory:
+            return (await pull(extension, self._plan.arch.platform)).rootfs()
 
-    def _tar(self, root: dagger.Directory, name: str) -> dagger.File:
-        out = f"/out/{name}.tar"
-        return (
-            base()
-            .with_mounted_directory("/image", root, read_only=True)
-            .with_exec(commands.tar("/image", out, self._epoch))
-            .file(out)
-        )
+        return await self._roots.get(extension.digest, pulled)
+
+    async def _extension_tar(self, extension: PlannedExtension) -> dagger.Directory:
+        async def packed() -> dagger.Directory:
+            return await known_by_id(self._packed(await self.root(extension), extension.name))
+
+        return await self._tars.get(extension.name, packed)
+
+    def _packed(self, root: dagger.Directory, name: str) -> dagger.Directory:
+        """Return a folder with the tar of a file tree."""
+        command = commands.tar("/image", f"/out/{name}.tar", self._epoch)
+        return base().with_mounted_directory("/image", root, read_only=True).with_exec(command).directory("/out")
 
     async def extensions(self) -> dagger.Directory:
         """Return the folder of the extensions' tars."""
-        async with self._packing:
-            if self._tars is None:
-                self._tars = await known_by_id(await self._packed())
-        return self._tars
-
-    async def _packed(self) -> dagger.Directory:
-        tars = await gather_each(self._extension_tar, self._plan.extensions)
-        return dag.directory().with_files(".", tars)
+        folder = dag.directory()
+        for tar in await gather_each(self._extension_tar, self._plan.extensions):
+            folder = folder.with_directory(".", tar)
+        return folder
 
     async def check_extensions(self) -> None:
         """Raise `BuildError` for extensions that can't go into this plan's images."""
@@ -137,7 +146,9 @@ class Pipeline:
         base = await pull(self._plan.installer_base, self._plan.arch.platform)
         archive = base.as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
         command = commands.unpack_base_installer("/in/base.tar", "/out/base", self._plan.arch)
-        return (await self._run(dag.directory().with_file("base.tar", archive), command)).directory("/out/base")
+        return (await normalised({"/in": dag.directory().with_file("base.tar", archive)}, command)).directory(
+            "/out/base"
+        )
 
     async def _overlay(self) -> dagger.Directory:
         """Return the folder of the overlay's tars: for where the imager runs, and for the nodes."""
@@ -147,30 +158,20 @@ class Pipeline:
         for platform in profile.overlay_platforms(overlay):
             path = profile.overlay_path(platform).rpartition("/")[2]
             root = await overlay_root(overlay, platform)
-            folder = folder.with_file(path, self._tar(root, path.removesuffix(".tar")))
+            folder = folder.with_directory(".", self._packed(root, path.removesuffix(".tar")))
         return folder
 
     # --- runs -------------------------------------------------------------------------------------------------
 
-    async def _run(self, given: dagger.Directory, command: list[str]) -> dagger.Container:
-        """Run a command of `ci.steps.normalise` on the files of a folder, which are in `/in`, writing below `/out`.
-
-        A folder, and not its files: these BuildKit would digest before it runs the command, to see whether it has run
-        on others like them. Of disk images that is gigabytes.
-        """
-        return (await tools("ci.steps.normalise")).with_mounted_directory("/in", given).with_exec(command)
-
     async def initramfs(self) -> dagger.File:
         """Return the initramfs with all extensions: what every output that boots embeds."""
-        packing = with_fast_zstd(self._imager)
-        made = (
-            packing.with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
-            .with_exec(["-"], use_entrypoint=True, stdin=profile.render(self._profiles[profile.INITRAMFS_RUN]))
-            .directory(profile.OUT_DIR)
-        )
-        source = f"/in/initramfs-metal-{self._plan.arch.value}.xz"
-        command = commands.normalise_initramfs(source, "/out/initramfs.xz", self._epoch)
-        return await known_by_id((await self._run(made, command)).file("/out/initramfs.xz"))
+        plan = self._plan
+        if self._assembles and plan.extensions:
+            roots = await gather_each(self.root, plan.extensions)
+            return await assembled(plan, self._imager, roots, await gather_each(self._extension_tar, plan.extensions))
+        if plan.extensions and self._is_unproven:
+            say(one_run_reason(plan.talos_version))
+        return await in_one_run(plan, self._imager, await self.extensions())
 
     async def output(self, output: PlannedOutput, imager: dagger.Container) -> dagger.File:
         """Return the file of an output other than the initramfs, of an imager that has what is embedded."""
@@ -199,13 +200,14 @@ class Pipeline:
         name = output.imager_file
         if output.base_installer:
             command = commands.normalise_installer(f"/in/{name}", f"/out/{name}", self._epoch)
-            return (await self._run(made, command)).file(f"/out/{name}")
+            return (await normalised({"/in": made}, command)).file(f"/out/{name}")
         if output.disk_format is not DiskFormat.RAW:
             name, made = await self._converted(output, made)
         if output.compression is not Compression.NONE:
             out = f"/out/{name}{output.compression.value}"
             epoch = self._epoch if output.compression is Compression.TAR else None
-            return (await self._run(made, commands.pack(f"/in/{name}", out, output.compression, epoch))).file(out)
+            command = commands.pack(f"/in/{name}", out, output.compression, epoch)
+            return (await normalised({"/in": made}, command)).file(out)
         return made.file(name)
 
     async def _converted(self, output: PlannedOutput, made: dagger.Directory) -> tuple[str, dagger.Directory]:
@@ -283,8 +285,8 @@ class Pipeline:
             folder = folder.with_new_file(posixpath.join(below, STAND_IN_FILE), STAND_IN_TEXT)
         return folder
 
-    async def sealed(self, records: dagger.Directory | None = None) -> BuiltAssets:
-        """Return the outputs with their checksums and report; the checks may have failed.
+    async def sealed(self, records: dagger.Directory | None = None, place: str | None = None) -> BuiltAssets:
+        """Return the outputs with their checksums and report, at a place; the checks may have failed.
 
         `records` are files of boots of these outputs, and of signatures of the inputs: they go to the report's side,
         and it names them.
@@ -295,18 +297,19 @@ class Pipeline:
         await check_overlay(plan)
         expected = (await with_overlay(expectation(plan), plan)).model_dump_json()
         # They are from the start where `build` returns them: moving them afterwards would copy them all once more.
-        # In a folder of the tree, for the reason that `_run` has.
-        place = posixpath.join(_TREE, assets_path(plan))
-        tree = self.folder(await self.outputs(), place)
+        # In a folder of the tree, for the reason that `normalised` has.
+        place = place or assets_path(plan)
+        sealed = posixpath.join(_TREE, place)
+        tree = self.folder(await self.outputs(), sealed)
         if records is not None:
-            tree = tree.with_directory(posixpath.join(place, VALIDATION), records)
+            tree = tree.with_directory(posixpath.join(sealed, VALIDATION), records)
         seal = (
             (await tools("ci.steps.verify"))
             .with_mounted_directory(_TREE, tree.directory(_TREE))
             .with_new_file("/in/expected.json", expected)
             .with_new_file("/in/plan.json", plan.to_json())
             .with_exec(
-                commands.seal(place, "/in/expected.json", "/in/plan.json"),
+                commands.seal(sealed, "/in/expected.json", "/in/plan.json"),
                 expect=dagger.ReturnType.ANY,
             )
         )
@@ -318,17 +321,18 @@ class Pipeline:
             raise
         if code not in commands.CHECKED:
             raise BuildError("the assets can't be checked:\n" + await seal.stdout() + await seal.stderr())
-        return BuiltAssets(plan, seal.directory(_TREE), passed=code == 0)
+        return BuiltAssets(plan, seal.directory(_TREE), place, passed=code == 0)
 
 
 class BuiltAssets:
     """What a plan's pipeline made: a folder, sealed with checksums and report."""
 
-    def __init__(self, plan: Plan, tree: dagger.Directory, *, passed: bool) -> None:
+    def __init__(self, plan: Plan, tree: dagger.Directory, place: str, *, passed: bool) -> None:
         self.plan = plan
         #: What `build` returns: the folder at its place.
         self.tree = tree
-        self.folder = tree.directory(assets_path(plan))
+        self.place = place
+        self.folder = tree.directory(place)
         self.passed = passed
         self._report: Report | None = None
 

@@ -13,7 +13,7 @@ import dagger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-D = TypeVar("D", dagger.File, dagger.Directory, dagger.Container)
+D = TypeVar("D", dagger.File, dagger.Directory, dagger.Container, dagger.GitRef)
 
 
 async def known_by_id(made: D) -> D:

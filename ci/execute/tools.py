@@ -18,7 +18,7 @@ from ci.execute.pip import PYPROJECT, requirements
 from ci.execute.sdk import known_by_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 #: Where commands write.
 OUT: Final = "/out"
@@ -78,6 +78,18 @@ def with_module(container: dagger.Container, module: str) -> dagger.Container:
 def _tools(own: dagger.Container, module: str, packages: tuple[str, ...]) -> dagger.Container:
     container = own.with_exec(commands.apt_install(packages)) if packages else own
     return with_module(container, module).with_exec(commands.compile_modules(SOURCE))
+
+
+async def normalised(given: Mapping[str, dagger.Directory], command: list[str]) -> dagger.Container:
+    """Run a command of `ci.steps.normalise` on folders, by where it finds them; it writes below `/out`.
+
+    Folders, and not their files: these BuildKit would digest before it runs the command, to see whether it has run on
+    others like them. Of disk images that is gigabytes.
+    """
+    container = await tools("ci.steps.normalise")
+    for path, folder in given.items():
+        container = container.with_mounted_directory(path, folder)
+    return container.with_exec(command)
 
 
 def cosign() -> dagger.Container:

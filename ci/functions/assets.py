@@ -86,16 +86,23 @@ class AssetFunctions(Functions):
 
     @api_function
     async def reproduce(
-        self, variant: args.VariantName, outputs: args.ReproducedOutputs = None, format_: args.Format = "text"
+        self,
+        variant: args.VariantName,
+        outputs: args.ReproducedOutputs = None,
+        against: args.ReproducedAgainst = "build",
+        format_: args.Format = "text",
     ) -> str:
         """Build a variant twice, no imager run from the cache, and compare every output byte by byte.
 
         Prints each output's checksum. Where two are not equal, the error names the first difference by what it is: an
-        archive's entry, a header's field.
+        archive's entry, a header's field. Against the imager, the initramfs that is put together from several imager
+        runs is compared with that of one run with all extensions.
         """
         form = tables.parse_format(format_)
+        other = reproduce.parse_against(against)
+        wanted = outputs or (["initramfs"] if other is reproduce.Against.IMAGER else REPRODUCED_OUTPUTS)
         inputs = await self._inputs()
-        return await reproduce.reproduce(inputs, await inputs.plan(variant, outputs or REPRODUCED_OUTPUTS), form)
+        return await reproduce.reproduce(inputs, await inputs.plan(variant, wanted), form, other)
 
     async def _subject(
         self,

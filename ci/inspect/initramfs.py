@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ci.common.filenames import EXTENSIONS_YAML
 from ci.inspect.compression import Frame, compression_of
 from ci.inspect.content import ContentReader, watched
 from ci.inspect.cpio import MAGICS, CpioHeader, plain_archive, read_members
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from ci.inspect.context import Context
 
-EXTENSIONS_YAML = "extensions.yaml"
 _IMAGE = ".sqsh"
 
 

@@ -20,6 +20,11 @@ Minor = tuple[int, int]
 #: The newest version whose imager was held against this project.
 NEWEST_PROVEN: Final[Minor] = (1, 13)
 
+#: The oldest and the newest version of which an initramfs that was put together from several imager runs was held
+#: against that of a single run, byte for byte.
+OLDEST_ASSEMBLED: Final[Minor] = (1, 11)
+NEWEST_ASSEMBLED: Final[Minor] = (1, 13)
+
 #: The newest version whose machine configuration was held against this project (its own patcher and validation).
 NEWEST_CONFIGURATION: Final[Minor] = (1, 14)
 
@@ -81,6 +86,11 @@ class Quirks:
     def is_unproven(self) -> bool:
         """Whether it is newer than any version that this release was tried with."""
         return self.talos > NEWEST_PROVEN
+
+    @property
+    def initramfs_can_be_assembled(self) -> bool:
+        """Whether the imager's runs of single extensions add up to a run of all: tried for these versions only."""
+        return OLDEST_ASSEMBLED <= self.talos <= NEWEST_ASSEMBLED
 
     @property
     def is_unknown_configuration(self) -> bool:
@@ -162,6 +172,9 @@ UNPRIVILEGED_DISK_IMAGES: Final[Minor] = (1, 13)
 OVERLAY_BOOT_LOADER: Final = "grub"
 
 
+#: Folder of an extension's kernel modules, below its root: an extension that has it carries some.
+MODULES_FOLDER: Final = "usr/lib/modules"
+
 #: Folder, below the root, in which imager and installer images hold what they install, by architecture.
 INSTALL_FOLDER: Final = "usr/install/"
 
@@ -174,6 +187,16 @@ def install_folder(arch: Arch | str) -> str:
 def is_installer(program: str) -> bool:
     """Return whether an image's entry point is Talos's installer, by name: the imager's is /bin/imager."""
     return program.rpartition("/")[2] == "installer"
+
+
+def one_run_reason(talos_version: str) -> str:
+    """Return why a single imager run makes the initramfs of a Talos version, where several could."""
+    oldest, newest = (f"v{major}.{minor}" for major, minor in (OLDEST_ASSEMBLED, NEWEST_ASSEMBLED))
+    return (
+        f"Talos {talos_version}: one imager run packs all extensions, none of them is taken from another variant's "
+        f"build. That runs of single extensions give the same bytes is proven for Talos {oldest} to {newest}; "
+        "`reproduce --against imager` shows it for others"
+    )
 
 
 def minor_version(talos_version: str) -> Minor:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING
 
-from ci.common.filenames import BASE_IMAGE
-from ci.inspect.initramfs import EXTENSIONS_YAML
+from ci.common.filenames import BASE_IMAGE, EXTENSIONS_YAML
 from ci.inspect.models import ArchiveFacts, Entry, ExtensionFacts, InitramfsFacts
 from ci.verify.compatibility import ConstraintError, satisfies
 from ci.verify.model import Verdict, skip

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 OUTPUTS = "kernel,initramfs"
 VARIANT = "description: for tests\nrole: worker\nextensions: {{add: [spin, 'youki:{version}']}}\n"
 
+#: The imager's runs for the initramfs of spin-only: the extensions that are packed together.
+RUNS = (("bnx2-bnx2x",), ("intel-ice-firmware",), ("qlogic-firmware",), ("drbd", "zfs"), ("spin",))
+
 #: A command that was run, as `daggerw`'s plain progress has it.
 _RAN = re.compile(r"^#\d+ exec (.*?)\s+\d+\.\ds$", re.MULTILINE)
 
@@ -57,32 +60,52 @@ def imager_runs(commands: list[str]) -> int:
     return sum("imager" in command for command in commands)
 
 
+def assembled(commands: list[str]) -> int:
+    """How often an initramfs was put together."""
+    return sum("normalise assemble" in command for command in commands)
+
+
 def test_when_nothing_changed_nothing_runs(builds: Builds) -> None:
     first = builds.run("spin-only")
-    assert imager_runs(first) == 2  # kernel and initramfs
+    assert imager_runs(first) == 1 + len(RUNS)  # and the kernel
     assert "spin" in packed(first)
     assert builds.run("spin-only") == []
 
 
-def test_a_second_variant_runs_what_it_adds_and_the_initramfs(builds: Builds) -> None:
+def test_a_second_variant_runs_what_it_adds(builds: Builds) -> None:
     builds.run("spin-only")
     second = builds.run("spin-tailscale")
     assert packed(second) == ["tailscale"]
     assert imager_runs(second) == 1
+    assert assembled(second) == 1
 
 
-def test_a_changed_extension_runs_itself_and_the_initramfs(builds: Builds, tmp_path: Path) -> None:
+def test_a_variant_with_less_runs_no_imager(builds: Builds) -> None:
+    builds.run("spin-tailscale")
+    second = builds.run("spin-only")
+    assert packed(second) == []
+    assert imager_runs(second) == 0
+    assert assembled(second) == 1
+
+
+def test_several_variants_in_one_call_share_what_they_have_in_common(builds: Builds) -> None:
+    both = builds.run("spin-only,spin-tailscale")
+    assert imager_runs(both) == 1 + len(RUNS) + 1
+    assert assembled(both) == 2
+
+
+def test_a_changed_extension_runs_itself(builds: Builds, tmp_path: Path) -> None:
     ran: dict[str, list[str]] = {}
     for version in ("0.5.5", "0.6.0"):
         folder = tmp_path / version
         folder.mkdir()
         (folder / "changing.yaml").write_text(VARIANT.format(version=version))
         ran[version] = builds.run("changing", "--variants", folder)
-    assert imager_runs(ran["0.5.5"]) == 2
+    assert imager_runs(ran["0.5.5"]) == 1 + len(RUNS) + 1
     assert packed(ran["0.6.0"]) == ["youki"]
     assert imager_runs(ran["0.6.0"]) == 1
 
 
 def test_the_imager_does_not_compress_at_length_what_is_compressed_anew(builds: Builds) -> None:
     said = builds.said("spin-only", aloud=("-vv",))
-    assert said.count("zstd at level 1") == 1
+    assert said.count("zstd at level 1") == len(RUNS)

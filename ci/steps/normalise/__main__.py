@@ -1,6 +1,7 @@
 """The command line: `python -m ci.steps.normalise COMMAND …`.
 
     initramfs       IN OUT --epoch N
+    assemble        BASE OUT --epoch N --run 0,2=FILE…          an initramfs of several imager runs' ones
     installer       IN OUT --epoch N
     base-installer  TAR OUT_DIR --arch arm64|amd64
     pack            IN OUT --format xz|zst|gz|tar.gz [--epoch N]
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 
 from ci.common.arch import ARCHES, Arch
+from ci.steps.normalise.assemble import Run, assemble_initramfs
 from ci.steps.normalise.base_installer import unpack_base_installer
 from ci.steps.normalise.files import ended
 from ci.steps.normalise.initramfs import normalise_initramfs
@@ -31,22 +33,31 @@ def _epoch(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no time: write seconds since 1970, 0 to {_LAST_EPOCH}")
 
 
+def _imager_run(text: str) -> Run:
+    numbers, equals, path = text.partition("=")
+    if equals and path and all(number.isascii() and number.isdigit() for number in numbers.split(",")):
+        return Run(tuple(int(number) for number in numbers.split(",")), Path(path))
+    raise argparse.ArgumentTypeError(f"{text!r} is no run: write the numbers of its extensions and its file, 0,2=FILE")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ci.steps.normalise", description="Makes bytes follow from content."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     initramfs = commands.add_parser("initramfs", help="set the times that the imager left in an initramfs")
+    assemble = commands.add_parser("assemble", help="put an initramfs together from those of several imager runs")
+    assemble.add_argument("--run", type=_imager_run, action="append", required=True, metavar="NUMBERS=FILE")
     installer = commands.add_parser("installer", help="set the times in an installer's docker archive")
     base = commands.add_parser("base-installer", help="unpack an OCI tarball into a layout that the imager reads")
     base.add_argument("--arch", choices=ARCHES, required=True)
     packing = commands.add_parser("pack", help="pack a disk image")
     packing.add_argument("--format", choices=[form.value for form in Packing], required=True)
     packing.add_argument("--epoch", type=_epoch, default=0, help="time of a file in a tar, in seconds since 1970")
-    for command in (initramfs, installer, base, packing):
+    for command in (initramfs, assemble, installer, base, packing):
         command.add_argument("source", type=Path, metavar="IN")
         command.add_argument("out", type=Path, metavar="OUT")
-    for command in (initramfs, installer):
+    for command in (initramfs, assemble, installer):
         command.add_argument("--epoch", type=_epoch, required=True, help="seconds since 1970")
     return parser
 
@@ -56,6 +67,8 @@ def _run(arguments: argparse.Namespace) -> None:
     match arguments.command:
         case "initramfs":
             normalise_initramfs(source, out, arguments.epoch)
+        case "assemble":
+            assemble_initramfs(source, arguments.run, out, arguments.epoch)
         case "installer":
             normalise_installer(source, out, arguments.epoch)
         case "base-installer":

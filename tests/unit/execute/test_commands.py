@@ -105,6 +105,14 @@ def test_an_initramfs_gets_its_times() -> None:
     ]  # fmt: skip
 
 
+def test_an_initramfs_is_put_together_from_several() -> None:
+    runs = [((0,), "/in/runs/0/a"), ((1, 10), "/in/runs/1/a")]
+    assert commands.assemble_initramfs("/in/base", "/out/a", 7, runs) == [
+        "python", "-m", "ci.steps.normalise", "assemble", "/in/base", "/out/a", "--epoch", "7",
+        "--run", "0=/in/runs/0/a", "--run", "1,10=/in/runs/1/a",
+    ]  # fmt: skip
+
+
 def test_an_installer_gets_its_times() -> None:
     assert commands.normalise_installer("/in/a.tar", "/out/a.tar", 7) == [
         "python", "-m", "ci.steps.normalise", "installer", "/in/a.tar", "/out/a.tar", "--epoch", "7",
@@ -177,6 +185,7 @@ OF_OURS = (
     commands.diff("/no/a", "/no/b", ("/no/1", "/no/2"), "text", fail_on_change=True),
     commands.compare("/no/a", "/no/b", "json"),
     commands.normalise_initramfs("/no/a", "/no/b", 7),
+    commands.assemble_initramfs("/no/a", "/no/b", 7, [((0,), "/no/c")]),
     commands.normalise_installer("/no/a", "/no/b", 7),
     commands.unpack_base_installer("/no/a", "/no/b", Arch.ARM64),
     commands.pack("/no/a", "/no/b", Compression.ZSTD),

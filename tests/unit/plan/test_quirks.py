@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ci.common.errors import OutputError
-from ci.plan.quirks import NEWEST_PROVEN, minor_version, quirks
+from ci.plan.quirks import NEWEST_PROVEN, minor_version, one_run_reason, quirks
 
 TOP = Path(__file__).parents[3]
 
@@ -29,6 +29,27 @@ def test_disk_images_by_version(talos: str, privileged: bool, loses_overlay: boo
     assert found.disk_image_needs_privileges is privileged
     assert found.signed_disk_image_loses_overlay is loses_overlay
     assert found.is_unproven is unproven
+
+
+@pytest.mark.parametrize(
+    ("talos", "assembled"),
+    [
+        ("v1.10.7", False),
+        ("v1.11.3", True),
+        ("v1.12.6", True),
+        ("v1.13.6", True),
+        ("v1.14.0-alpha.2", False),
+        ("v2.0.0", False),
+    ],
+)
+def test_an_initramfs_is_assembled_for_versions_of_which_it_was_proven(talos: str, assembled: bool) -> None:
+    assert quirks(talos).initramfs_can_be_assembled is assembled
+
+
+def test_why_one_run_makes_the_initramfs_names_the_versions() -> None:
+    said = one_run_reason("v1.14.0")
+    assert said.startswith("Talos v1.14.0: one imager run packs all extensions")
+    assert "v1.11 to v1.13" in said
 
 
 def test_without_a_version_the_newest_proven_one_counts() -> None:

@@ -1,0 +1,77 @@
+"""The initramfs with all extensions: put together from several imager runs, or made by a single one.
+
+A run of one extension is shared by all variants that have it, and when an extension changes, only its own run is made
+again. The runs are independent: the engine makes them at the same time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ci.common.concurrency import gather_each
+from ci.execute import commands
+from ci.execute.imager import with_fast_zstd
+from ci.execute.sdk import known_by_id
+from ci.execute.tools import normalised
+from ci.plan import profile
+from ci.plan.initramfs_runs import EMPTY_BASE, imager_runs, run_profile
+from ci.plan.quirks import MODULES_FOLDER, install_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    import dagger
+
+    from ci.plan.initramfs_runs import ImagerRun
+    from ci.plan.model import Plan
+
+#: An extension's files, in its image.
+_ROOT: Final = "rootfs"
+_OUT: Final = "/out/initramfs.xz"
+
+
+async def in_one_run(plan: Plan, imager: dagger.Container, tars: dagger.Directory) -> dagger.File:
+    """Return the initramfs that one imager run makes of all extensions, which are tars in a folder."""
+    made = _made(with_fast_zstd(imager), tars, profile.initramfs_profile(plan))
+    command = commands.normalise_initramfs(f"/in/{_file(plan)}", _OUT, plan.source_date.epoch)
+    return await known_by_id((await normalised({"/in": made}, command)).file(_OUT))
+
+
+async def assembled(
+    plan: Plan, imager: dagger.Container, roots: Sequence[dagger.Directory], tars: Sequence[dagger.Directory]
+) -> dagger.File:
+    """Return the initramfs that is put together from several runs.
+
+    `roots` are the extensions' file trees, in the plan's order; `tars` are folders, each with the tar of one.
+    """
+    modules = await gather_each(lambda root: root.exists(f"{_ROOT}/{MODULES_FOLDER}"), roots)
+    runs = imager_runs(len(tars), [number for number, has_modules in enumerate(modules) if has_modules])
+    packing = await known_by_id(with_fast_zstd(imager))
+    alone = await known_by_id(packing.with_new_file(EMPTY_BASE, ""))
+
+    def made(run: ImagerRun) -> dagger.Directory:
+        given = [tars[number] for number in run.numbers]
+        folder = given[0]
+        for further in given[1:]:
+            folder = folder.with_directory(".", further)
+        return _made(packing if run.has_modules else alone, folder, run_profile(plan, run))
+
+    mounted = {"/in/base": imager.directory(f"/{install_folder(plan.arch)}")}
+    mounted |= {f"/in/runs/{at}": made(run) for at, run in enumerate(runs)}
+    given = [(run.numbers, f"/in/runs/{at}/{_file(plan)}") for at, run in enumerate(runs)]
+    command = commands.assemble_initramfs("/in/base/initramfs.xz", _OUT, plan.source_date.epoch, given)
+    return await known_by_id((await normalised(mounted, command)).file(_OUT))
+
+
+def _made(imager: dagger.Container, tars: dagger.Directory, document: Mapping[str, Any]) -> dagger.Directory:
+    """Return what an imager run writes of extensions."""
+    return (
+        imager.with_mounted_directory(profile.EXTENSIONS_DIR, tars)
+        .with_exec(["-"], use_entrypoint=True, stdin=profile.render(document))
+        .directory(profile.OUT_DIR)
+    )
+
+
+def _file(plan: Plan) -> str:
+    return f"initramfs-metal-{plan.arch.value}.xz"

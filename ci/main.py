@@ -6,7 +6,7 @@ from dagger import check, object_type
 from ci import args
 from ci.api import api_function
 from ci.boot.ways import DEADLINE, WAYS, parse_ways
-from ci.common.arch import Arch, parse_arch
+from ci.common.arch import Arch, parse_arch, parse_arches
 from ci.common.deferred import deferred
 from ci.common.errors import BuildError
 from ci.functions.assets import AssetFunctions
@@ -19,7 +19,7 @@ from ci.functions.upkeep import UpkeepFunctions
 
 with deferred():
     from ci.boot import request
-    from ci.execute import boots, build, images_check, inputs, secureboot, selftest, signatures
+    from ci.execute import boots, build, images_check, inputs, secureboot, selftest, several, signatures
     from ci.execute import registry as registries
     from ci.report import schematic, tables
 
@@ -101,7 +101,7 @@ class CozystackTalos(
     @api_function
     async def build(
         self,
-        variant: args.VariantName,
+        variant: args.VariantNames,
         outputs: args.Outputs = None,
         layout: args.LayoutName = "boot",
         disk_size: args.DiskSize = None,
@@ -109,23 +109,22 @@ class CozystackTalos(
         cosign_key: args.CosignKey = None,
         cosign_mirrors: args.CosignMirrors = None,
         boot_from: args.BootWays = None,
+        arches: args.BuiltArchitectures = None,
     ) -> dagger.Directory:
-        """Build a variant's boot assets, check them, and return them with checksums and a report.
+        """Build variants' boot assets, check them, and return them with checksums and a report.
 
         Layout: assets/talos/<arch>/boot/{vmlinuz,initramfs.xz}, further outputs each in a folder of its kind,
-        checksums.sha256, and validation/build-report.{html,txt,json}. Assets that fail a check are an error. Where they
-        are booted, validation/boot-<from>.{log,txt,json,svg} have the console, the verdict and its picture; where
-        signatures are checked, validation/signatures.json has who signed which input, as report and provenance do.
+        checksums.sha256, and validation/build-report.{html,txt,json}; of several variants each is in a folder of its
+        name, assets/talos/<arch>/<variant>/…. Assets that fail a check are an error. Where they are booted,
+        validation/boot-<from>.{log,txt,json,svg} have the console, the verdict and its picture; where signatures are
+        checked, validation/signatures.json has who signed which input, as report and provenance do.
         """
         ways = parse_ways(boot_from or [])
         signers = signatures.Signers.of(verify_signatures, cosign_key, cosign_mirrors, self._parsed()[1])
+        wanted = parse_arches(arches or [self.arch])
         inputs = await self._inputs()
-        plan = await inputs.plan(variant, outputs, layout, disk_size=disk_size)
-        signed = await signers.verify(plan) if signers else None
-        assets = await build.build_passing(inputs, plan, signed)
-        if ways:
-            assets = await build.build_booted(inputs, plan, ways, signed)
-        return assets.tree
+        orders = await several.plan_orders(inputs, variant, wanted, outputs, layout, disk_size=disk_size)
+        return await several.passing_tree(await several.build_orders(inputs, orders, ways, signers))
 
     @api_function
     async def schematic(self, variant: args.VariantName, format_: args.Format = "text") -> str:
@@ -149,17 +148,17 @@ class CozystackTalos(
         lines: list[str] = []
         failed = False
         inputs = await self._inputs()
-        for variant in inputs.variants:
-            assets = await build.build_assets(inputs, await inputs.plan(variant.name))
+        orders = await several.plan_all(inputs)
+        for assets in await several.build_orders(inputs, orders):
+            variant = assets.plan.variant
             lines += await selftest.requirement_lines(assets)
             failed = failed or not assets.passed
-            of_images, good = await images_check.image_lines(inputs, variant.name)
+            of_images, good = await images_check.image_lines(inputs, variant)
             lines += of_images
             failed = failed or not good
             for way in WAYS if boot else ():
-                booted = await build.boot_variant(
-                    inputs, variant.name, way, request.parse_options(DEADLINE, None, kvm=False)
-                )
+                options = request.parse_options(DEADLINE, None, kvm=False)
+                booted = await build.boot_variant(inputs, variant, way, options)
                 lines += boots.boot_lines(booted)
                 failed = failed or not booted.up
         if failed:

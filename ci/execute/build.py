@@ -14,7 +14,6 @@ from ci.common.filenames import SIGNATURES
 from ci.common.progress import say
 from ci.execute.boots import Boot, boot_assets, boot_plan, came_up
 from ci.execute.imaging import check_possible, make_image
-from ci.execute.pipeline import assets_path
 from ci.plan import images
 from ci.report import tables
 from ci.report.summary import next_steps, render_summary
@@ -31,37 +30,45 @@ if TYPE_CHECKING:
     from ci.plan.model import Plan
 
 
-async def build_assets(inputs: Inputs, plan: Plan, signers: Mapping[str, str] | None = None) -> BuiltAssets:
+async def build_assets(
+    inputs: Inputs, plan: Plan, signers: Mapping[str, str] | None = None, place: str | None = None
+) -> BuiltAssets:
     """Build a plan's assets, print plan and report; their checks may have failed.
 
-    `signers` are those whose signatures were found, by reference with digest: the report names them.
+    `signers` are those whose signatures were found, by reference with digest: the report names them. `place` is where
+    the assets lie in what is returned.
     """
     say(tables.plan_summary(plan))
-    assets = await (await inputs.pipeline(plan)).sealed(_signed(signers) if signers else None)
+    assets = await (await inputs.pipeline(plan)).sealed(_signed(signers) if signers else None, place)
     if assets.passed:
         report = await assets.report()
-        folder = assets_path(plan)
-        say(render_summary(report, folder) + next_steps(report, folder))
+        say(render_summary(report, assets.place) + next_steps(report, assets.place))
     return assets
+
+
+async def failure(assets: BuiltAssets) -> str:
+    """Return what is wrong with assets that fail their checks."""
+    return "the assets were built but do not pass their checks:\n" + render_summary(await assets.report(), assets.place)
 
 
 async def build_passing(inputs: Inputs, plan: Plan, signers: Mapping[str, str] | None = None) -> BuiltAssets:
     """Build a plan's assets; raises `BuildError` with the report where a check fails."""
     assets = await build_assets(inputs, plan, signers)
     if not assets.passed:
-        raise BuildError(
-            "the assets were built but do not pass their checks:\n"
-            + render_summary(await assets.report(), assets_path(plan))
-        )
+        raise BuildError(await failure(assets))
     return assets
 
 
 async def build_booted(
-    inputs: Inputs, plan: Plan, ways: Iterable[Way], signers: Mapping[str, str] | None = None
+    inputs: Inputs,
+    plan: Plan,
+    ways: Iterable[Way],
+    signers: Mapping[str, str] | None = None,
+    place: str | None = None,
 ) -> BuiltAssets:
     """Boot a plan's assets, and return them with the boots' records next to the report."""
-    records = (await _boot_records(inputs, plan.variant, ways)).with_directory(".", _signed(signers))
-    return await (await inputs.pipeline(plan)).sealed(records)
+    records = (await _boot_records(inputs, plan, ways)).with_directory(".", _signed(signers))
+    return await (await inputs.pipeline(plan)).sealed(records, place)
 
 
 async def build_output(inputs: Inputs, variant: str, output: str) -> dagger.File:
@@ -106,20 +113,22 @@ async def boot_variant(
     options: Options,
     assets: dagger.Directory | None = None,
     configuration: dagger.File | None = None,
+    arch: Arch | None = None,
 ) -> Boot:
     """Boot a variant, built here or as the assets that were given, with a machine configuration if there is one."""
     name = inputs.variants.get(variant).name
     if assets is not None:
-        return await boot_assets(assets, way, name, inputs.arch, options, configuration)
-    plan = await inputs.plan(name, OUTPUTS[way])
+        return await boot_assets(assets, way, name, arch or inputs.arch, options, configuration)
+    plan = await inputs.plan(name, OUTPUTS[way], arch=arch)
     return await boot_plan(plan, await (await inputs.pipeline(plan)).made(), way, options, configuration)
 
 
-async def _boot_records(inputs: Inputs, variant: str, ways: Iterable[Way]) -> dagger.Directory:
-    """Boot a variant in several ways and return what there is to keep; raises where one does not come up."""
+async def _boot_records(inputs: Inputs, plan: Plan, ways: Iterable[Way]) -> dagger.Directory:
+    """Boot a plan's variant in several ways and return what there is to keep; raises where one does not come up."""
     records = dag.directory()
+    options = parse_options(DEADLINE, None, kvm=False)
     for way in ways:
-        boot = came_up(await boot_variant(inputs, variant, way, parse_options(DEADLINE, None, kvm=False)))
+        boot = came_up(await boot_variant(inputs, plan.variant, way, options, arch=plan.arch))
         records = records.with_directory(".", boot.record)
     return records
 

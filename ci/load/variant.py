@@ -41,6 +41,9 @@ from ci.load.meta import Meta
 #: The variants that come with this project.
 BUILTIN = TOP / "variants"
 
+#: In place of names: all variants.
+ALL = "all"
+
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _VERSION = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
@@ -235,9 +238,24 @@ class Variants:
             f"unknown variant {name!r}: choose one of {', '.join(self.names)}, or add variants/{_as_name(asked)}.yaml"
         )
 
+    def chosen(self, text: str) -> tuple[Variant, ...]:
+        """Return the variants of some names, separated by commas, each once, or of `all`; raises as `get` does."""
+        if asks_for_all(text):
+            return tuple(self)
+        names = [part.strip() for part in text.split(",") if part.strip()]
+        if not names:
+            raise UserError(f"no variant is asked for: choose from {', '.join(self.names)}, or {ALL}")
+        found = [self.get(name) for name in names]
+        return tuple({variant.name: variant for variant in found}.values())
+
     def merged(self, own: Variants) -> Variants:
         """Return these and `own`; one's own variant takes the place of the one with the same name."""
         return _checked({**self.by_name, **own.by_name})
+
+
+def asks_for_all(text: str) -> bool:
+    """Say whether all variants are asked for, whichever there are."""
+    return text.strip() == ALL
 
 
 def _as_name(text: str) -> str:
@@ -249,6 +267,8 @@ def parse_variant(file: str, text: str) -> Variant:
     name = Path(file).stem
     if not _NAME.fullmatch(name):
         raise VariantError(file, None, f"bad variant name {name!r}: a-z first, then a-z, 0-9 and -")
+    if name == ALL:
+        raise VariantError(file, None, f"bad variant name {ALL!r}: it stands for all variants. Rename the file")
     if "\ufffd" in text:
         # What the engine puts in the place of bytes that are no UTF-8.
         raise _no_utf8(file, text[: text.index("\ufffd")])

@@ -87,6 +87,7 @@ def test_the_functions_are_these() -> None:
             "cosign_key": None,
             "cosign_mirrors": None,
             "boot_from": None,
+            "arches": None,
         },
         "kernel": {"variant": ...},
         "initramfs": {"variant": ...},
@@ -142,7 +143,7 @@ def test_the_functions_are_these() -> None:
             "format": "text",
             "fail_on_change": False,
         },
-        "reproduce": {"variant": ..., "outputs": None, "format": "text"},
+        "reproduce": {"variant": ..., "outputs": None, "against": "build", "format": "text"},
         "images": {"variant": ..., "format": "text"},
         "outdated": {"repository": None, "to": None},
         "update": {"source": ..., "repository": None, "to": None},
@@ -228,6 +229,9 @@ async def test_a_wrong_word_is_refused_before_anything_is_fetched(
 async def test_reproduce_refuses_a_wrong_word_too() -> None:
     module = CozystackTalos(upstream=None)
     assert await refused(module.reproduce("spin-only", ["kernal"])) == "unknown output 'kernal': did you mean kernel?"
+    assert await refused(module.reproduce("spin-only", against="imger")) == (
+        "nothing to compare with is called 'imger': did you mean imager?"
+    )
 
 
 @pytest.mark.parametrize("function", ["plan", "schematic"])

@@ -60,7 +60,7 @@ class Folder:
 
 def made(plan: Plan, checks: list[dict[str, Any]]) -> BuiltAssets:
     passed = all(one["status"] != "fail" for one in checks)
-    return BuiltAssets(plan, cast("dagger.Directory", Folder(checks)), passed=passed)
+    return BuiltAssets(plan, cast("dagger.Directory", Folder(checks)), "assets/talos/arm64", passed=passed)
 
 
 async def test_each_requirement_has_a_line_with_its_variant_and_failures_their_evidence() -> None:
@@ -81,7 +81,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
     async def plan(_self: object, variant: str, *_: object) -> Plan:
         return await plan_of(request(variant))
 
-    async def assets(_inputs: object, plan: Plan) -> BuiltAssets:
+    async def assets(_inputs: object, plan: Plan, *_: object) -> BuiltAssets:
         return made(plan, checks[plan.variant])
 
     async def unit_tests(_source: object) -> str:
@@ -91,7 +91,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
         return [f"PASS {variant} assets image.files: {sentence}" for sentence in OF_IMAGES], True
 
     monkeypatch.setattr(Inputs, "plan", plan)
-    monkeypatch.setattr("ci.execute.build.build_assets", assets)
+    monkeypatch.setattr("ci.execute.several.build_assets", assets)
     monkeypatch.setattr("ci.execute.selftest.unit_tests", unit_tests)
     monkeypatch.setattr("ci.execute.images_check.image_lines", image_lines)
     return checks

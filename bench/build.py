@@ -1,6 +1,7 @@
 """How long builds take, beside upstream's way of building the same, on the same engine and inputs.
 
     python3 bench/build.py --lab                     the whole measurement: writes docs/performance.md and .svg
+    python3 bench/build.py --lab --times 1                    the same in a third of the time
     python3 bench/build.py --lab --only two --times 1 --dry   the least of it, printed only
 
 Run it when the machine has nothing else to do. Needs what daggerw needs, and nothing beside Python.
@@ -40,6 +41,8 @@ SETS = {
 MEASURED = ("four", "six", "own")
 #: Of the lab's extensions Tailscale alone has its real size: without it there is hardly anything to compress.
 FIRST, SECOND = "spin-tailscale", "spin-only"
+#: Sets of which both variants are built for both architectures, too.
+WITH_EVERY = ("two", "four")
 
 #: The extension that changes, by its versions in the catalog's repository, and the variant that carries it.
 CHANGING = "youki"
@@ -112,13 +115,12 @@ class Measurement:
     def _say(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
-    def _build(self, variant: str, name: str, *flags: str) -> Run:
+    def _build(self, variant: str, name: str, *flags: str, arches: str = "arm64") -> Run:
         outputs, layout = SETS[name]
         epoch = ["--source-date-epoch", str(self._epoch)]
-        self._say(f"build {variant}, {outputs}")
-        return self._engine.call(
-            *(*epoch, *flags, "build", "--variant", variant, "--outputs", outputs, "--layout", layout, "entries")
-        )
+        self._say(f"build {variant} for {arches}, {outputs}")
+        what = ("--variant", variant, "--arches", arches, "--outputs", outputs, "--layout", layout)
+        return self._engine.call(*epoch, *flags, "build", *what, "entries")
 
     def _changed(self, version: str, name: str) -> Run:
         return self._build("changing", name, "--variants", str(self._variants[version]))
@@ -136,15 +138,15 @@ class Measurement:
         """Pull and install all that is pulled and installed once."""
         self._say("warming up")
         self._build(FIRST, name)
-        self._build(SECOND, "two")
+        self._build("all", "two", arches="arm64,amd64")
         for version in VERSIONS:
             self._changed(version, "two")
 
-    def upstream(self, outputs: str) -> dict[str, Cost]:
-        """Build outputs in upstream's way; returns each run's cost."""
+    def upstream(self, variant: str, outputs: str) -> dict[str, Cost]:
+        """Build outputs of a variant in upstream's way; returns each run's cost."""
         self._new()
-        self._say(f"upstream's way, {outputs}")
-        plan = self._engine.answer("plan", "--variant", FIRST, "--outputs", outputs, "--format", "json")
+        self._say(f"upstream's way, {variant}, {outputs}")
+        plan = self._engine.answer("plan", "--variant", variant, "--outputs", outputs, "--format", "json")
         path = self._scratch / "plan.json"
         path.write_text(plan)
         script = str(TOP / "bench" / "upstream_way.py")
@@ -154,22 +156,24 @@ class Measurement:
         return {output: Cost(**cost) for output, cost in printed.items()}
 
     def builds(self, name: str, times: int) -> dict[str, Run]:
-        """Build a set cold, then a second variant, then again with nothing changed, then with an extension changed."""
-        cold: list[Run] = []
+        """Build a set cold, then the other variant; both the other way round; nothing changed; an extension changed."""
+        found: dict[str, list[Run]] = {case: [] for case in performance.CASES}
+        # By turns, since a machine is not as fast at one time as at another.
         for _ in range(times):
             self._new()
-            cold.append(self._build(FIRST, name))
-        second = self._build(SECOND, name)
-        # By turns, since a machine is not as fast at one time as at another.
-        pairs = [(self._build(FIRST, name), self._no_op()) for _ in range(times)]
-        self._changed(VERSIONS[0], name)
-        return {
-            "cold": _median(cold),
-            "second": second,
-            "unchanged": _median([unchanged for unchanged, _ in pairs]),
-            "idle": _median([idle for _, idle in pairs]),
-            "changed": self._changed(VERSIONS[1], name),
-        }
+            found["other"].append(self._build(SECOND, name))
+            found["after-other"].append(self._build(FIRST, name))
+            self._new()
+            found["cold"].append(self._build(FIRST, name))
+            found["second"].append(self._build(SECOND, name))
+            found["unchanged"].append(self._build(FIRST, name))
+            found["idle"].append(self._no_op())
+            self._changed(VERSIONS[0], name)
+            found["changed"].append(self._changed(VERSIONS[1], name))
+        if name in WITH_EVERY:
+            self._new()
+            found["every"].append(self._build("all", name, arches="arm64,amd64"))
+        return {case: _median(runs) for case, runs in found.items() if runs}
 
 
 def _median(runs: list[Run]) -> Run:
@@ -183,7 +187,7 @@ def main() -> None:
     parser.add_argument("--lab", action="store_true", help="against the lab's stand-ins instead of the real images")
     parser.add_argument("--upstream", metavar="DIR", help="CozyStack's checkout, instead of its release")
     parser.add_argument("--only", choices=SETS, action="append", help="only this set of outputs; may be repeated")
-    parser.add_argument("--times", type=int, default=3, help="how often (b) and (d) are measured (the median counts)")
+    parser.add_argument("--times", type=int, default=3, help="how often each is measured (the median counts)")
     parser.add_argument("--dry", action="store_true", help="print the page instead of writing it")
     parser.add_argument("--raw", type=Path, help="file for the figures as JSON")
     given = parser.parse_args()
@@ -194,7 +198,8 @@ def main() -> None:
         upstream = ["--upstream", given.upstream] if given.upstream else []
         measure = Measurement(Engine(["--lab"] if given.lab else [], upstream, scratch), scratch)
         measure.warm_up(most)
-        costs = measure.upstream("upstream" if most in ("six", "own") else SETS[most][0])
+        outputs = "upstream" if most in ("six", "own") else SETS[most][0]
+        costs, other_costs = (measure.upstream(variant, outputs) for variant in (FIRST, SECOND))
         builds = {name: measure.builds(name, given.times) for name in names}
     figures = performance.Figures(
         date=time.strftime("%Y-%m-%d"),
@@ -202,7 +207,9 @@ def main() -> None:
         lab=given.lab,
         command="python3 bench/build.py" + " --lab" * given.lab + " --upstream DIR" * bool(given.upstream),
         upstream=costs,
+        other_upstream=other_costs,
         first=FIRST,
+        other=SECOND,
         builds={name: {case: (run.cost, run.steps) for case, run in runs.items()} for name, runs in builds.items()},
         sets={name: SETS[name][0] for name in names},
     )

@@ -24,7 +24,7 @@ from ci.common.references import parse_reference
 from ci.common.text import without_credentials
 from ci.common.yamltext import check_size
 from ci.execute import commands
-from ci.execute.sdk import commit_of, git_tag, with_image
+from ci.execute.sdk import commit_of, git_tag, known_by_id, with_image
 from ci.execute.tools import tools
 from ci.load import variant
 from ci.load.catalog import DESCRIPTIONS, IMAGE_DIGESTS, Catalog, parse_catalog
@@ -98,7 +98,8 @@ async def load_checkout(
         )
     if folder is None:
         tag = release or pins.DEFAULT_RELEASE.tag
-        ref = git_tag(dag.git(repository), tag)
+        # By its id: each query that names the way from the repository on looks the tag up anew.
+        ref = await from_repository(repository, tag, known_by_id(git_tag(dag.git(repository), tag)))
         commit = await from_repository(repository, tag, commit_of(ref))
         folder, origin = ref.tree(), Origin(where=without_credentials(repository), release=tag, commit=commit)
     else:

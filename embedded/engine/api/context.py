@@ -90,6 +90,8 @@ class Engine:
     module: Module | None = None
     lab: Lab | None = None
     """Asked before a registry is, and before a folder is read."""
+    refs: dict[tuple[str, ...], dict[str, str]] = field(default_factory=dict[tuple[str, ...], dict[str, str]])
+    """What git repositories answered in this session, by address and names: all of a call see one state of them."""
     _outputs: dict[str, str] = field(default_factory=dict[str, str])
     _objects: dict[str, Any] = field(default_factory=dict[str, Any])
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])

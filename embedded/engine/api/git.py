@@ -116,8 +116,17 @@ def _reason(complaint: str, url: str) -> str:
     return shown((fatal or lines or ["no answer"])[-1], 500)
 
 
+async def _refs(engine: Engine, repository: GitRepository, *patterns: str) -> dict[str, str]:
+    """Ref → commit, as they were when this session first asked: each query of a call names the whole way to a tree."""
+    key = (repository.url, *patterns)
+    async with engine.lock(f"refs {key}"):
+        if key not in engine.refs:
+            engine.refs[key] = await ls_remote(engine, repository, *patterns)
+    return engine.refs[key]
+
+
 async def _find(engine: Engine, repository: GitRepository, *names: str) -> GitRef:
-    refs = await ls_remote(engine, repository, *names, *(f"{name}^{{}}" for name in names))
+    refs = await _refs(engine, repository, *names, *(f"{name}^{{}}" for name in names))
     for name in names:
         if name in refs:
             return GitRef(repository, name, refs[name])
@@ -162,7 +171,7 @@ async def url(self: GitRepository, engine: Engine) -> str:
 
 
 async def _names(engine: Engine, self: GitRepository, prefix: str, patterns: list[str] | None) -> list[str]:
-    names = [name.removeprefix(prefix) for name in await ls_remote(engine, self) if name.startswith(prefix)]
+    names = [name.removeprefix(prefix) for name in await _refs(engine, self) if name.startswith(prefix)]
     return sorted(name for name in names if not patterns or fnmatch.fnmatch(name, patterns))
 
 

@@ -279,7 +279,7 @@ class Repository:
     def tag(self, _name: str) -> Repository:
         return self
 
-    async def commit(self) -> str:
+    async def id(self) -> str:
         raise self._error
 
 

@@ -13,6 +13,7 @@ from ci.common.kinds import KINDS, PROFILES
 from ci.load.layouts import LAYOUTS
 from ci.plan.outputs import DEFAULT_OUTPUTS, FORMS, NETBOOT, REPRODUCED_OUTPUTS
 from ci.upkeep.vendors import PATHS, VENDORS
+from ci.workloads.checkout import PASSED_OVER, TOPS
 
 #: All of a checkout but what is read of it: the profiles, the matchbox files, and what holds the commit and its date.
 #: As in a .dockerignore, the last pattern that fits decides.
@@ -45,6 +46,14 @@ TEST_IGNORE = [
 UPDATE_IGNORE = ["*", *(f"!{name}" for name in pins.NAMED_IN), "!variants/*.yaml"]
 #: All of a repository but its CI files, and the file that shows whether it is this project.
 CI_FILES_IGNORE = ["*", "!dagger.json", *(f"!{path}" for path in PATHS)]
+
+#: All of a checkout but what says which images its packages run; `ci.workloads.checkout` reads no more of it.
+WORKLOADS_IGNORE = [
+    "*",
+    *(f"!{top}" for top in TOPS),
+    *(f"packages/**/{name}" for name in sorted(PASSED_OVER)),
+    "**/README.md",
+]
 
 #: To be used without a default, though it is optional: Dagger applies the patterns to a default of null, and fails.
 Upstream: TypeAlias = Annotated[
@@ -395,3 +404,47 @@ KernelArguments: TypeAlias = Annotated[
 ]
 Kvm: TypeAlias = Annotated[bool, Doc("Let the host's processor run the machine where it can: a privileged step")]
 Boot: TypeAlias = Annotated[bool, Doc("Boot every variant in QEMU too, from kernel, UKI, ISO and disk image")]
+WorkloadsUpstream: TypeAlias = Annotated[
+    dagger.Directory | None,
+    Doc("CozyStack checkout, for its packages: a folder, or a git URL with a ref. Instead of --release"),
+    Ignore(WORKLOADS_IGNORE),
+]
+WorkloadsRelease: TypeAlias = Annotated[
+    str | None,
+    Doc("CozyStack release, by its git tag; newest is the newest one; default: pinned, that of the module's --release"),
+]
+WorkloadsBefore: TypeAlias = Annotated[
+    dagger.Directory | None,
+    Doc("CozyStack checkout to compare with. Instead of --before"),
+    Ignore(WORKLOADS_IGNORE),
+]
+BeforeRelease: TypeAlias = Annotated[str | None, Doc("CozyStack release to compare with, as --release: v1.5.4, pinned")]
+WorkloadsArchitecture: TypeAlias = Annotated[
+    str | None, Name("arch"), Doc("Architecture of the nodes: arm64 or amd64; default: that of the module's --arch")
+]
+Bundles: TypeAlias = Annotated[
+    list[str] | None,
+    Doc("Only what is in these bundles and what they need, separated by commas, for example isp-full,paas"),
+]
+NodeSelectors: TypeAlias = Annotated[
+    bool, Doc("Write a list of patches instead that keep pods on amd64 nodes whose images are not there for --arch")
+]
+Deep: TypeAlias = Annotated[
+    bool, Doc("Look into each image as well: whether the program that starts is for --arch. Layers are downloaded")
+]
+Offline: TypeAlias = Annotated[
+    dagger.File | None, Doc("Recorded answers (answers.json, or a report in the format json): no registry is asked")
+]
+Mirrors: TypeAlias = Annotated[
+    list[str] | None,
+    Doc("Where images are found, if not in their registry: ghcr.io=registry.example.com/ghcr.io"),
+]
+Render: TypeAlias = Annotated[
+    bool,
+    Doc("Render every chart with Helm too, in a container: what it gives is what runs; the text is read next to it"),
+]
+RenderedCharts: TypeAlias = Annotated[
+    dagger.Directory | None,
+    Doc("Folder with what helm template printed of packages, <group>/<package>.yaml. Instead of --render"),
+]
+FailOnLoss: TypeAlias = Annotated[bool, Doc("Make it an error if anything lost --arch, whose text is the difference")]

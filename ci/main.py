@@ -16,6 +16,7 @@ from ci.functions.outputs import OutputFunctions
 from ci.functions.pages import PageFunctions
 from ci.functions.registries import RegistryFunctions
 from ci.functions.upkeep import UpkeepFunctions
+from ci.functions.workloads import WorkloadFunctions
 
 with deferred():
     from ci.boot import request
@@ -33,6 +34,7 @@ class CozystackTalos(
     BootFunctions,
     UpkeepFunctions,
     PageFunctions,
+    WorkloadFunctions,
 ):
     """CozyStack's Talos boot assets for arm64 and amd64, with the Spin and Tailscale system extensions."""
 

@@ -35,6 +35,7 @@ NEEDED: Final = {
     "ci.steps.oci": _of("oci", "common", "inspect", "steps/normalise"),
     "ci.steps.overlay": _of("overlay.py", "common", "plan", "resolve"),
     "ci.steps.verify": _of("verify.py", *_JUDGING),
+    "ci.steps.workloads": _of("workloads.py", "common", "workloads"),
 }
 
 #: What `ci.verify` ends with when it has checked: all passed, some failed. Likewise `ci.inspect`, when it has compared.
@@ -205,3 +206,27 @@ def boot(request: str, assets: str, out: str, *, kvm: bool = False) -> list[str]
         *("python", "-m", "ci.steps.boot", "run", "--request", request, "--assets", assets, "--out", out),
         *(("--kvm",) if kvm else ()),
     ]
+
+
+def find_workloads(checkout: str, name: str, rendered: str | None = None) -> list[str]:
+    """Find the images that a checkout's packages run; `rendered` has what Helm made of them."""
+    more = ["--rendered", rendered] if rendered else []
+    return ["python", "-m", "ci.steps.workloads", checkout, "--name", name, *more]
+
+
+def helm_templates(checkout: str, values: str, out: str) -> list[str]:
+    """Render every package of a checkout with Helm, a file for each; a chart that it refuses leaves its reason."""
+    # A few charts refuse any other name than their own: one that belongs to a tenant is tried as well.
+    script = (
+        'cd "$1"\n'
+        'render() { helm template "$1" "$2" --namespace tenant-root --values "$3"; }\n'
+        "for chart in packages/core/* packages/system/* packages/apps/* packages/extra/*; do\n"
+        '  [ -f "$chart/Chart.yaml" ] || continue\n'
+        '  name="${chart#packages/}"\n'
+        '  mkdir -p "$3/${name%/*}"\n'
+        '  render "${name#*/}" "$chart" "$2" >"$3/$name.yaml" 2>"$3/$name.err" ||\n'
+        '    render tenant-root "$chart" "$2" >"$3/$name.yaml" 2>/dev/null || { rm -f "$3/$name.yaml"; continue; }\n'
+        '  rm -f "$3/$name.err"\n'
+        "done"
+    )
+    return ["sh", "-ec", script, "helm-templates", checkout, values, out]

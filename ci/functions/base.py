@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class Functions:
     """A part of the module's object. What the constructor was given reaches it as `Inputs`, or as it was given."""
 
+    upstream: dagger.Directory | None
     release: str | None
     variant_files: dagger.Directory | None
     arch: str

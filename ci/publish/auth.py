@@ -51,10 +51,21 @@ def _unquoted(value: str) -> str:
 class Auth:
     """Answers challenges, and remembers the answer for each repository."""
 
-    def __init__(self, host: str, credentials: Credentials | None, pauses: tuple[float, ...] = PAUSES) -> None:
+    def __init__(
+        self,
+        host: str,
+        credentials: Credentials | None,
+        pauses: tuple[float, ...] = PAUSES,
+        *,
+        actions: str = "pull,push",
+        options: tuple[str, str] = ("--username", "--password"),
+    ) -> None:
+        """Take what to log in with; `options` are the arguments that a user gives it by, which errors name."""
         self._host = host
         self._credentials = credentials
         self._pauses = pauses
+        self._actions = actions
+        self._options = options
         self._answers: dict[str, str] = {}
 
     def headers(self, repository: str) -> dict[str, str]:
@@ -82,7 +93,7 @@ class Auth:
             raise RegistryError(
                 f"{self._host} names a token server without TLS, to which no password is sent: {given!r}"
             )
-        query = {"scope": f"repository:{repository}:pull,push"}
+        query = {"scope": f"repository:{repository}:{self._actions}"}
         if "service" in parameters:
             query["service"] = parameters["service"]
         realm = realm.copy_merge_params(query)
@@ -112,10 +123,11 @@ class Auth:
 
     def refused(self) -> RegistryError:
         """Return the error for credentials that are missing, or not taken."""
+        username, password = self._options
         if self._credentials is None:
-            return RegistryError(f"{self._host} asks for a login: give --username and --password env:NAME")
+            return RegistryError(f"{self._host} asks for a login: give {username} and {password} env:NAME")
         return RegistryError(
-            f"{self._host} refuses the password of {self._credentials.username!r}: check --username and --password"
+            f"{self._host} refuses the password of {self._credentials.username!r}: check {username} and {password}"
         )
 
 

@@ -48,6 +48,7 @@ VENDORS: Final = (
             ".github/workflows/release.yml",
             ".github/workflows/test.yml",
             ".github/workflows/update.yml",
+            ".github/workflows/workloads.yml",
         ),
         "Nothing. For `update.yml`, allow GitHub Actions to create pull requests (Settings, Actions, General); for "
         "`pages.yml`, publish Pages from the branch `gh-pages` (Settings, Pages).",

@@ -48,7 +48,11 @@ def test_an_optional_folder_of_which_files_are_ignored_has_no_default() -> None:
     """Dagger 0.21 applies the patterns to a default of null too, and fails there: so nullable, and no default."""
     functions = [OBJECT.get_constructor(MODULE._converter), *(f for name, f in OBJECT.functions.items() if name)]
     ignoring = {p.name: p for function in functions for p in function.parameters.values() if p.ignore}
-    assert {name: p.default_value for name, p in ignoring.items()} == {"upstream": None, "source": None}
+    assert {name: p.default_value for name, p in ignoring.items()} == {
+        "upstream": None,
+        "source": None,
+        "before_upstream": None,
+    }
     assert ignoring["upstream"].is_nullable
     assert ignoring["upstream"].is_optional
 
@@ -69,6 +73,14 @@ BOOT = {
     "machine_config": None,
     "deadline": 300,
     "kvm": False,
+}
+ASKED = {
+    "upstream": ...,
+    "release": None,
+    "arch": None,
+    "offline": None,
+    "mirrors": None,
+    "format": "text",
 }
 
 
@@ -151,6 +163,21 @@ def test_the_functions_are_these() -> None:
         "boot_record": BOOT,
         "netboot": {key: BOOT[key] for key in BOOT if key not in ("from", "assets")},
         "boots": {},
+        "workloads": {
+            **ASKED,
+            "bundle": None,
+            "node_selectors": False,
+            "render": False,
+            "rendered": None,
+            "deep": False,
+        },
+        "workloads_diff": {**ASKED, "before_upstream": ..., "before": None, "fail_on_loss": False},
+        "workloads_record": {
+            **{key: value for key, value in ASKED.items() if key != "format"},
+            "before": None,
+            "deep": False,
+            "render": False,
+        },
         "test": {"source": ..., "boot": False},
         "site": dict.fromkeys(["variants", "address", "arches", "outputs", "archives", "before", "cosign_key"]),
         "ci_files": {

@@ -22,7 +22,7 @@ ORDER = (
     ("inspect",),
     ("verify",),
     ("report",),
-    ("boot", "compare", "node", "publish", "upkeep"),
+    ("boot", "compare", "node", "publish", "upkeep", "workloads"),
     ("steps",),
     ("execute",),
     ("face",),

@@ -33,6 +33,7 @@ LINTERS: dict[str, dict[str, Linter]] = {
     ".github/workflows/release.yml": {**GITHUB},
     ".github/workflows/test.yml": {**GITHUB},
     ".github/workflows/update.yml": {**GITHUB},
+    ".github/workflows/workloads.yml": {**GITHUB},
     ".gitlab-ci.yml": {
         "gitlab-ci": schema("gitlab-ci", "--data-transform=gitlab-ci", "--regex-variant=nonunicode"),
     },

@@ -222,6 +222,7 @@ _READERS: dict[str, Callable[[str], Iterator[Iterator[Script]]]] = {
     ".github/workflows/test.yml": _github,
     ".github/workflows/release.yml": _github,
     ".github/workflows/update.yml": _github,
+    ".github/workflows/workloads.yml": _github,
     ".gitlab-ci.yml": _gitlab,
     ".circleci/config.yml": _circleci,
     "Jenkinsfile": _jenkins,

@@ -54,6 +54,9 @@ CALLS = {
     ".github/workflows/update.yml": [
         ["--progress plain call outdated", "--progress plain --auto-apply call update"],
     ],
+    ".github/workflows/workloads.yml": [
+        ["--progress plain call workloads-record --release newest --before pinned export --path workloads"],
+    ],
     ".gitlab-ci.yml": [
         [TEST],
         [BOOT],

@@ -8,6 +8,7 @@ Some of its runs find another program first in PATH than the imager's own, and w
 - `xz` where a disk image is made. It is packed after the run, on all cores and so that all its formats share one run
   (`ci.steps.normalise`). But the imager writes its zeros out, gigabytes that the engine's cache would keep: this is
   the one place between them and the end of the run, and they become holes here.
+- `mkfs.vfat` where a disk image is made through a loop device (`ci.execute.loop_devices`).
 
 The imager's image has no shell, so one is mounted as a separate file.
 """
@@ -25,25 +26,26 @@ if TYPE_CHECKING:
 
     from ci.plan.model import Plan
 
-_FOLDER: Final = "/before"
-_BUSYBOX: Final = f"{_FOLDER}/busybox"
+#: Where the programs are that come first in PATH, where it may be more than once.
+FOLDER: Final = "/before"
+BUSYBOX: Final = f"{FOLDER}/busybox"
 #: `zstd` takes the last level that it is given.
 ZSTD: Final = f"""\
-#!{_BUSYBOX} sh
+#!{BUSYBOX} sh
 echo "zstd at level 1: what it writes is compressed anew after this run" >&2
 PATH=${{PATH#*:}} exec zstd "$@" -1
 """
 #: `xz` gets the file as its last argument, and replaces it. Any other use, by an overlay say, goes to the imager's own:
 #: `which` finds that, where the shell would take the `xz` in itself. qemu-img is there for other clouds' disk formats.
 XZ: Final = f"""\
-#!{_BUSYBOX} sh
+#!{BUSYBOX} sh
 set -e
 for image; do :; done
-case "$image" in *.raw) ;; *) exec "$(PATH=${{PATH#*:}} {_BUSYBOX} which xz)" "$@" ;; esac
+case "$image" in *.raw) ;; *) exec "$(PATH=${{PATH##*{FOLDER}:}} {BUSYBOX} which xz)" "$@" ;; esac
 if command -v qemu-img >/dev/null; then
     echo "no xz: the image is packed after this run; its zeros become holes" >&2
     qemu-img convert -f raw -O raw -S 4k "$image" "$image.holes"
-    {_BUSYBOX} mv "$image.holes" "$image"
+    {BUSYBOX} mv "$image.holes" "$image"
 else
     echo "no xz: the image is packed after this run; its zeros stay, for the imager's image has no qemu-img" >&2
 fi
@@ -66,18 +68,19 @@ def imager(plan: Plan, attempt: str | None = None) -> dagger.Container:
 
 def with_fast_zstd(container: dagger.Container) -> dagger.Container:
     """Return an imager that does not compress at length what is compressed anew after it."""
-    return _with_before(container, "zstd", ZSTD)
+    return with_before(container, "zstd", ZSTD)
 
 
 def with_sparse_disks(container: dagger.Container) -> dagger.Container:
     """Return an imager that leaves a disk image unpacked where it is to pack it with xz, with holes for its zeros."""
-    return _with_before(container, "xz", XZ)
+    return with_before(container, "xz", XZ)
 
 
-def _with_before(container: dagger.Container, program: str, script: str) -> dagger.Container:
+def with_before(container: dagger.Container, program: str, script: str) -> dagger.Container:
+    """Return an imager that finds a script first when it looks for a program."""
     busybox = dag.container().from_(pins.BUSYBOX).file("/bin/busybox")
     return (
-        container.with_file(_BUSYBOX, busybox)
-        .with_new_file(f"{_FOLDER}/{program}", script, permissions=0o755)
-        .with_env_variable("PATH", f"{_FOLDER}:$PATH:{_PATH}", expand=True)
+        container.with_file(BUSYBOX, busybox)
+        .with_new_file(f"{FOLDER}/{program}", script, permissions=0o755)
+        .with_env_variable("PATH", f"{FOLDER}:$PATH:{_PATH}", expand=True)
     )

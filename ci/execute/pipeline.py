@@ -21,6 +21,7 @@ from ci.common.progress import say
 from ci.execute import commands
 from ci.execute.imager import imager, with_sparse_disks
 from ci.execute.initramfs import assembled, in_one_run
+from ci.execute.loop_devices import with_loop_devices
 from ci.execute.overlay import check_overlay, overlay_root, with_overlay
 from ci.execute.privileges import unprivileged
 from ci.execute.pulling import pull
@@ -187,6 +188,8 @@ class Pipeline:
             imager = await self._keys.mounted(imager)
         if output.disk_size is not None:
             imager = with_sparse_disks(imager)
+        if output.privileged is not None:
+            imager = await with_loop_devices(imager)
         made = imager.with_exec(
             ["-"],
             use_entrypoint=True,

@@ -17,6 +17,7 @@ from ci.common.kinds import names
 from ci.common.references import as_image, parse_reference
 from ci.plan.model import Plan, PlannedOutput, PlannedOverlay, SourceDate
 from ci.plan.outputs import Layout, Output
+from ci.plan.quirks import unproven
 from ci.resolve import extensions
 from ci.resolve.model import ImageUse, PlannedExtension
 from ci.resolve.needs import catalog_need, extension_use
@@ -100,6 +101,7 @@ def make_plan(
         layout=request.layout,
         outputs=_outputs(request),
         stand_in=stand_in,
+        caveats=unproven(upstream.talos_version),
     )
 
 

@@ -140,6 +140,8 @@ class Plan(Value):
     outputs: tuple[PlannedOutput, ...]
     #: Whether upstream's images are stand-ins from the lab.
     stand_in: bool = False
+    #: What a reader should know of all of it: that this Talos is newer than any that was tried, and what is relied on.
+    caveats: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
 
     @property
     def id(self) -> str:

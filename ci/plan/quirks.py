@@ -184,6 +184,29 @@ def install_folder(arch: Arch | str) -> str:
     return f"{INSTALL_FOLDER}{arch}/"
 
 
+#: What a plan takes to be as in the newest version that was tried, where the version is newer still.
+_RELIED_ON: Final = (
+    "the imager's profile and the names of its files",
+    "which outputs need privileges",
+    "the partitions of disk images and their sizes",
+    "the paths that extensions may carry",
+    "where containerd reads its runtimes",
+    "the kernel arguments that the imager adds",
+)
+
+
+def unproven(talos_version: str) -> tuple[str, ...]:
+    """Return, in words, that a version is newer than any that was tried, and what is relied on; else nothing."""
+    if not quirks(talos_version).is_unproven:
+        return ()
+    newest = ".".join(map(str, NEWEST_PROVEN))
+    return (
+        f"Talos {talos_version} is newer than what this release of cozystack-talos was tried with: v{newest} at most",
+        f"relied on, as it is in v{newest}: {'; '.join(_RELIED_ON)}. The checks read what the imager made, and fail "
+        "where it is not as planned; a newer release of cozystack-talos may know more",
+    )
+
+
 def is_installer(program: str) -> bool:
     """Return whether an image's entry point is Talos's installer, by name: the imager's is /bin/imager."""
     return program.rpartition("/")[2] == "installer"

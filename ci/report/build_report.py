@@ -35,6 +35,7 @@ def render_report(report: Report) -> str:
     parts = [
         [STAND_IN_LINE, title] if report.stand_in else [title],
         _columns(_head(report, plan)),
+        _caveats(plan),
         _table(("extension", "version", "source", "why"), _extensions(report, plan)),
         *(_inputs(plan) if plan else ()),
         _remarks(report),
@@ -64,6 +65,11 @@ def _head(report: Report, plan: Plan | None) -> Iterator[tuple[str, str]]:
         yield "secure boot", f"certificate sha256:{plan.secure_boot.certificate}"
     yield "timestamps", f"{plan.source_date.epoch} ({plan.source_date.source})"
     yield "plan", plan.id
+
+
+def _caveats(plan: Plan | None) -> Iterator[str]:
+    for caveat in plan.caveats if plan else ():
+        yield textwrap.fill(f"CAUTION: {caveat}", _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _extensions(report: Report, plan: Plan | None) -> Iterator[tuple[str, str, str, str]]:

@@ -47,7 +47,11 @@ def make_provenance(digests: Mapping[str, str], plan: Plan, signers: Mapping[str
             "buildDefinition": {
                 "buildType": _BUILD_TYPE,
                 "externalParameters": {**parameters, "outputs": [output.name for output in plan.outputs]},
-                "internalParameters": {"talosVersion": plan.talos_version, "standIn": plan.stand_in},
+                "internalParameters": {
+                    "talosVersion": plan.talos_version,
+                    "standIn": plan.stand_in,
+                    **({"caveats": list(plan.caveats)} if plan.caveats else {}),
+                },
                 "resolvedDependencies": dependencies,
             },
             "runDetails": {"builder": {"id": _BUILDER}},

@@ -130,7 +130,7 @@ def document_as(document: dict[str, Any], form: Format) -> str:
 
 
 def plan_summary(plan: Plan) -> str:
-    """Return what is about to be built, in three lines."""
+    """Return what is about to be built, in three lines, and what of it was never tried."""
     names = ", ".join(entry.name for entry in plan.extensions)
     return (
         f"{plan.variant} for {plan.arch.value}: Talos {plan.talos_version}, plan {plan.id[:12]}\n"
@@ -138,7 +138,14 @@ def plan_summary(plan: Plan) -> str:
         + "\n"
         + wrapped(", ".join(output.path for output in plan.outputs), 4, "  outputs: ")
         + "\n"
+        + "".join(wrapped(f"CAUTION: {caveat}", 4, "  ") + "\n" for caveat in plan.caveats)
     )
+
+
+def _caveats(plan: Plan) -> Iterator[str]:
+    for caveat in plan.caveats:
+        yield wrapped(f"CAUTION: {caveat}", 2)
+        yield ""
 
 
 def plan_text(plan: Plan) -> str:
@@ -149,7 +156,7 @@ def plan_text(plan: Plan) -> str:
             wrapped("STAND-IN: upstream's images are stand-ins from the lab; what is built of them boots no real node"),
             "",
         ]
-    parts += [_head(plan), "", _extensions(plan), ""]
+    parts += [_head(plan), "", *_caveats(plan), _extensions(plan), ""]
     if plan.dropped:
         parts += [_dropped(plan), ""]
     parts += [_outputs(plan), *_notes(plan), "", _images(plan)]

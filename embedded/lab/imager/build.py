@@ -19,6 +19,7 @@ from .extensions import Metadata
 from .initramfs import InitramfsBuilder
 from .installer import write_installer
 from .iso import IsoBuilder
+from .loop_disk import LoopDiskBuilder
 from .oci import flattened, pull
 from .overlay import BASE, OverlayInstaller, host_architecture, installer_files
 from .profile import (
@@ -289,7 +290,7 @@ class _Build:
     def _image(self, target: Path, cmdline: str, initramfs: Path, uki: Path, boot_loader: Path) -> None:
         profile = self.profile
         options = profile.output.image_options or ImageOptions()
-        disk = DiskBuilder(
+        disk = (LoopDiskBuilder if self.contract.disks_need_loop else DiskBuilder)(
             arch=profile.arch,
             version=profile.version,
             contract=self.contract,

@@ -1,4 +1,7 @@
-"""The raw disk image: a GPT with what its boot loaders need and the META partition, made without privileges."""
+"""The raw disk image: a GPT with what its boot loaders need and the META partition, made without privileges.
+
+That is so from Talos v1.13 on; how it was made before is in `loop_disk`.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .boot_loaders import BOOT_FILES, disk_menu, grub_images, link_bios_images, loader_conf
-from .errors import ImagerError, os_error_text
+from .errors import ImagerError
 from .filesystems import copy_into_vfat, create_raw, make_vfat, make_xfs, write_sparse
 from .meta import PARTITION_SIZE, MetaContents, MetaValue, partition_image
 from .profile import Bootloader
 from .tools import copy_file, run, touch_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .contract import Contract, Quirks
     from .overlay import OverlayInstaller
     from .report import Progress
@@ -35,7 +40,7 @@ _TYPES = {
 # The backup table takes the disk's last 33 sectors.
 _BACKUP_SECTORS = 33
 _MBR_CODE = 446
-_LOOP_CONTROL = Path("/dev/loop-control")
+SFDISK = ("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe=never")
 # The META key that tells a node of a disk with two boot loaders to remove the one that it does not need.
 _META_BOOTLOADER = 17
 
@@ -82,20 +87,17 @@ class DiskBuilder:
     def build(self, target: Path, progress: Progress) -> None:
         """Writes the disk image as a sparse file.
 
-        Raises ImagerError when privileges are missing; `failed to install: …` when the disk is too small or a tool
-        fails.
+        Raises ImagerError `failed to install: …` when the disk is too small or a tool fails.
         """
         create_raw(target, self.size, progress)
-        if self.contract.disks_need_loop:
-            _check_loop_devices(progress)
         try:
             self._assets(target, progress)
             partitions = self._partition(target, progress)
             for partition in partitions:
                 self._fill(partition, target, progress)
             if self.arch == "amd64" and self.bootloader is not Bootloader.SD_BOOT:
-                self._make_bios_bootable(partitions, target, progress)
-            if meta := self._meta():
+                self.make_bios_bootable(partitions, target, progress)
+            if meta := self.all_meta():
                 self._write_meta(meta, target, partitions[-1].start, progress)
         except ImagerError as error:
             raise ImagerError(f"failed to install: {error}") from None
@@ -103,22 +105,27 @@ class DiskBuilder:
     def _assets(self, target: Path, progress: Progress) -> None:
         """Puts the partitions' files into folders, by way of the places where a node mounts them."""
         try:
-            match self.bootloader:
-                case Bootloader.SD_BOOT:
-                    self._sd_boot(progress)
-                case Bootloader.GRUB:
-                    self._grub(target, progress)
-                case _ if self.arch == "arm64":
-                    instead = "either GRUB or sd-boot must be used"
-                    raise ImagerError(f"dual-boot bootloader is not supported on arm64 architecture, {instead}")
-                case _:
-                    self._grub(target, progress)
-                    shutil.rmtree(self.boot / "EFI")
-                    self._sd_boot(progress)
+            self.boot_loaders(target, progress)
         except ImagerError as error:
             failed = "failed to get bootloader partitions: failed to generate bootloader assets"
             raise ImagerError(f"{failed}: {error}") from None
         (self.boot / "EFI").rename(self.scratch / EFI)
+
+    def boot_loaders(self, target: Path, progress: Progress) -> None:
+        """Puts the boot loaders, and what they boot, where a node mounts the partitions that have them."""
+        match self.bootloader:
+            case Bootloader.SD_BOOT:
+                self._sd_boot(progress)
+            case Bootloader.GRUB:
+                self._grub(target, progress)
+            case _ if self.arch == "arm64":
+                instead = "either GRUB or sd-boot must be used"
+                raise ImagerError(f"dual-boot bootloader is not supported on arm64 architecture, {instead}")
+            case _:
+                self._grub(target, progress)
+                for item in (self.boot / "EFI").iterdir():
+                    shutil.rmtree(item)
+                self._sd_boot(progress)
 
     def _sd_boot(self, progress: Progress) -> None:
         mount = self.boot / "EFI"
@@ -138,21 +145,34 @@ class DiskBuilder:
         menu.chmod(0o600)
         grub_images(self.arch, self.scratch, self.boot / f"EFI/EFI/boot/{BOOT_FILES[self.arch]}.efi", progress)
         # Only here: with systemd-boot alone a board's installer never runs, in the real imager too.
+        self.run_overlay(target, progress)
+
+    def run_overlay(self, disk: Path, progress: Progress) -> None:
+        """Has a board's installer put its files onto the disk, and where the partitions are mounted."""
         if self.overlay is not None:
             progress('running overlay installer ""')
-            self.overlay.install(target, self.scratch)
+            self.overlay.install(disk, self.scratch)
 
     def _partition(self, target: Path, progress: Progress) -> list[Partition]:
+        try:
+            partitions = self.placed(progress)
+        except ImagerError as error:
+            raise ImagerError(f"failed to create partitions: {error}") from None
+        run([*SFDISK, target], stdin=sfdisk_script(partitions).encode())
+        return partitions
+
+    def placed(self, progress: Progress) -> list[Partition]:
+        """Returns the partitions.
+
+        Raises ImagerError `failed to allocate partition …` when the disk is too small.
+        """
         first = _MIB if self.overlay is None else self.overlay.first_byte(_MIB)
         partitions = layout(self.quirks, self.bootloader, first)
         end = self.size - _BACKUP_SECTORS * SECTOR
         for partition in partitions:
             if partition.start + partition.size > end:
-                failed = f"failed to allocate partition {partition.label}"
-                raise ImagerError(f"failed to create partitions: {failed}: no allocatable range found")
+                raise ImagerError(f"failed to allocate partition {partition.label}: no allocatable range found")
             progress(f"created {partition.label} ({partition.type_guid}) size {partition.size} bytes")
-        script = sfdisk_script(partitions).encode()
-        run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe=never", target], stdin=script)
         return partitions
 
     def _fill(self, partition: Partition, target: Path, progress: Progress) -> None:
@@ -174,7 +194,7 @@ class DiskBuilder:
         image.unlink()
         progress(f"updated partition {partition.label} with {partition.size} bytes of data")
 
-    def _make_bios_bootable(self, partitions: list[Partition], target: Path, progress: Progress) -> None:
+    def make_bios_bootable(self, partitions: list[Partition], target: Path, progress: Progress) -> None:
         (place,) = (partition for partition in partitions if partition.label == BIOS)
         boot, core = ((self.scratch / name).read_bytes() for name in ("boot.img", "core.img"))
         boot, core = link_bios_images(boot, core, place.start // SECTOR)
@@ -188,7 +208,7 @@ class DiskBuilder:
             disk.write(boot[:_MBR_CODE])
         progress(f"wrote GRUB MBR to image file {target}")
 
-    def _meta(self) -> MetaContents:
+    def all_meta(self) -> MetaContents:
         meta = MetaContents(self.meta)
         if self.arch == "amd64" and not self.secure_boot and self.bootloader is Bootloader.DUAL_BOOT:
             meta.append(MetaValue(_META_BOOTLOADER, Bootloader.DUAL_BOOT.value))
@@ -203,21 +223,6 @@ class DiskBuilder:
         file.write_bytes(partition_image(meta))
         progress(f"META: saved {len({item.key for item in meta})} keys")
         write_sparse(file, target, start)
-
-
-def _check_loop_devices(progress: Progress) -> None:
-    """Asks for the privileges that the real one needs, though nothing here does.
-
-    Raises ImagerError `failed to attach loopback device: …`.
-    """
-    progress("attaching loopback device")
-    try:
-        with _LOOP_CONTROL.open("r+b", buffering=0):
-            pass
-    except OSError as error:
-        problem = os_error_text("open", _LOOP_CONTROL, error)
-        raise ImagerError(f"failed to attach loopback device: could not open {_LOOP_CONTROL}: {problem}") from None
-    progress("STAND-IN: it may use loop devices, and needs none")
 
 
 def layout(quirks: Quirks, bootloader: Bootloader = Bootloader.SD_BOOT, first: int = _MIB) -> list[Partition]:
@@ -237,8 +242,16 @@ def layout(quirks: Quirks, bootloader: Bootloader = Bootloader.SD_BOOT, first: i
     return partitions
 
 
-def sfdisk_script(partitions: list[Partition]) -> str:
-    """Returns the input of sfdisk for a list of partitions; all GUIDs follow from the labels."""
+def guid(label: str) -> str:
+    """Returns the GUID of a label: a version 8 UUID made of the label's SHA-256, so that images are reproducible."""
+    digest = bytearray(hashlib.sha256(bytes(16) + label.encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return str(uuid.UUID(bytes=bytes(digest))).upper()
+
+
+def sfdisk_script(partitions: list[Partition], guid: Callable[[str], str] = guid) -> str:
+    """Returns the input of sfdisk for a list of partitions; all GUIDs follow from the labels, or as `guid` has it."""
     first = partitions[0].start // SECTOR
     lines = ["label: gpt", f"label-id: {guid(_DISK_LABEL)}", "unit: sectors", f"first-lba: {first}", ""]
     for partition in partitions:
@@ -248,11 +261,3 @@ def sfdisk_script(partitions: list[Partition]) -> str:
             f"uuid={guid(partition.label)}, name={json.dumps(partition.label)}{attributes}"
         )
     return "\n".join(lines) + "\n"
-
-
-def guid(label: str) -> str:
-    """Returns the GUID of a label: a version 8 UUID made of the label's SHA-256, so that images are reproducible."""
-    digest = bytearray(hashlib.sha256(bytes(16) + label.encode()).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return str(uuid.UUID(bytes=bytes(digest))).upper()

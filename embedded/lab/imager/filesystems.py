@@ -45,16 +45,17 @@ def copy_into_vfat(image: Path, sources: Iterable[Path]) -> None:
     run(["mcopy", "-s", "-p", "-Q", "-m", "-i", image, *sources, "::"])
 
 
-def make_xfs(path: Path, label: str, guid: str, folder: Path, kernel: str) -> None:
-    """Makes an XFS file system with what a folder holds, readable by a kernel (`6.12`) and all newer ones.
+def make_xfs(path: Path, label: str, guid: str, folder: Path | None, kernel: str) -> None:
+    """Makes an XFS file system with what a folder holds, if any, readable by a kernel (`6.12`) and all newer ones.
 
     Its times are those of SOURCE_DATE_EPOCH where that is set.
     """
     with tempfile.NamedTemporaryFile("w", prefix="protofile") as prototype:
-        prototype.write(xfs_prototype(folder))
+        filled = ["-p", prototype.name] if folder else []
+        prototype.write(xfs_prototype(folder) if folder else "")
         prototype.flush()
         command = ["mkfs.xfs", "-n", "ftype=1", "-c", f"options={_xfs_settings(kernel)}", "-f", "-L", label]
-        command += ["-p", prototype.name, "-m", f"uuid={guid.lower()}", str(path)]
+        command += [*filled, "-m", f"uuid={guid.lower()}", str(path)]
         epoch = source_date_epoch()
         if epoch is not None:
             # Inodes also get random numbers, which the same library makes the same.

@@ -30,6 +30,7 @@ def run_profile(
     more: str = "",
     version: str = "v1.13.6",
     uid: int = NOBODY,
+    environment: Mapping[str, str] | None = None,
 ) -> Result:
     """Runs a profile on a kernel of a few bytes and an empty initramfs.
 
@@ -42,10 +43,10 @@ def run_profile(
     profile = f"arch: {arch}\nplatform: metal\nversion: {version}\n{more}input:\n"
     profile += f"  kernel: {{path: LAB/in/{case}/kernel}}\n  initramfs: {{path: LAB/in/{case}/base}}\n{inputs}"
     profile += f"output:\n  kind: {kind}\n  outFormat: raw\n"
-    return root.run(case, profile, version, environment=ENVIRONMENT, uid=uid)
+    return root.run(case, profile, version, environment={**ENVIRONMENT, **(environment or {})}, uid=uid)
 
 
-def build(root: RootRunner, case: str, **given: str | int) -> Path:
+def build(root: RootRunner, case: str, **given: str | int | Mapping[str, str]) -> Path:
     """Runs a profile that must succeed and returns its output."""
     result = run_profile(root, case, **given)  # type: ignore[arg-type]
     assert result.exit_code == 0, result.stderr

@@ -32,15 +32,17 @@ mount -t tmpfs tmpfs "$scratch"
 mkdir "$scratch/upper" "$scratch/work" "$scratch/root"
 mount -t overlay overlay -o "lowerdir=$root,upperdir=$scratch/upper,workdir=$scratch/work" "$scratch/root"
 cd "$scratch/root"
-mkdir -p dev proc tmp LAB usr/install usr/lib/cozystack-lab/imager etc/modules.d
+mkdir -p dev proc sys tmp LAB usr/install usr/lib/cozystack-lab/imager etc/modules.d
 cp "$program/etc/10-extra-modules.conf" etc/modules.d/
 mount --bind "$lab" LAB
 mount --bind "$lab/tmp" tmp
 mount --bind "$lab/usr-install" usr/install
 mount --bind "$program" usr/lib/cozystack-lab/imager
 mount -t proc proc proc
-touch dev/null dev/loop-control
-chmod 600 dev/loop-control
+touch dev/null
+mount -t sysfs sysfs sys
+mknod -m 600 dev/loop-control c 10 237
+for number in $(seq 0 31); do mknod -m 600 "dev/loop$number" b 7 "$number"; done
 mount --bind /dev/null dev/null
 exec chroot --userspec="$uid:$uid" . "$@"
 """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import filecmp
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +13,6 @@ from embedded.tests.lab_imager.builds import DISK, MIB, build, cut_out, partitio
 from embedded.tests.lab_imager.readers import read_pe
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from embedded.tests.lab_imager.inputs import Inputs
     from embedded.tests.lab_imager.runners import RootRunner
 
@@ -151,10 +151,81 @@ def test_iso_boots_as_it_is_asked_to(root: RootRunner, case: str, arch: str, boo
         assert filecmp.cmp(again, iso, shallow=False)
 
 
-def test_disk_of_v1_11_3_asks_for_privileges_and_has_the_same_partitions(root: RootRunner) -> None:
-    refused = run_profile(root, "old-refused", kind=DISK % "", version="v1.11.3")
+OLD = ("v1.11.3", "v1.12.6")
+NODES = """\
+#!/bin/sh
+for partition in /sys/class/block/loop*p*; do
+    read -r number <"$partition/dev"
+    mknod "/dev/${partition##*/}" b "${number%:*}" "${number#*:}"
+done
+exec /usr/sbin/mkfs.vfat "$@"
+"""
+
+
+@pytest.fixture
+def nodes(root: RootRunner) -> dict[str, str]:
+    """The environment in which partitions get their nodes when they are formatted."""
+    program = root.lab / "before/mkfs.vfat"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(NODES)
+    program.chmod(0o755)
+    return {"PATH": "/LAB/before:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def attached(root: RootRunner) -> list[str]:
+    """The loop devices that are attached to one of the runner's files."""
+    found = Path("/sys/block").glob("loop*/loop/backing_file")
+    return [path.parts[3] for path in found if "/out/old" in path.read_text()]
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_old_disk_asks_for_privileges(root: RootRunner, version: str) -> None:
+    refused = run_profile(root, "old-refused", kind=DISK % "", version=version)
     assert refused.exit_code == 1
     assert "Error: failed to attach loopback device: could not open /dev/loop-control: " in refused.stderr
-    disk = build(root, "old", kind=DISK % "", version="v1.11.3", uid=0)
-    table = partitions(root, f"/LAB/{disk.relative_to(root.lab)}")
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_old_disk_looks_for_its_partitions_nodes_in_vain(root: RootRunner, version: str) -> None:
+    """As in every container: the kernel makes them in the machine's /dev."""
+    refused = run_profile(root, "old-nodes", kind=DISK % "", version=version, uid=0)
+    assert refused.exit_code == 1
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith("Error: failed to install: failed to create partitions: failed to format partition /dev/loop")
+    assert re.search(r"mkfs\.vfat: unable to open /dev/loop\d+p1: No such file or directory$", last)
+    assert attached(root) == []
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_old_disk_has_the_same_partitions_and_files(root: RootRunner, nodes: dict[str, str], version: str) -> None:
+    disk = build(root, "old", kind=DISK % "", version=version, uid=0, environment=nodes)
+    inside = f"/LAB/{disk.relative_to(root.lab)}"
+    table = partitions(root, inside)
     assert [(one["name"], int(one["size"]) // 2048) for one in table] == [("EFI", 2101), ("META", 1)]
+    assert root.tool("mdir", "-/", "-b", "-i", f"{inside}@@1048576", "::").splitlines() == [
+        "::/EFI/",
+        "::/EFI/Linux/",
+        f"::/EFI/Linux/Talos-{version}.efi",
+        "::/EFI/boot/",
+        "::/EFI/boot/BOOTAA64.efi",
+        "::/loader/",
+        "::/loader/loader.conf",
+    ]
+    assert attached(root) == []
+
+
+def test_old_disk_of_amd64_boots_both_ways(root: RootRunner, nodes: dict[str, str]) -> None:
+    disk = build(root, "old-dual", arch="amd64", kind=DISK % "", version="v1.12.6", uid=0, environment=nodes)
+    told = xfs(root, disk, "label", "path /A", "ls", "path /grub", "ls", "path /", "ls")
+    for name in ("vmlinuz", "initramfs.xz", "grub.cfg"):
+        assert f" {name} " in told
+    listing = root.tool("mdir", "-/", "-b", "-i", f"/LAB/{disk.relative_to(root.lab)}@@1048576", "::")
+    assert "::/EFI/boot/BOOTX64.efi" in listing
+    start, size = place(root, disk, "BIOS")
+    with disk.open("rb") as file:
+        assert b"GRUB" in file.read(446)
+        file.seek(start)
+        assert len(file.read(size).rstrip(b"\0")) > 20_000
+        file.seek(place(root, disk, "META")[0] + 4)
+        assert file.read(17).endswith(b"dual-boot")
+    disk.unlink()

@@ -31,7 +31,10 @@ for partition in /sys/class/block/loop*p*; do
     {BUSYBOX} rm -f "/dev/${{partition##*/}}"
     {BUSYBOX} mknod -m 600 "/dev/${{partition##*/}}" b "${{number%:*}}" "${{number#*:}}" || exit
 done
-own=$(PATH=${{PATH##*{FOLDER}:}} {BUSYBOX} which mkfs.vfat) || {{ echo "the imager's image has no mkfs.vfat" >&2; exit 127; }}
+own=$(PATH=${{PATH##*{FOLDER}:}} {BUSYBOX} which mkfs.vfat) || {{
+    echo "the imager's image has no mkfs.vfat" >&2
+    exit 127
+}}
 exec "$own" "$@"
 """
 
@@ -57,6 +60,7 @@ detach_since() {{
         {BUSYBOX} losetup -d "/dev/$loop"
     done
 }}
+boot=unknown
 read -r boot </proc/sys/kernel/random/boot_id
 running={_TURNS}/$boot
 if [ -e "$running" ]; then

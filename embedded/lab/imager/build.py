@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from . import goyaml
 from .base_profiles import built_in, merged
 from .cmdline import build_cmdline
-from .disk import DiskBuilder
+from .disk import SECTOR, DiskBuilder
 from .errors import ImagerError, open_input
 from .extensions import Metadata
 from .initramfs import InitramfsBuilder
@@ -26,6 +26,7 @@ from .profile import (
     Bootloader,
     ContainerAsset,
     DiskFormat,
+    EnrollKeys,
     ImageOptions,
     IsoOptions,
     OutFormat,
@@ -34,7 +35,7 @@ from .profile import (
     SecureBootAssets,
 )
 from .profile_rules import fill_defaults, validate
-from .secureboot import enrollment, pcr_key, secure_boot_signer
+from .secureboot import Signer, enrollment, pcr_key, secure_boot_signer
 from .tools import copy_file, run
 from .uki import UkiBuilder
 from .untar import SELINUX_RECORD, tarball_members, untar
@@ -271,11 +272,18 @@ class _Build:
             uki=uki,
             boot_loader=boot_loader,
             scratch=self.scratch / "iso",
+            random_seed=self.contract.iso_has_random_seed,
         )
         return self._enrolling(builder) if profile.secure_boot else builder
 
     def _enrolling(self, builder: IsoBuilder) -> IsoBuilder:
-        """Lets an ISO's systemd-boot enroll the keys: those given, else ones made for the signing certificate."""
+        """Lets an ISO's systemd-boot enroll the keys."""
+        signer, keys = self._enrollment()
+        enroll = (self.profile.output.iso_options or IsoOptions()).enroll_keys.value
+        return replace(builder, enroll=enroll, certificate=signer.certificate_der, keys=keys)
+
+    def _enrollment(self) -> tuple[Signer, dict[str, Path]]:
+        """Returns who signs, and the variables to enroll: those given, else ones made for the signing certificate."""
         assets = self.profile.input.secure_boot or SecureBootAssets()
         signer = secure_boot_signer(assets)
         if assets.platform_key:
@@ -284,8 +292,7 @@ class _Build:
         else:
             self.reporter.report("generating SecureBoot database...")
             keys = enrollment(signer, self.scratch)
-        enroll = (self.profile.output.iso_options or IsoOptions()).enroll_keys.value
-        return replace(builder, enroll=enroll, certificate=signer.certificate_der, keys=keys)
+        return signer, keys
 
     def _image(self, target: Path, cmdline: str, initramfs: Path, uki: Path, boot_loader: Path) -> None:
         profile = self.profile
@@ -305,7 +312,10 @@ class _Build:
             boot_loader=boot_loader,
             overlay=self.overlay,
             scratch=self.scratch / "image",
+            sector=options.disk_sector_size or SECTOR,
         )
+        if profile.secure_boot and self.contract.disks_enroll_keys and options.enroll_keys is not EnrollKeys.OFF:
+            disk = replace(disk, enroll=options.enroll_keys.value, keys=self._enrollment()[1])
         disk.build(target, self.reporter.progress("creating disk image..."))
         if options.disk_format is DiskFormat.UNKNOWN:
             raise ImagerError("unsupported disk format: unknown")

@@ -90,14 +90,10 @@ def _platform_arguments(platform: platforms.Platform, profile: Profile, quirks: 
 
 
 def _default_arguments(quirks: Quirks) -> list[str]:
-    arguments = [
-        "init_on_alloc=1",
-        "slab_nomerge=",
-        "pti=on",
-        "consoleblank=0",
-        "nvme_core.io_timeout=4294967295",
-        "printk.devkmsg=on",
-    ]
+    arguments = ["slab_nomerge=", "pti=on", "consoleblank=0"]
+    if not quirks.since(1, 14):
+        arguments = ["init_on_alloc=1", *arguments, "nvme_core.io_timeout=4294967295"]
+    arguments.append("printk.devkmsg=on")
     if quirks.version is not None and not quirks.since(1, 11):
         arguments += ["ima_template=ima-ng", "ima_appraise=fix", "ima_hash=sha512"]
     if quirks.since(1, 10):

@@ -1,6 +1,6 @@
 """What differs between the imager's versions, and what a Talos version switches on: the facts in one place.
 
-Observed on the real imager v1.11.3 and v1.13.6.
+Observed on the real imagers v1.11.3 and v1.13.6, and read in Talos's source for the others.
 """
 
 from __future__ import annotations
@@ -61,42 +61,96 @@ class Quirks:
         return "usr/lib/firmware" if self.since(1, 10) else "lib/firmware"
 
 
+KERNELS = {
+    "v1.11.3": "6.12.52-talos",
+    "v1.11.6": "6.12.62-talos",
+    "v1.12.1": "6.18.2-talos",
+    "v1.12.6": "6.18.18-talos",
+    "v1.12.7": "6.18.24-talos",
+    "v1.13.0": "6.18.24-talos",
+    "v1.13.5": "6.18.36-talos",
+    "v1.13.6": "6.18.38-talos",
+    "v1.14.0-rc.1": "6.18.44-talos",
+}
+"""The imager's versions, each with the kernel that it names when the profile asks for its own Talos version."""
+
+
 @dataclass(frozen=True)
 class Contract:
-    """One version of the imager."""
+    """One version of the imager; what it does follows from its minor version."""
 
     tag: str
     """Its Talos version: the profile's default `version`."""
-    kernel_version: str
-    """What `.uname` says when the profile asks for the imager's own Talos version, whatever the kernel file is."""
-    names_and_embeds: bool
-    """Knows the profile fields `name` and `customization.embeddedMachineConfiguration`."""
-    installer_rootfs_type: str
-    """`rootfs.type` in the installer's image config."""
-    explicit_xattrs: bool
-    """Tells mksquashfs which SELinux labels to write and to take no others."""
-    chooses_iso_bootloader: bool
-    """Takes `isoOptions.bootloader`, and puts GRUB on arm64's ISO only when asked to."""
-    disks_need_loop: bool
-    """Makes disk images through a loop device and mounts, so with privileges only."""
 
     @property
     def version(self) -> Version:
         """The imager's own version."""
         return parse_tolerant(self.tag) or (0, 0, 0)
 
+    def _since(self, major: int, minor: int) -> bool:
+        return self.version >= (major, minor, 0)
+
+    @property
+    def kernel_version(self) -> str:
+        """What `.uname` says when the profile asks for the imager's own Talos version, whatever the kernel file is."""
+        return KERNELS[self.tag]
+
+    @property
+    def embeds(self) -> bool:
+        """Tells whether it knows the profile field `customization.embeddedMachineConfiguration`."""
+        return self._since(1, 12)
+
+    @property
+    def names(self) -> bool:
+        """Tells whether it knows the profile field `name`."""
+        return self._since(1, 13)
+
+    @property
+    def installer_rootfs_type(self) -> str:
+        """`rootfs.type` in the installer's image config."""
+        return "layers" if self._since(1, 13) else ""
+
+    @property
+    def explicit_xattrs(self) -> bool:
+        """Tells whether it tells mksquashfs which SELinux labels to write and to take no others."""
+        return self._since(1, 13)
+
+    @property
+    def chooses_iso_bootloader(self) -> bool:
+        """Tells whether it takes `isoOptions.bootloader`, and puts GRUB on arm64's ISO only when asked to."""
+        return self._since(1, 12)
+
+    @property
+    def disks_need_loop(self) -> bool:
+        """Tells whether it makes disk images through a loop device and mounts, so with privileges only."""
+        return not self._since(1, 13)
+
+    @property
+    def chooses_sector_size(self) -> bool:
+        """Tells whether it takes `imageOptions.diskSectorSize`."""
+        return self._since(1, 14)
+
+    @property
+    def disks_enroll_keys(self) -> bool:
+        """Tells whether it takes `imageOptions.sdBootEnrollKeys`, and signed disk images have keys to enroll."""
+        return self._since(1, 14)
+
+    @property
+    def iso_has_random_seed(self) -> bool:
+        """Tells whether systemd-boot's ISO images have a seed, so that systemd-boot 261 does not make one there."""
+        return self._since(1, 14)
+
+    @property
+    def has_exit_codes(self) -> bool:
+        """Tells whether it ends with a code for each kind of error, whose text stands alone."""
+        return self._since(1, 14)
+
     def quirks(self, version: str) -> Quirks:
         """Returns what a Talos version switches on in this imager."""
         return Quirks(version, self.version)
 
 
-CONTRACTS = {
-    contract.tag: contract
-    for contract in (
-        Contract("v1.11.3", "6.12.52-talos", False, "", False, False, True),
-        Contract("v1.13.6", "6.18.38-talos", True, "layers", True, True, False),
-    )
-}
+CONTRACTS = {tag: Contract(tag) for tag in KERNELS}
 
 
 def installed_contract(file: Path = VERSION_FILE) -> Contract:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from .profile import Bootloader
 from .tools import copy_file, run, touch_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .contract import Contract, Quirks
     from .overlay import OverlayInstaller
@@ -73,6 +73,11 @@ class DiskBuilder:
     boot_loader: Path
     overlay: OverlayInstaller | None
     scratch: Path
+    sector: int = SECTOR
+    enroll: str | None = None
+    """When systemd-boot may enroll the keys."""
+    keys: Mapping[str, Path] = field(default_factory=dict[str, "Path"])
+    """Variables to enroll: PK, KEK, db."""
 
     @property
     def quirks(self) -> Quirks:
@@ -132,7 +137,9 @@ class DiskBuilder:
         copy_file(self.uki, mount / f"EFI/Linux/Talos-{self.version}.efi", progress)
         copy_file(self.boot_loader, mount / f"EFI/boot/{BOOT_FILES[self.arch]}.efi", progress)
         (mount / "loader").mkdir()
-        (mount / "loader/loader.conf").write_text(loader_conf())
+        (mount / "loader/loader.conf").write_text(loader_conf(self.enroll))
+        for name, file in self.keys.items():
+            copy_file(file, mount / f"loader/keys/auto/{name}.auth", progress)
 
     def _grub(self, target: Path, progress: Progress) -> None:
         copy_file(self.kernel, self.boot / "A/vmlinuz", progress)
@@ -158,7 +165,8 @@ class DiskBuilder:
             partitions = self.placed(progress)
         except ImagerError as error:
             raise ImagerError(f"failed to create partitions: {error}") from None
-        run([*SFDISK, target], stdin=sfdisk_script(partitions).encode())
+        script = sfdisk_script(partitions, sector=self.sector)
+        run([*SFDISK, f"--sector-size={self.sector}", target], stdin=script.encode())
         return partitions
 
     def placed(self, progress: Progress) -> list[Partition]:
@@ -168,7 +176,7 @@ class DiskBuilder:
         """
         first = _MIB if self.overlay is None else self.overlay.first_byte(_MIB)
         partitions = layout(self.quirks, self.bootloader, first)
-        end = self.size - _BACKUP_SECTORS * SECTOR
+        end = self.size - _BACKUP_SECTORS * self.sector
         for partition in partitions:
             if partition.start + partition.size > end:
                 raise ImagerError(f"failed to allocate partition {partition.label}: no allocatable range found")
@@ -185,16 +193,17 @@ class DiskBuilder:
         touch_tree(folder, progress)
         progress(f'formatting the partition "{image}" as "{kind}" with label "{partition.label}"')
         if partition.label == EFI:
-            make_vfat(image)
+            make_vfat(image, self.sector)
             for item in sorted(folder.iterdir()):
                 copy_into_vfat(image, [item])
         else:
-            make_xfs(image, partition.label, guid(partition.label), folder, self.quirks.xfs_kernel)
+            make_xfs(image, partition.label, guid(partition.label), folder, self.quirks.xfs_kernel, self.sector)
         write_sparse(image, target, partition.start)
         image.unlink()
         progress(f"updated partition {partition.label} with {partition.size} bytes of data")
 
     def make_bios_bootable(self, partitions: list[Partition], target: Path, progress: Progress) -> None:
+        """Writes GRUB's images to where BIOS looks for them."""
         (place,) = (partition for partition in partitions if partition.label == BIOS)
         boot, core = ((self.scratch / name).read_bytes() for name in ("boot.img", "core.img"))
         boot, core = link_bios_images(boot, core, place.start // SECTOR)
@@ -209,6 +218,7 @@ class DiskBuilder:
         progress(f"wrote GRUB MBR to image file {target}")
 
     def all_meta(self) -> MetaContents:
+        """Returns what the META partition gets: the profile's values, and which boot loaders the disk has."""
         meta = MetaContents(self.meta)
         if self.arch == "amd64" and not self.secure_boot and self.bootloader is Bootloader.DUAL_BOOT:
             meta.append(MetaValue(_META_BOOTLOADER, Bootloader.DUAL_BOOT.value))
@@ -250,14 +260,14 @@ def guid(label: str) -> str:
     return str(uuid.UUID(bytes=bytes(digest))).upper()
 
 
-def sfdisk_script(partitions: list[Partition], guid: Callable[[str], str] = guid) -> str:
+def sfdisk_script(partitions: list[Partition], guid: Callable[[str], str] = guid, sector: int = SECTOR) -> str:
     """Returns the input of sfdisk for a list of partitions; all GUIDs follow from the labels, or as `guid` has it."""
-    first = partitions[0].start // SECTOR
+    first = partitions[0].start // sector
     lines = ["label: gpt", f"label-id: {guid(_DISK_LABEL)}", "unit: sectors", f"first-lba: {first}", ""]
     for partition in partitions:
         attributes = ', attrs="LegacyBIOSBootable"' if partition.label == BIOS else ""
         lines.append(
-            f"start={partition.start // SECTOR}, size={partition.size // SECTOR}, type={partition.type_guid}, "
+            f"start={partition.start // sector}, size={partition.size // sector}, type={partition.type_guid}, "
             f"uuid={guid(partition.label)}, name={json.dumps(partition.label)}{attributes}"
         )
     return "\n".join(lines) + "\n"

@@ -35,9 +35,10 @@ def create_raw(path: Path, size: int, progress: Progress) -> None:
         raise ImagerError(f"failed to create raw disk: {error.strerror}") from None
 
 
-def make_vfat(path: Path) -> None:
+def make_vfat(path: Path, sector: int = 512) -> None:
     """Makes a FAT32 file system that is the same every time."""
-    run(["mkfs.vfat", "-F", "32", "-n", EFI_LABEL, "--invariant", path])
+    sectors = [] if sector == 512 else ["-S", str(sector)]
+    run(["mkfs.vfat", "-F", "32", "-n", EFI_LABEL, "--invariant", *sectors, path])
 
 
 def copy_into_vfat(image: Path, sources: Iterable[Path]) -> None:
@@ -45,7 +46,7 @@ def copy_into_vfat(image: Path, sources: Iterable[Path]) -> None:
     run(["mcopy", "-s", "-p", "-Q", "-m", "-i", image, *sources, "::"])
 
 
-def make_xfs(path: Path, label: str, guid: str, folder: Path | None, kernel: str) -> None:
+def make_xfs(path: Path, label: str, guid: str, folder: Path | None, kernel: str, sector: int = 512) -> None:
     """Makes an XFS file system with what a folder holds, if any, readable by a kernel (`6.12`) and all newer ones.
 
     Its times are those of SOURCE_DATE_EPOCH where that is set.
@@ -55,6 +56,7 @@ def make_xfs(path: Path, label: str, guid: str, folder: Path | None, kernel: str
         prototype.write(xfs_prototype(folder) if folder else "")
         prototype.flush()
         command = ["mkfs.xfs", "-n", "ftype=1", "-c", f"options={_xfs_settings(kernel)}", "-f", "-L", label]
+        command += [*([] if sector == 512 else ["-s", f"size={sector}"])]
         command += [*filled, "-m", f"uuid={guid.lower()}", str(path)]
         epoch = source_date_epoch()
         if epoch is not None:

@@ -41,6 +41,8 @@ class IsoBuilder:
     """What signed the UKI, in DER."""
     keys: Mapping[str, Path] = field(default_factory=dict[str, "Path"])
     """Variables to enroll: PK, KEK, db."""
+    random_seed: bool = False
+    """Whether systemd-boot finds a seed that it may not write."""
 
     def build(self, target: Path, progress: Progress) -> None:
         """Writes the ISO image.
@@ -87,6 +89,8 @@ class IsoBuilder:
         self._lay_out()
         touch_tree(self.scratch, progress)
         copy_into_vfat(efi_image, [self.scratch / "EFI", self.scratch / "loader"])
+        if self.random_seed:
+            run(["mattrib", "-i", efi_image, "+r", "::/loader/random-seed"])
         progress("creating ISO image")
 
     def _lay_out(self) -> None:
@@ -96,6 +100,9 @@ class IsoBuilder:
         copy_file(self.uki, self.scratch / f"EFI/Linux/Talos-{self.version}.efi", silent)
         (self.scratch / "loader").mkdir()
         (self.scratch / "loader/loader.conf").write_text(loader_conf(self.enroll))
+        if self.random_seed:
+            (self.scratch / "loader/random-seed").write_bytes(bytes(32))
+            (self.scratch / "loader/random-seed").chmod(0o444)
         if self.certificate is not None:
             (self.scratch / "EFI/keys").mkdir()
             (self.scratch / "EFI/keys/uki-signing-cert.der").write_bytes(self.certificate)

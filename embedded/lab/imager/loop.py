@@ -92,7 +92,7 @@ def _attach(image: Path, progress: Progress) -> LoopDevice:
                     raise ImagerError(os.strerror(error.errno or 0).lower()) from None
             else:
                 return LoopDevice(path)
-        seconds = max(random.expovariate(1), 2.0)  # noqa: S311
+        seconds = max(random.expovariate(1), 2.0)
         progress(f"retrying after {seconds} seconds")
         time.sleep(seconds)
     raise AssertionError

@@ -192,7 +192,9 @@ class ImageOptions:
     disk_size: int = 0
     disk_format: DiskFormat = DiskFormat.UNKNOWN
     disk_format_options: str = ""
+    disk_sector_size: int = 0
     bootloader: Bootloader = Bootloader.NONE
+    enroll_keys: EnrollKeys = EnrollKeys.IF_SAFE
 
     @property
     def boots_by(self) -> Bootloader:
@@ -205,7 +207,9 @@ class ImageOptions:
             {
                 "diskFormat": "" if self.disk_format is DiskFormat.UNKNOWN else self.disk_format.value,
                 "diskFormatOptions": self.disk_format_options,
+                "diskSectorSize": self.disk_sector_size,
                 "bootloader": "" if self.bootloader is Bootloader.NONE else self.bootloader.value,
+                "sdBootEnrollKeys": "" if self.enroll_keys is EnrollKeys.IF_SAFE else self.enroll_keys.value,
             }
         )
 

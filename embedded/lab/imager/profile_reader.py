@@ -53,9 +53,9 @@ def _profile(root: dict[str, Node], contract: Contract) -> Profile:
         arch=reader.text(root, "arch"),
         platform=reader.text(root, "platform"),
         secure_boot=reader.optional_boolean(root, "secureboot"),
-        name=reader.text(root, "name") if contract.names_and_embeds else "",
+        name=reader.text(root, "name") if contract.names else "",
         version=reader.text(root, "version"),
-        customization=reader.customization(root, embeds=contract.names_and_embeds),
+        customization=reader.customization(root, embeds=contract.embeds),
         input=reader.input(root),
         overlay=reader.overlay(root),
         output=reader.output(root),
@@ -94,6 +94,16 @@ class _Reader:
             goyaml.refuse(node, "a boot loader")
         chosen = self.enum(parent, "bootloader", Bootloader.NONE)
         return chosen if newer or chosen is not Bootloader.DUAL_BOOT else Bootloader.NONE
+
+    def sector_size(self, parent: dict[str, Node]) -> int:
+        """Reads a disk image's sector size, which older imagers pass over as any field that they do not know."""
+        known = self._contract.chooses_sector_size and "diskSectorSize" in parent
+        return goyaml.integer(parent["diskSectorSize"]) if known else 0
+
+    def image_enrollment(self, parent: dict[str, Node]) -> EnrollKeys:
+        """Reads when a disk image's keys are enrolled; so with older imagers."""
+        known = self._contract.disks_enroll_keys
+        return self.enum(parent, "sdBootEnrollKeys", EnrollKeys.IF_SAFE) if known else EnrollKeys.IF_SAFE
 
     def section(self, parent: dict[str, Node], key: str) -> dict[str, Node]:
         return goyaml.items(parent[key]) if key in parent else {}
@@ -181,7 +191,9 @@ class _Reader:
                 disk_size=goyaml.integer(size) if size else 0,
                 disk_format=self.enum(options, "diskFormat", DiskFormat.UNKNOWN),
                 disk_format_options=self.text(options, "diskFormatOptions"),
+                disk_sector_size=self.sector_size(options),
                 bootloader=self.bootloader(options),
+                enroll_keys=self.image_enrollment(options),
             )
         if "isoOptions" in fields and not goyaml.is_null(fields["isoOptions"]):
             options = self.section(fields, "isoOptions")

@@ -16,7 +16,7 @@ SECURE_BOOT_FOLDER = Path("/secureboot")
 
 def fill_defaults(profile: Profile, contract: Contract) -> None:
     """Completes a profile in place: name, version, input files, boot loader, the disk's growth."""
-    if contract.names_and_embeds:
+    if contract.names:
         profile.name = profile.name or "Talos"
     profile.version = profile.version or contract.tag
     quirks = contract.quirks(profile.version)

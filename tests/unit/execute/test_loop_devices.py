@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from ci.execute.loop_devices import IN_TURN, MKFS_VFAT
 from ci.execute.privileges import unprivileged
 from tests.unit.engine import engine_error, exec_error
 from tests.unit.planning import plan_of, request
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: In place of busybox: what changes the machine is written down, the rest is done by this machine's programs.
 BUSYBOX = """\
@@ -56,7 +59,7 @@ class Machine:
     def script(self, name: str, text: str) -> Path:
         """Write one of our scripts with this machine's places in it, for this machine's shell."""
         text = text.replace("/before/busybox", str(self.folder / "busybox")).split("\n", 1)[1]
-        for place in ("sys/", "dev/"):
+        for place in ("sys/block", "sys/class", "dev/"):
             text = text.replace(f"/{place}", f"{self.folder}/{place}")
         return self.program(name, "#!/bin/sh\n" + text.replace("/turns", str(self.turns)))
 

@@ -127,9 +127,9 @@ async def test_a_privileged_run_that_fails_shows_what_it_said(monkeypatch: pytes
         "metal.raw: the imager failed, with exit code 1: no free loop device",
         (
             "It ran privileged, because the imager of Talos v1.11.3 partitions a disk image through a loop device and "
-            "mounts it; from v1.13 on it does without. Where the engine's machine has no loop devices to give "
-            "(rootless engines, some virtual machines), build for a CozyStack release with Talos v1.13 or newer, or "
-            "leave metal.raw out"
+            "mounts it; from v1.13 on it does without. The engine's machine has no loop devices to give (as with "
+            "rootless engines, and in some virtual machines): build for a CozyStack release with Talos v1.13 or newer, "
+            "or leave metal.raw out"
         ),
     ]
 

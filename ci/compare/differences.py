@@ -14,9 +14,10 @@ from ci.compare.filesystems import fat_parts, iso_parts, squashfs_parts, xfs_par
 from ci.compare.parts import DIGEST
 from ci.compare.programs import pe_parts
 from ci.compare.texts import as_text, bytes_difference, text_difference
-from ci.inspect.compression import Frame, compression_of
+from ci.inspect.authenticode import without_signatures
+from ci.inspect.compression import Frame, compression_of, expand
 from ci.inspect.context import Context
-from ci.inspect.cpio import plain_archive, read_members
+from ci.inspect.cpio import MAGICS, plain_archive, read_members
 from ci.inspect.errors import InspectError
 from ci.inspect.kinds import kind_of
 from ci.inspect.limits import CHUNK, LIMITS
@@ -46,21 +47,39 @@ class FirstDifference(BaseModel):
         return f"{': '.join(self.place)}: {self.one} | {self.other}"
 
 
-def first_difference(one: Source, other: Source) -> FirstDifference | None:
+class _OfDigests(FirstDifference):
+    """A difference of two texts that are the same but for digests: those follow from what is compared elsewhere."""
+
+
+def first_difference(one: Source, other: Source, unsigned: set[str] | None = None) -> FirstDifference | None:
     """Return where two files begin to differ, `None` where they are equal.
 
-    What a reader can't take for what it seems to be is compared as bytes.
+    Of signed programs all but the signature is compared: it has the time at which it was made. Their names go into
+    `unsigned`, of a file that is such a program itself the empty one. What a reader can't take for what it seems to be
+    is compared as bytes.
     """
+    unsigned = set[str]() if unsigned is None else unsigned
     offset = first_offset(one, other)
     if offset is None:
         return None
     kinds = _kind(one), _kind(other)
     if kinds[0] != kinds[1]:
         return FirstDifference(place=("kind",), one=kinds[0], other=kinds[1])
+    left, right = without_signatures(one), without_signatures(other)
+    if left.programs and left.programs == right.programs:
+        one, other = left.source, right.source
+        unsigned.update(left.programs)
+        offset = first_offset(one, other)
+        if offset is None:
+            return None
+    within = set[str]()
     try:
-        found = _by_kind(kinds[0], one, other)
+        found = _by_kind(kinds[0], one, other, within)
     except InspectError:
-        found = None
+        return _by_bytes(one, other, offset)
+    unsigned |= within
+    if found is None and within and kinds[0] in _REPACKED:
+        return None
     return found or _by_bytes(one, other, offset)
 
 
@@ -90,6 +109,9 @@ _PARTS: dict[str, Callable[[Source], Iterator[Part]]] = {
 }
 
 
+#: Kinds in which a signed program changes bytes around it, too: those of its packed form, digests of it.
+_REPACKED = ("archive", "tar")
+
 #: What the kernel takes one behind the other for an initramfs.
 _SEGMENTS = ("zstd", "xz", "gzip", "cpio")
 _ACRONYMS = ("pe", "iso", "fat", "xfs")
@@ -101,34 +123,44 @@ def _kind(source: Source) -> str:
     return "archive" if found in _SEGMENTS else found.upper() if found in _ACRONYMS else found
 
 
-def _by_kind(kind: str, one: Source, other: Source) -> FirstDifference | None:
+def _by_kind(kind: str, one: Source, other: Source, unsigned: set[str]) -> FirstDifference | None:
     if kind == "archive":
-        return _by_segments(one, other)
+        if _is_cut(one) and _is_cut(other):
+            return _by_whole(one, other, unsigned)
+        return _by_segments(one, other, unsigned)
     parts = _PARTS.get(kind)
-    return _by_parts(parts(one), parts(other)) if parts else None
+    return _by_parts(parts(one), parts(other), unsigned) if parts else None
 
 
-def _by_parts(ones: Iterator[Part], others: Iterator[Part]) -> FirstDifference | None:
+def _by_parts(ones: Iterator[Part], others: Iterator[Part], unsigned: set[str]) -> FirstDifference | None:
+    of_digests: FirstDifference | None = None
     for number, (one, other) in enumerate(zip_longest(ones, others)):
         if one is None or other is None or _name(one) != _name(other):
             names = [part.name if part else "nothing" for part in (one, other)]
             return FirstDifference(place=(f"part {number}",), one=names[0], other=names[1])
-        if (found := _part_difference(one, other)) is not None:
-            return found.within(one.name)
-    return None
+        if (found := _part_difference(one, other, unsigned)) is None:
+            continue
+        if not isinstance(found, _OfDigests):
+            return of_digests if of_digests and not unsigned else found.within(one.name)
+        of_digests = of_digests or found.within(one.name)
+    return None if unsigned else of_digests
 
 
 def _name(part: Part) -> str:
     return DIGEST.sub("digest", part.name)
 
 
-def _part_difference(one: Part, other: Part) -> FirstDifference | None:
+def _part_difference(one: Part, other: Part, unsigned: set[str]) -> FirstDifference | None:
     if one.inside and other.inside:
-        return _by_parts(one.inside(), other.inside())
+        return _by_parts(one.inside(), other.inside(), unsigned)
     assert one.content is not None
     assert other.content is not None
     if one.show is None:
-        return first_difference(one.content, other.content)
+        within = set[str]()
+        found = first_difference(one.content, other.content, within)
+        # A part has the name of what it is in: an entry.
+        unsigned.update(name or one.name for name in within)
+        return found
     left, right = (one.show(content.read_up_to(0, LIMITS.text)) for content in (one.content, other.content))
     return None if left == right else FirstDifference(place=(), one=left, other=right)
 
@@ -143,22 +175,49 @@ class _Segment:
     expanded: Source | None = None
 
 
-def _by_segments(one: Source, other: Source) -> FirstDifference | None:
+def _by_segments(one: Source, other: Source, unsigned: set[str]) -> FirstDifference | None:
     for number, (left, right) in enumerate(zip_longest(_segments(one), _segments(other))):
         if left is None or right is None or left.name != right.name:
             names = [segment.name if segment else "nothing" for segment in (left, right)]
             return FirstDifference(place=(f"part {number}",), one=names[0], other=names[1])
-        if (found := _segment_difference(left, right)) is not None:
+        if (found := _segment_difference(left, right, unsigned)) is not None:
             # Most have a single archive, which needs no name.
             return found if number == 0 and left.expanded is None else found.within(left.name)
     return None
 
 
-def _segment_difference(one: _Segment, other: _Segment) -> FirstDifference | None:
+def _is_cut(source: Source) -> bool:
+    """Return whether one thing, such as a disk image, is packed in many small frames."""
+    if compression_of(source.read_up_to(0, 8)) != "zstd":
+        return False
+    frame = Frame(source, 0, "zstd", Context())
+    head = b""
+    for chunk in frame.chunks():
+        head = head or chunk
+        if frame.expanded > CHUNK:
+            return False
+    return frame.end < source.size and head[:6] not in MAGICS
+
+
+def _by_whole(one: Source, other: Source, unsigned: set[str]) -> FirstDifference | None:
+    contexts = Context(), Context()
+    left, right = (
+        context.spool(f"{source.name}: expanded", expand(source, "zstd", context))
+        for source, context in zip((one, other), contexts, strict=True)
+    )
+    with left, right:
+        return first_difference(left, right, unsigned)
+
+
+def _segment_difference(one: _Segment, other: _Segment, unsigned: set[str]) -> FirstDifference | None:
     if one.expanded is None or other.expanded is None:
-        return _by_parts(cpio_parts(one.packed), cpio_parts(other.packed))
-    if (found := first_difference(one.expanded, other.expanded)) is not None:
+        return _by_parts(cpio_parts(one.packed), cpio_parts(other.packed), unsigned)
+    within = set[str]()
+    if (found := first_difference(one.expanded, other.expanded, within)) is not None:
         return found
+    if within:
+        unsigned |= within
+        return None
     if first_offset(one.packed, other.packed) is None:
         return None
     values = [f"{part.size} bytes (sha256 {part.sha256()[:12]}…)" for part in (one.packed, other.packed)]
@@ -193,6 +252,7 @@ def _by_bytes(one: Source, other: Source, offset: int) -> FirstDifference:
         texts = [as_text(source.read_up_to(0, LIMITS.text)) for source in (one, other)]
         if texts[0] is not None and texts[1] is not None:
             place, left, right = text_difference(texts[0], texts[1])
-            return FirstDifference(place=(place,), one=left, other=right)
+            same = DIGEST.sub("digest", texts[0]) == DIGEST.sub("digest", texts[1])
+            return (_OfDigests if same else FirstDifference)(place=(place,), one=left, other=right)
     place, left, right = bytes_difference(one.read_up_to(offset, 16), other.read_up_to(offset, 16), offset)
     return FirstDifference(place=(place,), one=left, other=right)

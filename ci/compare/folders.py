@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import stat
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ci.common.text import escaped
 from ci.compare.differences import FirstDifference, first_difference
@@ -41,6 +42,8 @@ class FileComparison(BaseModel):
     sha256: str
     #: `None` where the files are equal.
     first_difference: FirstDifference | None = None
+    #: Signed programs of which all but the signature was compared, by their paths in the file.
+    without_signature: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
 
 
 class Comparison(BaseModel):
@@ -52,7 +55,7 @@ class Comparison(BaseModel):
 
     @property
     def equal(self) -> bool:
-        """Return whether every file is the same in both."""
+        """Return whether every file is the same in both, signatures of programs aside."""
         return all(file.first_difference is None for file in self.files)
 
     def render(self, form: Format) -> str:
@@ -70,7 +73,10 @@ def _line(file: FileComparison, width: int) -> str:
     if file.first_difference is None and file.kind != "file":
         return f"same    {file.path:<{width}}  {file.kind:>9}"
     if file.first_difference is None:
-        return f"same    {file.path:<{width}}  {size_text(file.size):>9}  sha256 {file.sha256 or '(too large)'}"
+        same = f"same    {file.path:<{width}}  {size_text(file.size):>9}"
+        if file.without_signature:
+            return f"{same}  but for the signature of {', '.join(file.without_signature)}: it has the time of signing"
+        return f"{same}  sha256 {file.sha256 or '(too large)'}"
     return f"DIFFER  {file.path}: {file.first_difference}"
 
 
@@ -110,7 +116,10 @@ def _compare(one: Path, other: Path, name: str) -> FileComparison:
         return found.model_copy(update={"first_difference": difference})
     with open_file(one, name) as left, open_file(other, name) as right:
         found = _file(left, name)
-        return found.model_copy(update={"first_difference": first_difference(left, right)})
+        unsigned = set[str]()
+        difference = first_difference(left, right, unsigned)
+        programs = tuple(sorted(program or name for program in unsigned))
+        return found.model_copy(update={"first_difference": difference, "without_signature": programs})
 
 
 def _kind(path: Path) -> str:

@@ -24,8 +24,12 @@ class Context:
     The same initramfs stands in up to six outputs of one build: `seen` has each content once, by digest.
     """
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: Limits = LIMITS, *, unsigned: bool = False) -> None:
         self.limits = limits
+        #: Whether signed programs are looked at without their signatures, as for a comparison.
+        self.unsigned = unsigned
+        #: Those in what was expanded last.
+        self.left_out: tuple[str, ...] = ()
         self.seen: dict[str, Inspection] = {}
         self.restart()
 

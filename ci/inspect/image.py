@@ -133,6 +133,8 @@ class _LayerReader:
                 for _ in passing:
                     pass
         entry = entry_of(member, reader)
+        if inner is not None and inner.unsigned:
+            entry = entry.model_copy(update={"sha256": inner.sha256})
         self._tree.add(entry)
         if inner is not None:
             self._tree.contents[member.path] = inner

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ci.inspect.authenticode import without_signatures
 from ci.inspect.compression import Frame, expand
 from ci.inspect.content import ContentReader, elf_machine
 from ci.inspect.context import Context
@@ -64,17 +65,20 @@ _SMALL = 512
 _PEEK = 64 * 1024
 
 
-def inspect_path(path: Path | str, limits: Limits = LIMITS, *, name: str | None = None) -> Inspection:
+def inspect_path(
+    path: Path | str, limits: Limits = LIMITS, *, name: str | None = None, unsigned: bool = False
+) -> Inspection:
     """Return what a file or folder holds, its kind found from the content and never from the name.
 
-    `name` is what it is called instead of its path, in the result and in errors.
+    `name` is what it is called instead of its path, in the result and in errors. With `unsigned`, programs are read
+    without their signatures, which have the time of signing; digests are then of what is left.
 
     A folder is read as an extension image (`manifest.yaml`, `rootfs/`), an OCI layout (`oci-layout`) or, otherwise, as
     a folder of assets: each file inside is inspected, and one that can't be read is `unreadable` there. Raises
     `InspectError` where the path itself can't be read.
     """
     path = Path(path)
-    context = Context(limits)
+    context = Context(limits, unsigned=unsigned)
     if path.is_dir():
         return _folder(path, name or printable(str(path)), context)
     with open_file(path, name) as source:
@@ -87,18 +91,34 @@ def _inspect(source: Source, name: str, path: str, context: Context, digest: str
     try:
         if context.nesting > context.limits.nesting:
             raise LimitExceededError(source.name, "", f"more than {context.limits.nesting} archives in one another")
+        source, programs = _seen(source, context)
+        if programs:
+            digest = ""
         if not digest and source.size <= context.limits.digested:
             digest = source.sha256()
         known = context.seen.get(digest) if digest and source.size >= _SMALL else None
         if known is not None:
             return known.model_copy(update={"name": name, "contents": (), "same_as": known.same_as})
+        context.left_out = ()
         facts, contents = _read(source, path, context)
-        found = Inspection(name=name, size=source.size, sha256=digest, facts=facts, contents=contents)
+        programs = programs or context.left_out
+        found = Inspection(
+            name=name, size=source.size, sha256=digest, facts=facts, contents=contents, unsigned=programs
+        )
+        context.left_out = ()
         if digest:
             context.seen[digest] = found.model_copy(update={"same_as": path})
         return found
     finally:
         context.nesting -= 1
+
+
+def _seen(source: Source, context: Context) -> tuple[Source, tuple[str, ...]]:
+    """Return a source as it is to be looked at, and the programs in it that are seen without their signatures."""
+    if not context.unsigned:
+        return source, ()
+    found = without_signatures(source)
+    return found.source, found.programs
 
 
 def _read(source: Source, path: str, context: Context) -> _Found:
@@ -172,7 +192,10 @@ def _compressed(source: Source, kind: Compression, path: str, context: Context) 
         return inspect_packed_kernel(source, kind, context), ()
     if kind_of(BytesSource(source.name, head)) in DISKS:
         with context.spool(source.name, expand(source, kind, context)) as disk:
-            return _disk(*stored_disk(disk, kind_of(disk), context), kind, path, context)
+            seen, programs = _seen(disk, context)
+            found = _disk(*stored_disk(seen, kind_of(seen), context), kind, path, context)
+            context.left_out = programs
+            return found
     if is_tar(head):
         with context.spool(source.name, expand(source, kind, context)) as archive:
             return _tar(archive, kind, path, context)

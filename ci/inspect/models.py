@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -348,6 +349,8 @@ class Inspection(Facts):
     contents: tuple[Inspection, ...] = ()
     #: Set where the same bytes were read before in this inspection: the path of the first; `contents` is empty then.
     same_as: str | None = None
+    #: Programs in it that were read without their signatures, by path; of one that is such itself the empty one.
+    unsigned: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
 
     @property
     def kind(self) -> str:

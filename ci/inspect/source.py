@@ -178,6 +178,15 @@ class ExtentSource(Source):
             if skipped < length:
                 yield self._starts[number] + skipped, None if there is None else there + skipped, length - skipped
 
+    def places(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """Yield where bytes of this source are in the parent, as offset and length; those of holes are nowhere."""
+        for _, there, size in self._parts(offset):
+            if length <= 0:
+                return
+            if there is not None:
+                yield there, min(length, size)
+            length -= size
+
     def _pread(self, offset: int, length: int) -> bytes:
         pieces: list[bytes] = []
         for _, there, size in self._parts(offset):

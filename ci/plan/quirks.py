@@ -202,8 +202,10 @@ def unproven(talos_version: str) -> tuple[str, ...]:
     newest = ".".join(map(str, NEWEST_PROVEN))
     return (
         f"Talos {talos_version} is newer than what this release of cozystack-talos was tried with: v{newest} at most",
-        (f"relied on, as it is in v{newest}: {'; '.join(_RELIED_ON)}. The checks read what the imager made, and fail "
-        "where it is not as planned; a newer release of cozystack-talos may know more"),
+        (
+            f"relied on, as it is in v{newest}: {'; '.join(_RELIED_ON)}. The checks read what the imager made, and "
+            "fail where it is not as planned; a newer release of cozystack-talos may know more"
+        ),
     )
 
 

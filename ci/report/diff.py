@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ci.common.text import escaped
 from ci.inspect import models
@@ -38,6 +39,8 @@ class Difference(BaseModel):
     before: str
     after: str
     changes: tuple[Change, ...]
+    #: Signed programs of which all but the signature was compared, by path.
+    without_signature: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
 
     @property
     def changed(self) -> bool:
@@ -51,7 +54,28 @@ _Values = dict[str, str]
 
 def diff(before: models.Inspection, after: models.Inspection) -> Difference:
     """Return what came, went and changed from `before` to `after`; names of the two themselves do not count."""
-    return Difference(before=before.name, after=after.name, changes=tuple(_changes("", before, after)))
+    programs = sorted({program for node in (before, after) for program in _unsigned("", node)})
+    return Difference(
+        before=before.name,
+        after=after.name,
+        changes=tuple(_changes("", before, after)),
+        without_signature=tuple(programs),
+    )
+
+
+def _unsigned(place: str, node: models.Inspection) -> Iterator[str]:
+    for program in node.unsigned:
+        yield ":".join(part for part in (place, program) if part) or node.name
+    for inner in node.contents:
+        yield from _unsigned(f"{place}:{inner.name}" if place and node.kind != "folder" else inner.name, inner)
+
+
+def _is_repacked(node: models.Inspection) -> bool:
+    """Say whether a signed program changes bytes around it, too: those of its packed form, digests of it."""
+    packed = isinstance(node.facts, models.DiskFacts) and node.facts.compression != "none"
+    return (packed or isinstance(node.facts, models.ImageFacts | models.ArchiveFacts)) and any(
+        True for _ in _unsigned("", node)
+    )
 
 
 #: Kinds of what is no file.
@@ -70,7 +94,7 @@ def _changes(place: str, before: models.Inspection, after: models.Inspection) ->
     # Bytes that differ, and nothing that is compared does: what differs is not equal.
     if not values and not inner and not before.sha256 and before.kind not in _WITHOUT_DIGEST:
         yield Change(place=place, kind="changed", what="content", before="not compared: too large for a checksum")
-    elif not values and not inner and before.sha256 != after.sha256:
+    elif not values and not inner and before.sha256 != after.sha256 and not _is_repacked(before):
         yield Change(place=place, kind="changed", what="content", before=before.sha256[:12], after=after.sha256[:12])
 
 
@@ -189,6 +213,9 @@ def render_diff(difference: Difference, form: Format) -> str:
         lines.append(escaped(_line(change)))
     if not difference.changes:
         lines.append("no difference")
+    if difference.without_signature:
+        programs = ", ".join(difference.without_signature)
+        lines.append(escaped(f"compared without their signatures, which have the time of signing: {programs}"))
     return "\n".join(lines) + "\n"
 
 

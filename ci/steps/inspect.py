@@ -44,12 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read(paths: Sequence[Path], names: Sequence[str] | None) -> list[Inspection] | None:
+def _read(paths: Sequence[Path], names: Sequence[str] | None, *, unsigned: bool) -> list[Inspection] | None:
     """Inspect all paths, and return `None` where one can't be read: errors are printed for all of those."""
     found: list[Inspection] = []
     for path, name in zip(paths, names or [printable(str(path)) for path in paths], strict=True):
         try:
-            found.append(inspect_path(path, name=name))
+            found.append(inspect_path(path, name=name, unsigned=unsigned))
         except InspectError as error:
             print(f"error: {error}", file=sys.stderr)
     return found if len(found) == len(paths) else None
@@ -58,7 +58,7 @@ def _read(paths: Sequence[Path], names: Sequence[str] | None) -> list[Inspection
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = _parser().parse_args(argv)
-    found = _read(arguments.paths, arguments.names)
+    found = _read(arguments.paths, arguments.names, unsigned=arguments.command == "diff")
     if found is None:
         return 2
     code = 0

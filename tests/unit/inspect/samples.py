@@ -238,10 +238,12 @@ def squashfs(  # noqa: C901 (one format, one function)
     return bytes(body)
 
 
-def pe(machine: str, sections: list[tuple[str, bytes]], start: bytes = b"MZ", offset: int = 0x80) -> bytes:
+def pe(
+    machine: str, sections: list[tuple[str, bytes]], start: bytes = b"MZ", offset: int = 0x80, directories: int = 0
+) -> bytes:
     """A PE32+ file of the given sections, each padded to 512 bytes."""
     count = len(sections)
-    header_size = offset + 24 + 112 + 40 * count
+    header_size = offset + 24 + 112 + 8 * directories + 40 * count
     at = -(-header_size // 512) * 512
     table, body = b"", b""
     address = 0x1000
@@ -252,11 +254,14 @@ def pe(machine: str, sections: list[tuple[str, bytes]], start: bytes = b"MZ", of
         )
         body += data + bytes(raw - len(data))
         address += -(-max(len(data), 1) // 0x1000) * 0x1000
-    coff = b"PE\0\0" + struct.pack("<HHIIIHH", PE_MACHINES[machine], count, 1700000000, 0, 0, 112, 0x206)
+    coff = b"PE\0\0" + struct.pack(
+        "<HHIIIHH", PE_MACHINES[machine], count, 1700000000, 0, 0, 112 + 8 * directories, 0x206
+    )
     optional = struct.pack("<HBBIIIII", 0x20B, 0, 0, 0, 0, 0, 0x1000, 0x1000)
     optional += struct.pack(
-        "<QIIHHHHHHIIIIHHQQQQII", 0, 0x1000, 512, 0, 0, 0, 0, 0, 0, 0, address, at, 0, 10, 0, *[0] * 6
+        "<QIIHHHHHHIIIIHHQQQQII", 0, 0x1000, 512, 0, 0, 0, 0, 0, 0, 0, address, at, 0, 10, 0, *[0] * 5, directories
     )
+    optional += bytes(8 * directories)
     head = bytearray(start.ljust(offset, b"\0"))
     head[0x3C:0x40] = struct.pack("<I", offset)
     return (bytes(head) + coff + optional + table).ljust(at, b"\0") + body

@@ -11,6 +11,7 @@ from dagger import function
 
 from ci.common.causes import with_hint
 from ci.common.errors import BuildError, CozystackTalosError, first, said
+from ci.common.imager_errors import is_imager, kind_of, without_repetition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,9 +46,13 @@ def api_function(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]
 def in_words(error: BaseException) -> BaseException:
     """Return what the engine answered as an error of this project, any other error as it is."""
     if isinstance(error, dagger.ExecError):
-        output = [*error.stdout.splitlines(), *error.stderr.splitlines()][-_LAST_LINES:]
-        command = " ".join(error.command)
-        return BuildError(f"`{command}` ended with exit code {error.exit_code}:\n" + "\n".join(output))
+        output = [*error.stdout.splitlines(), *error.stderr.splitlines()]
+        command, kind = " ".join(error.command), ""
+        if is_imager(error.command):
+            output = without_repetition(output)
+            kind = kind_of(error.exit_code, error.stderr) or ""
+        code = f"{error.exit_code} ({kind})" if kind else f"{error.exit_code}"
+        return BuildError(f"`{command}` ended with exit code {code}:\n" + "\n".join(output[-_LAST_LINES:]))
     if isinstance(error, dagger.QueryError):
         return BuildError(with_hint(said(error)))
     return error

@@ -159,6 +159,10 @@ SecureBootEnrolment: TypeAlias = Annotated[
     dagger.Directory | None,
     Doc("Folder with PK.auth, KEK.auth and db.auth to enrol; default: made from the certificate"),
 ]
+DiskSectorSize: TypeAlias = Annotated[
+    int | None,
+    Doc("Bytes in a sector of the disks that disk images are for: 512, or 4096 (from Talos v1.14 on); default: 512"),
+]
 AuthKey: TypeAlias = Annotated[
     dagger.Secret | None,
     Doc(

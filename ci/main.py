@@ -22,6 +22,7 @@ with deferred():
     from ci.boot import request
     from ci.execute import boots, build, images_check, inputs, secureboot, selftest, several, signatures
     from ci.execute import registry as registries
+    from ci.plan import outputs as forms
     from ci.report import schematic, tables
 
 
@@ -52,10 +53,12 @@ class CozystackTalos(
     secureboot_cert: args.SecureBootCert = None
     secureboot_pcr_key: args.SecureBootPcrKey = None
     secureboot_enrolment: args.SecureBootEnrolment = None
+    disk_sector_size: args.DiskSectorSize = None
 
     def __post_init__(self) -> None:
         """Fail on bad arguments before doing any work."""
         self._parsed()
+        forms.parse_sector_size(self.disk_sector_size)
 
     def _parsed(self) -> "tuple[Arch, registries.Login | None, secureboot.Keys | None]":
         return (
@@ -76,6 +79,7 @@ class CozystackTalos(
             inputs.LocalFiles(self.extension_file or [], self.extension_layout or []),
             login,
             keys,
+            forms.parse_sector_size(self.disk_sector_size),
         )
 
     @api_function

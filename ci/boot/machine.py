@@ -82,6 +82,8 @@ class Media:
     esp: str = ""
     #: An ISO or a disk image.
     image: str = ""
+    #: Bytes in a sector of the disk.
+    sector: int = 512
     #: The drive with the machine configuration.
     config: str = ""
     #: The disk of an installed machine, where it boots from something else.
@@ -133,8 +135,14 @@ def _medium(request: BootRequest, machine: Machine, media: Media) -> list[str]:
         return [*firmware, *_drive(media.image, "readonly=on", "media=cdrom"), *scsi]
     if request.way is Way.METAL:
         # Talos writes to the disk that it boots from. QEMU keeps what it writes in a temporary file.
-        return [*firmware, *_drive(media.image, "snapshot=on"), *_DISK]
+        return [*firmware, *_drive(media.image, "snapshot=on"), *_disk(media.sector)]
     return firmware
+
+
+def _disk(sector: int) -> tuple[str, ...]:
+    """Return the device of a disk image; with sectors of another size, firmware would not find its partitions."""
+    name, device = _DISK
+    return _DISK if sector == 512 else (name, f"{device},logical_block_size={sector},physical_block_size={sector}")
 
 
 def _configured(media: Media) -> list[str]:

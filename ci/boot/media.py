@@ -16,6 +16,7 @@ from ci.boot.ways import Way
 from ci.common.errors import BootError
 from ci.inspect.compression import compression_of, expand
 from ci.inspect.context import Context
+from ci.inspect.disk import sector_size
 from ci.inspect.errors import InspectError
 from ci.inspect.pe import read_pe
 from ci.inspect.source import is_zeros, open_file
@@ -61,7 +62,9 @@ def _media(request: BootRequest, files: Mapping[str, Path], work: Path) -> machi
             (esp / _LOADERS / machine.AUTOEXEC).write_text(machine.AUTOEXEC_TEXT, encoding="ascii")
             return machine.Media(esp=str(esp))
         case _:
-            return machine.Media(image=str(_unpacked(files[request.way.value], work / "image.raw")))
+            image = _unpacked(files[request.way.value], work / "image.raw")
+            with open_file(image) as source:
+                return machine.Media(image=str(image), sector=sector_size(source) or 512)
 
 
 def _with_configuration(request: BootRequest, media: machine.Media, text: str, work: Path) -> machine.Media:

@@ -51,6 +51,8 @@ class Inputs:
     _source: Source
     _epoch: int | None
     _files: LocalFiles
+    #: Bytes in a sector of disk images, where they are not 512.
+    _sector_size: int | None = None
     _checkouts: Memo[None, Checkout] = field(default_factory=Memo[None, Checkout])
     _local_images: Memo[Arch, tuple[LocalImage, ...]] = field(default_factory=Memo["Arch", tuple[LocalImage, ...]])
     _resolvers: dict[Arch, EngineResolver] = field(default_factory=dict["Arch", EngineResolver])
@@ -65,6 +67,7 @@ class Inputs:
         files: LocalFiles,
         login: Login | None,
         keys: Keys | None,
+        sector_size: int | None = None,
     ) -> Inputs:
         """Give the login to the engine, read the variants, and take all else as it is.
 
@@ -73,7 +76,7 @@ class Inputs:
         """
         if login is not None:
             await login.log_in()
-        return cls(await load_variants(variants), arch, keys, source, epoch, files)
+        return cls(await load_variants(variants), arch, keys, source, epoch, files, sector_size)
 
     async def checkout(self) -> Checkout:
         """Return CozyStack's checkout; raises `UpstreamError` where it can't be understood."""
@@ -118,6 +121,7 @@ class Inputs:
             disk_size=size,
             files=files,
             secure_boot=await self.keys.planned() if self.keys else None,
+            disk_sector_size=self._sector_size,
         )
         return await look_up_plan(request, self.resolver(where))
 

@@ -17,7 +17,7 @@ from ci.common.kinds import names
 from ci.common.references import as_image, parse_reference
 from ci.plan.model import Plan, PlannedOutput, PlannedOverlay, SourceDate
 from ci.plan.outputs import Layout, Output
-from ci.plan.quirks import unproven
+from ci.plan.quirks import SECTOR_SIZES, quirks, unproven
 from ci.resolve import extensions
 from ci.resolve.model import ImageUse, PlannedExtension
 from ci.resolve.needs import catalog_need, extension_use
@@ -50,6 +50,8 @@ class BuildRequest:
     #: Extensions that the user gave as files.
     files: tuple[FileExtension, ...] = ()
     secure_boot: SecureBoot | None = None
+    #: Bytes in a sector of disk images, where they are not 512.
+    disk_sector_size: int | None = None
     #: The platform that the imager runs on; it matters where an overlay has to run there too.
     host_platform: str = "linux/amd64"
 
@@ -174,6 +176,7 @@ def _outputs(request: BuildRequest) -> tuple[PlannedOutput, ...]:
             f"of {names(lambda kind: kind.is_boot_image)}, or leave the keys out"
         )
     talos = request.upstream.talos_version
+    _check_sector_size(request, asked)
     bare = [output.name for output in request.outputs if output.loses_overlay_when_signed(talos)]
     if spec.overlay and request.secure_boot and bare:
         raise PlanError(
@@ -183,6 +186,24 @@ def _outputs(request: BuildRequest) -> tuple[PlannedOutput, ...]:
             + names(lambda kind: kind.is_boot_image and not kind.disk)
         )
     return planned
+
+
+def _check_sector_size(request: BuildRequest, asked: str) -> None:
+    size, talos = request.disk_sector_size, request.upstream.talos_version
+    if size is None:
+        return
+    if not quirks(talos).chooses_sector_size:
+        major, minor = SECTOR_SIZES
+        raise PlanError(
+            f"disk images with sectors of {size} bytes need Talos v{major}.{minor} or newer, and this is {talos}: its "
+            "imager makes them for sectors of 512 bytes, whatever its profile says. Leave --disk-sector-size out, or "
+            f"build for a CozyStack release with Talos v{major}.{minor} or newer"
+        )
+    if not any(output.kind.disk for output in request.outputs):
+        raise PlanError(
+            f"none of the outputs has sectors ({asked}): --disk-sector-size is for disk images. Add one of "
+            f"{names(lambda kind: kind.disk)}, or leave it out"
+        )
 
 
 def _output(output: Output, request: BuildRequest) -> PlannedOutput:
@@ -203,6 +224,7 @@ def _output(output: Output, request: BuildRequest) -> PlannedOutput:
         disk_format=output.disk_format,
         base_installer=kind.takes_base_installer,
         disk_size=_disk_size(output, request, facts.disk_size, plain=not (signed or overlay)),
+        disk_sector_size=request.disk_sector_size if kind.disk else None,
         extra_kernel_args=args if kind.takes_kernel_args else (),
         meta=spec.meta if kind.takes_meta else (),
         overlay=overlay,

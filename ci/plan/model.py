@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from typing import Any, Self, cast
 
 import yaml
@@ -91,6 +92,8 @@ class PlannedOutput(Value):
     base_installer: bool
     #: Bytes, disk images only; the imager adds 1000 MiB.
     disk_size: int | None = None
+    #: Bytes in a sector of the disk, where they are not 512.
+    disk_sector_size: int | None = Field(default=None, exclude_if=operator.not_)
     extra_kernel_args: tuple[str, ...] = ()
     meta: tuple[Meta, ...] = ()
     #: Whether the board's overlay goes in.

@@ -46,6 +46,10 @@ class Compression(StrEnum):
     TAR = ".tar.gz"
 
 
+#: Bytes in a sector of a disk: what all versions make, and what 4k disks have.
+_SECTOR_SIZES = (512, 4096)
+
+
 class DiskFormat(StrEnum):
     """What a disk is stored as, before it is packed; named as the file name's ending."""
 
@@ -248,6 +252,13 @@ def size_of(size: int) -> str:
         if size % unit == 0:
             return f"{size // unit} {name}"
     return f"{size} bytes"
+
+
+def parse_sector_size(size: int | None) -> int | None:
+    """Return the bytes in a sector of disk images where they are not 512; raises `OutputError` for other sizes."""
+    if size not in (None, *_SECTOR_SIZES):
+        raise OutputError(f"bad sector size {size}: choose one of {', '.join(map(str, _SECTOR_SIZES))} (4k disks)")
+    return None if size == _SECTOR_SIZES[0] else size
 
 
 def parse_layout(text: str) -> Layout:

@@ -104,6 +104,8 @@ def _image_options(output: PlannedOutput) -> Document:
     if output.disk_size is None:
         return {}
     options: Document = {"diskSize": output.disk_size, "diskFormat": "raw"}
+    if output.disk_sector_size is not None:
+        options["diskSectorSize"] = output.disk_sector_size
     if output.overlay:
         options["bootloader"] = OVERLAY_BOOT_LOADER
     return {"imageOptions": options}

@@ -1,6 +1,6 @@
 """What differs between Talos versions: one table, asked by every room. Nobody else compares Talos versions.
 
-Sources: github.com/siderolabs/talos at the tags named, and what the imagers of v1.11.3 and v1.13.6 did.
+Sources: github.com/siderolabs/talos at the tags named, and what the imagers of v1.11.3, v1.13.6 and v1.14.0-rc.1 did.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Minor = tuple[int, int]
 
 #: The newest version whose imager was held against this project.
-NEWEST_PROVEN: Final[Minor] = (1, 13)
+NEWEST_PROVEN: Final[Minor] = (1, 14)
 
 #: The oldest and the newest version of which an initramfs that was put together from several imager runs was held
 #: against that of a single run, byte for byte.
@@ -146,6 +146,19 @@ class Quirks:
         return self.talos < UNPRIVILEGED_DISK_IMAGES
 
     @property
+    def chooses_sector_size(self) -> bool:
+        """Whether the imager makes disk images for 4k disks (`imageOptions.diskSectorSize`): from v1.14."""
+        return self.talos >= SECTOR_SIZES
+
+    @property
+    def signed_disk_image_enrolls_keys(self) -> bool:
+        """Whether a disk image that is signed for secure boot has the keys that a machine enrols: from v1.14.
+
+        Before, only the ISO image has them (`loader/keys/auto`).
+        """
+        return self.talos >= _DISKS_ENROLL
+
+    @property
     def signed_disk_image_loses_overlay(self) -> bool:
         """Whether the imager leaves a board's overlay out of a disk image that is signed for secure boot.
 
@@ -167,6 +180,12 @@ _SYSTEMD_BOOT: Final[Minor] = (1, 10)
 
 #: First version whose imager makes disk images without privileges.
 UNPRIVILEGED_DISK_IMAGES: Final[Minor] = (1, 13)
+
+#: First version whose imager makes disk images for sectors of another size than 512 bytes.
+SECTOR_SIZES: Final[Minor] = (1, 14)
+
+#: First version whose imager puts keys to enrol into signed disk images.
+_DISKS_ENROLL: Final[Minor] = (1, 14)
 
 #: Boot loader of a disk image with an overlay: next to systemd-boot the imager does not run the overlay.
 OVERLAY_BOOT_LOADER: Final = "grub"

@@ -235,6 +235,8 @@ def _notes(plan: Plan) -> Iterator[str]:
 def _notes_of(output: PlannedOutput) -> Iterator[str]:
     if output.privileged:
         yield f"privileged, because {output.privileged}"
+    if output.disk_sector_size:
+        yield f"for disks with sectors of {output.disk_sector_size} bytes, and no others"
     if output.extra_kernel_args:
         yield f"extra kernel arguments {' '.join(output.extra_kernel_args)}"
     yield from (f"META {meta.key:#x} = {meta.value}" for meta in output.meta)

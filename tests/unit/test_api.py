@@ -41,6 +41,7 @@ def test_the_constructor_takes_what_all_functions_need() -> None:
         "secureboot_cert": None,
         "secureboot_pcr_key": None,
         "secureboot_enrolment": None,
+        "disk_sector_size": None,
     }
 
 
@@ -284,9 +285,9 @@ async def test_variants_are_listed_without_an_engine() -> None:
 
 
 def test_a_failed_command_is_told_with_its_last_lines() -> None:
-    error = in_words(exec_error(["imager", "-"], 3, stdout="a\n", stderr="".join(f"{n}\n" for n in range(30))))
+    error = in_words(exec_error(["tar", "-"], 3, stdout="a\n", stderr="".join(f"{n}\n" for n in range(30))))
     assert isinstance(error, BuildError)
-    assert str(error).splitlines() == ["`imager -` ended with exit code 3:", *(str(n) for n in range(10, 30))]
+    assert str(error).splitlines() == ["`tar -` ended with exit code 3:", *(str(n) for n in range(10, 30))]
 
 
 def test_what_the_engine_answers_is_told_as_it_is() -> None:

@@ -59,6 +59,12 @@ def test_the_disk_image_stays_as_it_is() -> None:
     assert command == [*ARM64, *FIRMWARE, *drive, *DISK, *ALONE]
 
 
+def test_a_disk_image_for_4k_disks_is_on_one() -> None:
+    command = qemu(request(Way.METAL), Media(image="/a.raw", sector=4096), kvm=False)
+    disk = ["-device", "virtio-blk-pci,drive=disk,bootindex=0,logical_block_size=4096,physical_block_size=4096"]
+    assert command == [*ARM64, *FIRMWARE, "-drive", "file=/a.raw,format=raw,if=none,id=disk,snapshot=on", *disk, *ALONE]
+
+
 def test_over_the_network_ipxe_is_started_and_asks_matchbox() -> None:
     drive = ["-drive", "file=fat:/w/esp,format=raw,if=none,id=disk,readonly=on"]
     net = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]

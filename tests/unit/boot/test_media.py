@@ -55,6 +55,12 @@ def test_a_disk_image_is_unpacked_with_its_holes(pack: Callable[[bytes], bytes] 
         assert image.stat().st_blocks * 512 < 20 * MIB
 
 
+def test_a_disk_image_says_how_large_its_sectors_are(tmp_path: Path) -> None:
+    put(tmp_path, "metal/metal-arm64.raw", bytes(4096) + b"EFI PART" + bytes(MIB))
+    media = prepare(request(Way.METAL), tmp_path, tmp_path / "work")
+    assert media == machine.Media(image=str(tmp_path / "metal/metal-arm64.raw"), sector=4096)
+
+
 def test_an_iso_is_taken_as_it_is(tmp_path: Path) -> None:
     put(tmp_path, "iso/metal-arm64.iso", b"iso")
     media = prepare(request(Way.ISO), tmp_path, tmp_path / "work")

@@ -150,7 +150,7 @@ def module(monkeypatch: pytest.MonkeyPatch, assets: Path) -> Any:
     return CozystackTalos(
         upstream=None, release=None, variant_files=None, arch="arm64", source_date_epoch=None, extension_file=[],
         extension_layout=[], registry=None, registry_username=None, registry_password=None, secureboot_key=None,
-        secureboot_cert=None, secureboot_pcr_key=None, secureboot_enrolment=None,
+        secureboot_cert=None, secureboot_pcr_key=None, secureboot_enrolment=None, disk_sector_size=None,
     )  # fmt: skip
 
 

@@ -20,7 +20,8 @@ TOP = Path(__file__).parents[3]
         ("v1.12.6", True, False, False),
         ("v1.13.0-beta.1", False, True, False),
         ("v1.13.6", False, True, False),
-        ("v1.14.0-rc.1", False, True, True),
+        ("v1.14.0-rc.1", False, True, False),
+        ("v1.15.0", False, True, True),
         ("v2.0.0", False, True, True),
     ],
 )

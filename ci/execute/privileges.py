@@ -31,7 +31,7 @@ _CAUSES: Final = (
     _Cause(
         re.compile(r"unable to open /dev/loop\d+p\d+|/dev/loop\d+p\d+: no such file", re.IGNORECASE),
         "The partitions of its loop device did not appear in /sys/class/block: the engine's containers do not see the "
-        "machine's own /sys, or its kernel adds no partitions to loop devices. {ways_out}",
+        "machine's own /sys, or its kernel adds no partitions to loop devices. To do without: {ways_out}",
     ),
     _Cause(
         re.compile(r"mounting partitions|failed to mount|unknown filesystem|fsopen|no such device", re.IGNORECASE),

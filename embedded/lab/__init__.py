@@ -15,6 +15,7 @@ __all__ = [
     "builder",
     "checkout_path",
     "ensure",
+    "every",
     "folder",
     "for_builds",
     "images",
@@ -54,8 +55,15 @@ def for_builds() -> list[str]:
 
 
 def images() -> list[str]:
-    """Return the references of all images that the lab has."""
-    return [recipe.name for recipe in builder().recipes.values() if recipe.is_image]
+    """Return the references of the images that all of the lab is: those made when they are asked for are left out."""
+    return [name for name in every() if builder().recipes[name].is_image]
+
+
+def every() -> list[str]:
+    """Return the names of all recipes but those that are made when something asks for them."""
+    from embedded.lab.contents.releases import is_on_demand
+
+    return [name for name in builder().recipes if not is_on_demand(name)]
 
 
 def ensure(
@@ -68,7 +76,8 @@ def ensure(
     """Make what is missing, and tell a running registry of it.
 
     Args:
-        names: references of images (`docker.io/library/debian:trixie-slim`) or names of parts; all when left out.
+        names: references of images (`docker.io/library/debian:trixie-slim`) or names of parts; when left out, all but
+            what belongs to further releases of Talos.
         architectures: amd64, arm64: of images whose digest is known beforehand, only their layers are made; both when
             left out.
         registry: `127.0.0.1:PORT` of a registry that serves `registry_folder()`.
@@ -76,7 +85,7 @@ def ensure(
 
     Returns the results of these recipes and of all that they need. Raises LabError.
     """
-    wanted = list(names) if names is not None else list(builder().recipes)
+    wanted = list(names) if names is not None else every()
     wanted = builder().with_layers(wanted, None if architectures is None else set(architectures))
     results = builder().results(wanted)
     if results is None:

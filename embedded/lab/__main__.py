@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _build(given: argparse.Namespace) -> None:
     names = lab.for_builds() if given.for_builds else given.names or None
     if given.without_compiling:
-        names = lab.builder().without_compiling(names or lab.builder().recipes)
+        names = lab.builder().without_compiling(names or lab.every())
     with display() as progress:
         lab.ensure(names, progress=progress, architectures=[] if given.for_builds else None)
 

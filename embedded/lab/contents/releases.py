@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,54 @@ OLD: Final = Release(
     raspberry_pi="v0.1.5",
     boards=("rpi_generic",),
 )
-RELEASES: Final = (NEW, OLD)
+MAIN: Final = (NEW, OLD)
+"""The releases that all of the lab is made for: the newest, and the oldest that is supported."""
+
+
+def _like(
+    release: Release, talos: str, cozystack: str, firmware: str, microcode: str, drbd: str, zfs: str, **more: Any
+) -> Release:
+    """Return a release between those: what its profiles name is its own, all else as with one of them."""
+    profiles, pins = ("packages/core/talos", False)
+    return replace(
+        release,
+        talos=talos,
+        cozystack=cozystack,
+        profiles=profiles,
+        pins_matchbox=pins,
+        firmware=firmware,
+        intel_microcode=microcode,
+        drbd=drbd,
+        zfs=zfs,
+        **more,
+    )
+
+
+FURTHER: Final = (
+    _like(OLD, "v1.11.6", "v0.41.11", "20251125", "20250812", "9.2.16", "2.3.5"),
+    _like(OLD, "v1.12.1", "v1.0.0", "20251125", "20251111", "9.2.16", "2.4.0"),
+    _like(OLD, "v1.12.6", "v1.2.0", "20260309", "20260227", "9.2.16", "2.4.1"),
+    _like(OLD, "v1.12.7", "v1.2.4", "20260410", "20260227", "9.2.16", "2.4.1"),
+    _like(NEW, "v1.13.0", "v1.4.0", "20260410", "20260227", "9.3.1", "2.4.1", matchbox="v0.10.0"),
+    _like(NEW, "v1.13.5", "v1.6.0-rc.1", "20260519", "20260512", "9.3.2", "2.4.3"),
+    # No release of CozyStack has it yet: the tag is the lab's.
+    _like(NEW, "v1.14.0-rc.1", "v1.7.0-lab.1", "20260622", "20260512", "9.3.2", "2.4.3"),
+)
+"""Every other Talos that a release of CozyStack has, and the next one: made when something asks for them."""
+
+RELEASES: Final = (*MAIN, *FURTHER)
+
+
+def is_on_demand(name: str) -> bool:
+    """Tell whether a recipe belongs to further releases alone, by what its name has of their versions."""
+    return any(re.search(rf"[:/-]{re.escape(version)}(?![\w.])", name) for version in _ONLY_FURTHER)
+
+
+def _versions(releases: Iterable[Release]) -> set[str]:
+    return {version for one in releases for version in (one.talos, one.firmware, one.intel_microcode)}
+
+
+_ONLY_FURTHER: Final = _versions(FURTHER) - _versions(MAIN)
 
 TAILSCALE: Final = "1.98.10"
 """The version of Tailscale that the lab stands in for, the same for every Talos release."""

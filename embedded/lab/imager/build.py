@@ -14,7 +14,7 @@ from . import goyaml
 from .base_profiles import built_in, merged
 from .cmdline import build_cmdline
 from .disk import SECTOR, DiskBuilder
-from .errors import ImagerError, open_input
+from .errors import DEPENDENCY, FILE, INSTALLATION, INVALID, ImagerError, failing_with, open_input
 from .extensions import Metadata
 from .initramfs import InitramfsBuilder
 from .installer import write_installer
@@ -87,7 +87,8 @@ class _Build:
 
         initramfs = self._initramfs()
         board = [] if self.overlay is None else self.overlay.kernel_arguments()
-        cmdline = build_cmdline(profile, self.quirks, board)
+        with failing_with(INVALID):
+            cmdline = build_cmdline(profile, self.quirks, board)
         report(f"kernel command line: {cmdline}")
         uki, boot_loader = self.scratch / "vmlinuz.efi", self.scratch / "systemd-boot.efi"
         if profile.output.kind.needs_uki:
@@ -95,7 +96,8 @@ class _Build:
             if profile.secure_boot:
                 boot_loader, uki = (path.with_name(f"{path.name}.signed") for path in (boot_loader, uki))
                 builder = self._with_keys(builder)
-            builder.build(uki, boot_loader, self.reporter.progress("building UKI..."))
+            with failing_with(DEPENDENCY):
+                builder.build(uki, boot_loader, self.reporter.progress("building UKI..."))
             report("UKI ready")
 
         target = self.out / profile.file_name
@@ -117,11 +119,13 @@ class _Build:
             profiles |= self.overlay.profiles(self.contract)
         if name := self.profile.base_profile_name:
             if name not in profiles:
-                raise ImagerError(f"unknown base profile: {name}")
+                with failing_with(INVALID):
+                    raise ImagerError(f"unknown base profile: {name}")
             self.profile = merged(profiles[name], self.profile)
             self.profile.base_profile_name = ""
         fill_defaults(self.profile, self.contract)
-        validate(self.profile, self.contract)
+        with failing_with(INVALID):
+            validate(self.profile, self.contract)
 
     def _refuse_what_the_lab_lacks(self) -> None:
         profile = self.profile
@@ -184,7 +188,8 @@ class _Build:
         try:
             copy_file(files.initramfs, initramfs, progress)
         except ImagerError as error:
-            raise ImagerError(f"failed to copy initramfs: {error}") from None
+            with failing_with(FILE):
+                raise ImagerError(f"failed to copy initramfs: {error}") from None
         tree = self.scratch / "extensions"
         labels: dict[Path, str] = {}
         for number, asset in enumerate(files.system_extensions):
@@ -206,7 +211,8 @@ class _Build:
         profile, report, progress = self.profile, self.reporter.report, self.reporter.progress
         match profile.output.kind:
             case OutputKind.KERNEL:
-                copy_file(profile.input.kernel, target, progress("copying kernel..."))
+                with failing_with(FILE):
+                    copy_file(profile.input.kernel, target, progress("copying kernel..."))
                 report("kernel output ready")
             case OutputKind.CMDLINE:
                 target.write_text(cmdline)
@@ -217,13 +223,16 @@ class _Build:
                 copy_file(uki, target, progress("copying kernel..."))
                 report("UKI output ready")
             case OutputKind.INSTALLER:
-                self._installer(target, initramfs, uki, boot_loader)
+                with failing_with(DEPENDENCY):
+                    self._installer(target, initramfs, uki, boot_loader)
                 report("installer container image ready")
             case OutputKind.ISO:
-                self._iso(cmdline, initramfs, uki, boot_loader).build(target, progress("building ISO..."))
+                with failing_with(DEPENDENCY):
+                    self._iso(cmdline, initramfs, uki, boot_loader).build(target, progress("building ISO..."))
                 report("ISO ready")
             case OutputKind.IMAGE:
-                self._image(target, cmdline, initramfs, uki, boot_loader)
+                with failing_with(INSTALLATION):
+                    self._image(target, cmdline, initramfs, uki, boot_loader)
                 report("disk image ready")
             case OutputKind.UNKNOWN:
                 raise ImagerError("unknown output kind: unknown")

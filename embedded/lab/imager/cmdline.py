@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .contract import Quirks
 
 PLATFORM = "talos.platform"
+_NVME = "nvme_core.io_timeout=4294967295"
 
 
 class Cmdline:
@@ -66,7 +67,7 @@ def build_cmdline(profile: Profile, quirks: Quirks, board: Sequence[str] = ()) -
     """
     kind = profile.output.kind
     cmdline = Cmdline()
-    platform = platforms.find(profile.platform)
+    platform = platforms.find(profile.platform, quirks)
     cmdline.append([f"{PLATFORM}={platform.name or profile.platform}"])
     cmdline.set(_platform_arguments(platform, profile, quirks))
     if kind is OutputKind.ISO and quirks.since(1, 8):
@@ -86,13 +87,14 @@ def _platform_arguments(platform: platforms.Platform, profile: Profile, quirks: 
     with_serial = quirks.version is not None and not quirks.since(1, 8)
     if (profile.platform, profile.arch) == ("metal", "amd64") and with_serial:
         return ["console=ttyS0", "console=tty0"]
-    return platform.arguments(profile.arch)
+    arguments = platform.arguments(profile.arch)
+    return (*arguments, _NVME) if profile.platform == "aws" and quirks.since(1, 14) else arguments
 
 
 def _default_arguments(quirks: Quirks) -> list[str]:
     arguments = ["slab_nomerge=", "pti=on", "consoleblank=0"]
     if not quirks.since(1, 14):
-        arguments = ["init_on_alloc=1", *arguments, "nvme_core.io_timeout=4294967295"]
+        arguments = ["init_on_alloc=1", *arguments, _NVME]
     arguments.append("printk.devkmsg=on")
     if quirks.version is not None and not quirks.since(1, 11):
         arguments += ["ima_template=ima-ng", "ima_appraise=fix", "ima_hash=sha512"]

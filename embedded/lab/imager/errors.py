@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+# From Talos v1.14 on the imager ends with a code for each kind of error.
+INVALID, DEPENDENCY, FILE, INSTALLATION = 2, 5, 6, 7
+
 
 class ImagerError(Exception):
-    """A build that cannot go on; its text is what the user reads after `Error: `."""
+    """A build that cannot go on; its text is what the user reads last."""
+
+    code: int | None = None
+    """What kind of error it is; the innermost that says so counts."""
+
+
+@contextmanager
+def failing_with(code: int) -> Iterator[None]:
+    """Gives errors of a step the code of their kind, where they have none yet."""
+    try:
+        yield
+    except ImagerError as error:
+        error.code = error.code or code
+        raise
 
 
 def os_error_text(operation: str, path: str | Path, error: OSError) -> str:

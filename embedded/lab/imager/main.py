@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from .build import build
 from .contract import installed_contract
-from .errors import ImagerError, os_error_text
+from .errors import FILE, INVALID, ImagerError, failing_with, os_error_text
 from .meta import MetaContents, MetaValue
 from .overlay import host_architecture
 from .profile import ContainerAsset, Customization, Input, Output, OutputKind, Overlay, Profile
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str], contract: Contract | None = None) -> int:
         reporter = Reporter(sys.stderr)
         reporter.report("assembling the finalized profile...")
         if options.profile == "-":
-            profile = parse_profile(sys.stdin.buffer.read().decode(errors="replace"), contract)
+            with failing_with(INVALID):
+                profile = parse_profile(sys.stdin.buffer.read().decode(errors="replace"), contract)
         else:
             profile = _named(options)
         out = Path(options.output)
@@ -47,12 +48,17 @@ def main(arguments: Sequence[str], contract: Contract | None = None) -> int:
             reporter.report(str(error))
             raise
     except ImagerError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+        return _fail(contract, str(error), error.code)
     except OSError as error:
-        print(f"Error: {os_error_text('open', error.filename or '', error)}", file=sys.stderr)
-        return 1
+        return _fail(contract, os_error_text("open", error.filename or "", error), FILE)
     return 0
+
+
+def _fail(contract: Contract | None, text: str, code: int | None) -> int:
+    """Says what failed, as this version of the imager does, and returns its exit code."""
+    typed = contract is not None and contract.has_exit_codes
+    print(text if typed else f"Error: {text}", file=sys.stderr)
+    return code or 1 if typed else 1
 
 
 class _Parser(argparse.ArgumentParser):

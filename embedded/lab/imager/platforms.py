@@ -7,10 +7,13 @@ Facts: Talos v1.13.6, `KernelArgs` of the platforms below `internal/app/machined
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .errors import ImagerError
 from .profile import DiskFormat, OutFormat
+
+if TYPE_CHECKING:
+    from .contract import Quirks
 
 _NAMES: Final = "net.ifnames=0"
 _CLOUD: Final = ("console=tty1", "console=ttyS0", _NAMES)
@@ -40,6 +43,8 @@ class Platform:
     amd64: tuple[str, ...] = ()
     arm64: tuple[str, ...] | None = None
     disk: DiskProfile | None = None
+    since: tuple[int, int] = (0, 0)
+    """The first Talos version that knows it."""
     name: str = ""
     """What `talos.platform` says, where that is another name."""
 
@@ -56,6 +61,11 @@ PLATFORMS: Final = {
     "equinixMetal": _EQUINIX,
     "packet": _EQUINIX,
     "akamai": Platform(_SERIAL_FIRST, disk=DiskProfile(packing=OutFormat.GZ)),
+    "alibabacloud": Platform(
+        _CLOUD,
+        disk=DiskProfile(packing=OutFormat.RAW, form=DiskFormat.QCOW2, options="cluster_size=8k"),
+        since=(1, 14),
+    ),
     "aws": Platform(_CLOUD, disk=DiskProfile(_DEFAULT)),
     "azure": Platform(
         ("console=ttyS0,115200n8", "earlyprintk=ttyS0,115200", "rootdelay=300", *_QUIET),
@@ -83,8 +93,8 @@ PLATFORMS: Final = {
 }
 
 
-def find(name: str) -> Platform:
-    """Returns a platform by its name in a profile; raises ImagerError for one that Talos does not know."""
-    if name not in PLATFORMS:
+def find(name: str, quirks: Quirks) -> Platform:
+    """Returns a platform by its name in a profile; raises ImagerError for one that this Talos does not know."""
+    if name not in PLATFORMS or not quirks.since(*PLATFORMS[name].since):
         raise ImagerError(f'unknown platform: "{name}"')
     return PLATFORMS[name]

@@ -171,3 +171,30 @@ def test_bad_keys_are_named(root: RootRunner, pcr: str, error: str) -> None:
 def test_secure_boot_is_refused_for_what_nothing_signs(root: RootRunner, kind: str) -> None:
     result = run_profile(root, "sb-none", kind=kind, more="secureboot: true\n")
     assert result.stderr.splitlines()[-1] == f"Error: profile is invalid: secureboot is not supported for {kind} output"
+
+
+NEXT = "v1.14.0-rc.1"
+
+
+@pytest.mark.parametrize(("version", "enrolled"), [("v1.13.6", False), (NEXT, True)])
+def test_a_signed_disk_has_keys_to_enroll_from_v1_14_on(
+    root: RootRunner, keys: Path, version: str, *, enrolled: bool
+) -> None:
+    disk = build(root, "sb-disk-keys", kind=DISK % "", inputs=signers(), more="secureboot: true\n", version=version)
+    image = f"/LAB/{disk.relative_to(root.lab)}@@1048576"
+    listing = root.tool("mdir", "-/", "-b", "-i", image, "::").splitlines()
+    there = {f"::/loader/keys/auto/{name}.auth" for name in ("PK", "KEK", "db")}
+    assert there & set(listing) == (there if enrolled else set())
+    settings = root.tool("mtype", "-i", image, "::/loader/loader.conf")
+    assert ("secure-boot-enroll if-safe" in settings) is enrolled
+    disk.unlink()
+
+
+def test_a_signed_disk_enrolls_as_it_is_told(root: RootRunner, keys: Path) -> None:
+    for word, there in (("force", True), ("off", False)):
+        kind = DISK % f", sdBootEnrollKeys: {word}"
+        disk = build(root, f"sb-{word}", kind=kind, inputs=signers(), more="secureboot: true\n", version=NEXT)
+        image = f"/LAB/{disk.relative_to(root.lab)}@@1048576"
+        assert ("secure-boot-enroll force" in root.tool("mtype", "-i", image, "::/loader/loader.conf")) is there
+        assert ("::/loader/keys/auto/" in root.tool("mdir", "-/", "-b", "-i", image, "::")) is there
+        disk.unlink()

@@ -167,7 +167,7 @@ SAID = {
     "Error: failed to attach loopback device: could not open /dev/loop-control: no such file": "has no loop devices",
     "mkfs.vfat: unable to open /dev/loop0p1: No such file or directory": "did not appear in /sys/class/block",
     "failed to install bootloader: error mounting partitions: no such device": "has to know vfat",
-    "failed to install: failed to create partitions: disk too small": "v1.13 on it does without. To do without: build for a CozyStack release",
+    "failed to install: failed to create partitions: disk too small": "it does without. To do without: build",
 }
 
 

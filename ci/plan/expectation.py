@@ -74,6 +74,8 @@ class Expectation(_Value):
     overlay: ExpectedOverlay | None = None
     #: Exactly these files below the assets' root, with the kind that `ci.inspect` finds: `{"boot/vmlinuz": "kernel"}`.
     files: dict[str, str] | None = None
+    #: Platforms of the files that have kernel arguments in them, by path: `{"aws/aws-arm64.raw.xz": "aws"}`.
+    platforms: dict[str, str] = {}
     #: Whether the assets come from the lab's stand-ins.
     stand_in: bool | None = None
 
@@ -113,6 +115,9 @@ def expectation(plan: Plan) -> Expectation:
             if argument.startswith("-") and argument[1:] not in added and not _adds(added, argument[1:])
         ),
         files={output.path: _inspected(output) for output in plan.outputs},
+        platforms={
+            output.path: output.platform for output in plan.outputs if kind_of_output(output.name).takes_kernel_args
+        },
         stand_in=plan.stand_in,
     )
 
@@ -127,4 +132,4 @@ def _inspected(output: PlannedOutput) -> str:
 
 def expectation_anywhere(plan: Plan) -> Expectation:
     """Return what assets of any layout are checked against: the plan's content, wherever its files are."""
-    return expectation(plan).model_copy(update={"files": None})
+    return expectation(plan).model_copy(update={"files": None, "platforms": {}})

@@ -11,6 +11,7 @@ from ci.verify import checks_installer as installer
 from ci.verify import checks_media as media
 from ci.verify import checks_modules as modules
 from ci.verify import checks_overlay as overlay
+from ci.verify import checks_platform as platform
 from ci.verify import checks_runtimes as runtimes
 from ci.verify import checks_sizes as sizes
 from ci.verify.model import Part, Requirement
@@ -201,6 +202,12 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         boot.cmdline_arguments,
         (Part.CMDLINE,),
         _arguments,
+    ),
+    Requirement(
+        "cmdline.platform",
+        "Every command line is for one platform, the planned one, and has that platform's own arguments.",
+        platform.cmdline_platform,
+        (Part.CMDLINE,),
     ),
     Requirement(
         "cmdline.length",

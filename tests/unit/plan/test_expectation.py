@@ -30,6 +30,7 @@ async def test_a_workers_files_are_expected_to_be_these() -> None:
             "boot/initramfs.xz": "initramfs",
             "installer/installer-arm64.tar": "image",
         },
+        platforms={"installer/installer-arm64.tar": "metal"},
         stand_in=False,
     )
 

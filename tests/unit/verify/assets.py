@@ -176,6 +176,7 @@ def expectation_of(spec: Spec) -> Expectation:
         absent=() if any(e.name == "tailscale" for e in spec.extensions) else ("tailscale",),
         kernel_args=("init_on_alloc=1",),
         files=kinds,
+        platforms=dict.fromkeys((path for path, kind in kinds.items() if kind not in ("kernel", "initramfs")), "metal"),
         stand_in=False,
     )
 

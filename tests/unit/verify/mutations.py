@@ -268,6 +268,16 @@ def uki_without_a_platform(spec: Spec) -> Spec:
     return replace(spec, uki=samples.uki(spec.kernel, spec.initramfs, cmdline=line), installer=b"")
 
 
+def uki_with_line(*changes: tuple[str, str]) -> Callable[[Spec], Spec]:
+    def change(spec: Spec) -> Spec:
+        spec, line = finished(spec), samples.CMDLINE
+        for old, new in changes:
+            line = line.replace(old, new)
+        return replace(spec, uki=samples.uki(spec.kernel, spec.initramfs, cmdline=line), installer=b"")
+
+    return change
+
+
 def boot_loader_of_amd64(spec: Spec) -> Spec:
     return replace(spec, loader=samples.boot_loader("amd64"))
 
@@ -428,6 +438,26 @@ BUILT_WRONG: list[tuple[Callable[[Spec], Spec], str, str]] = [
     (uki_with_something_else_as_initramfs, "uki.sections", "metal-arm64-uki.efi:.initrd is a data, no initramfs"),
     (uki_without_a_planned_argument, "cmdline.arguments", "uki/metal-arm64-uki.efi:.cmdline lacks init_on_alloc=1"),
     (uki_without_a_platform, "cmdline.arguments", "has no talos.platform="),
+    (
+        uki_with_line(("=metal", "=aws"), ("console=ttyAMA0 console=tty0", "console=tty1 console=ttyS0 net.ifnames=0")),
+        "cmdline.platform",
+        "uki/metal-arm64-uki.efi:.cmdline is for the platform aws, metal is planned",
+    ),
+    (
+        uki_with_line(("=metal", "=mettal")),
+        "cmdline.platform",
+        "is for the platform 'mettal', which Talos does not know: metal is meant?",
+    ),
+    (
+        uki_with_line(("=metal", "=metal talos.platform=aws")),
+        "cmdline.platform",
+        "is for several platforms: metal, aws",
+    ),
+    (
+        uki_with_line(("console=ttyAMA0", "console=ttyS0")),
+        "cmdline.platform",
+        "lacks console=ttyAMA0, which goes with the platform metal",
+    ),
     (
         uki_with_a_command_line_of_2048_bytes,
         "cmdline.length",

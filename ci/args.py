@@ -108,6 +108,10 @@ DiskSize: TypeAlias = Annotated[
     str | None,
     Doc("Size of disk images, for example 8GiB or 2500MiB; default: Talos's for the platform, CozyStack's for its own"),
 ]
+BaseUrl: TypeAlias = Annotated[
+    str | None,
+    Doc("URL of the folder that holds kernel and initramfs, for ipxe, for example http://192.168.1.10:8080/assets"),
+]
 ReproducedOutputs: TypeAlias = Annotated[
     list[str] | None,
     Doc(

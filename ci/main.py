@@ -94,6 +94,7 @@ class CozystackTalos(
         outputs: args.Outputs = None,
         layout: args.LayoutName = "boot",
         disk_size: args.DiskSize = None,
+        base_url: args.BaseUrl = None,
         format_: args.Format = "text",
     ) -> str:
         """Show what would be built and why: versions, digests, extensions with reasons, imager profiles.
@@ -102,7 +103,7 @@ class CozystackTalos(
         """
         form = tables.parse_format(format_)
         inputs = await self._inputs()
-        return tables.plan_as(await inputs.plan(variant, outputs, layout, disk_size=disk_size), form)
+        return tables.plan_as(await inputs.plan(variant, outputs, layout, disk_size=disk_size, base_url=base_url), form)
 
     @api_function
     async def build(
@@ -111,6 +112,7 @@ class CozystackTalos(
         outputs: args.Outputs = None,
         layout: args.LayoutName = "boot",
         disk_size: args.DiskSize = None,
+        base_url: args.BaseUrl = None,
         verify_signatures: args.VerifySignatures = False,
         cosign_key: args.CosignKey = None,
         cosign_mirrors: args.CosignMirrors = None,
@@ -129,7 +131,9 @@ class CozystackTalos(
         signers = signatures.Signers.of(verify_signatures, cosign_key, cosign_mirrors, self._parsed()[1])
         wanted = parse_arches(arches or [self.arch])
         inputs = await self._inputs()
-        orders = await several.plan_orders(inputs, variant, wanted, outputs, layout, disk_size=disk_size)
+        orders = await several.plan_orders(
+            inputs, variant, wanted, outputs, layout, disk_size=disk_size, base_url=base_url
+        )
         return await several.passing_tree(await several.build_orders(inputs, orders, ways, signers))
 
     @api_function

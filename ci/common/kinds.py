@@ -53,6 +53,8 @@ class Kind:
     takes_kernel_args: bool = True
     takes_meta: bool = True
     takes_base_installer: bool = False
+    #: Whether it names kernel and initramfs by URLs, below one that has to be given.
+    needs_base_url: bool = False
     #: Its file's name among others in one folder; `None`: as the imager writes it.
     flat_path: str | None = None
 
@@ -143,6 +145,17 @@ KINDS: Final[Mapping[str, Kind]] = {
             initramfs=Initramfs.NONE,
         ),
         Kind(
+            "ipxe",
+            imager_kind="cmdline",
+            follows="metal",
+            imager_file="cmdline-metal-{arch}",
+            flat_path="metal-{arch}.ipxe",
+            boot_path="boot/metal-{arch}.ipxe",
+            media_type="text/plain",
+            initramfs=Initramfs.NONE,
+            needs_base_url=True,
+        ),
+        Kind(
             "uki",
             imager_kind="uki",
             follows="metal",
@@ -199,6 +212,7 @@ OF_PLATFORMS: Final[Mapping[str, BootMethod | None]] = {
     "uki": None,
     "installer": None,
     "iso": BootMethod.ISO,
+    "ipxe": BootMethod.PXE,
 }
 
 
@@ -219,16 +233,17 @@ def _of(platform: Platform) -> Iterator[Kind]:
             continue
         kind = KINDS[form]
         installer = kind.takes_base_installer
-        file = f"{name}-installer-{{arch}}.tar" if installer else kind.imager_file.replace("metal", name)
+        imager_file = kind.imager_file.replace("metal", name)
+        file = f"{name}-installer-{{arch}}.tar" if installer else (kind.flat_path or imager_file).replace("metal", name)
         yield replace(
             kind,
             name=f"{name}.{form}",
             platform=name,
             follows=kind.profile if kind.follows is None else "nocloud",
             boot_way=None,
-            imager_file=kind.imager_file if installer else file,
+            imager_file=imager_file,
             flat_path=file,
-            boot_path=f"{name}/{file}",
+            boot_path=f"{'boot' if kind.needs_base_url else name}/{file}",
         )
 
 

@@ -170,6 +170,12 @@ def convert_disk(source: str, out: str, form: DiskFormat, epoch: int, name: str,
     return ["python", "-m", "ci.steps.disks", source, out, *options]
 
 
+def ipxe_script(source: str, out: str, kernel: str, initramfs: str) -> list[str]:
+    """Write a script of iPXE that boots a kernel with the arguments in a file."""
+    urls = ("--kernel", kernel, "--initramfs", initramfs)
+    return ["python", "-m", "ci.steps.normalise", "ipxe", source, out, *urls]
+
+
 def fill(source: str, out: str, placeholder: str, secret: str) -> list[str]:
     """Put the secret in a file into a text, in place of its placeholder."""
     return ["python", "-m", "ci.steps.fill", source, out, "--placeholder", placeholder, "--secret", secret]

@@ -10,7 +10,7 @@ from ci.execute.load import Checkout, EngineResolver, load_checkout, load_varian
 from ci.execute.local import LocalImage, read_local_images
 from ci.execute.pipeline import Pipeline
 from ci.plan.make import BuildRequest, choose_source_date
-from ci.plan.outputs import DEFAULT_OUTPUTS, parse_disk_size, parse_layout, parse_outputs
+from ci.plan.outputs import DEFAULT_OUTPUTS, parse_base_url, parse_disk_size, parse_layout, parse_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,13 +98,14 @@ class Inputs:
         layout: str = "boot",
         arch: Arch | None = None,
         disk_size: str | None = None,
+        base_url: str | None = None,
     ) -> Plan:
         """Plan a build of a variant; without `outputs`, of the default ones.
 
-        Raises before anything is fetched for an unknown layout, output or variant, and for a bad disk size.
+        Raises before anything is fetched for an unknown layout, output or variant, and for a bad disk size or base URL.
         """
         chosen = parse_layout(layout)
-        size = parse_disk_size(disk_size)
+        size, url = parse_disk_size(disk_size), parse_base_url(base_url)
         wanted = parse_outputs(outputs or DEFAULT_OUTPUTS, chosen)
         found = self.variants.get(variant)
         where = arch or self.arch
@@ -119,6 +120,7 @@ class Inputs:
             outputs=wanted,
             layout=chosen,
             disk_size=size,
+            base_url=url,
             files=files,
             secure_boot=await self.keys.planned() if self.keys else None,
             disk_sector_size=self._sector_size,

@@ -204,6 +204,9 @@ class Pipeline:
         if output.base_installer:
             command = commands.normalise_installer(f"/in/{name}", f"/out/{name}", self._epoch)
             return (await normalised({"/in": made}, command)).file(f"/out/{name}")
+        if output.boots:
+            command = commands.ipxe_script(f"/in/{name}", "/out/script.ipxe", *output.boots)
+            return (await normalised({"/in": made}, command)).file("/out/script.ipxe")
         if output.disk_format is not DiskFormat.RAW:
             name, made = await self._converted(output, made)
         if output.compression is not Compression.NONE:

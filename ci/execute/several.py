@@ -43,6 +43,7 @@ async def plan_orders(
     outputs: Iterable[str] | None = None,
     layout: str = "boot",
     disk_size: str | None = None,
+    base_url: str | None = None,
 ) -> list[Order]:
     """Plan the variants of a list, or of `all`, for each of some architectures.
 
@@ -56,7 +57,7 @@ async def plan_orders(
 
     async def plan(pair: tuple[Variant, Arch]) -> Plan:
         variant, arch = pair
-        return await inputs.plan(variant.name, outputs, layout, arch, disk_size)
+        return await inputs.plan(variant.name, outputs, layout, arch, disk_size, base_url)
 
     plans = await gather_each(plan, pairs)
     apart = {"by_variant": every or len(chosen) > 1, "by_arch": len(arches) > 1}

@@ -19,6 +19,7 @@ from ci.inspect.extension import folder_entries, read_extension_folder, read_ext
 from ci.inspect.grub import is_menu, menu_entries
 from ci.inspect.image import entry_of, inspect_image
 from ci.inspect.initramfs import inspect_initramfs
+from ci.inspect.ipxe import read_script
 from ci.inspect.iso import inspect_iso
 from ci.inspect.kernel import inspect_packed_kernel, is_arm64_image
 from ci.inspect.kinds import HEAD, is_boot_file, kind_of, unread_disk
@@ -178,6 +179,8 @@ def _other(source: Source, context: Context) -> AnyFacts:
         if not any(ord(character) < 32 and character not in "\t\r\n" for character in text):
             if "talos.platform=" in text and _CMDLINE.fullmatch(text.strip()):
                 return CmdlineFacts(cmdline=text.strip())
+            if script := read_script(text):
+                return script
             if entries := menu_entries(text):
                 return MenuFacts(entries=entries)
             return TextFacts(text=text)

@@ -259,11 +259,17 @@ class TextFacts(Facts):
     text: str
 
 
+def _is_empty(value: tuple[str, ...]) -> bool:
+    return not value
+
+
 class CmdlineFacts(Facts):
-    """A kernel command line in a separate file."""
+    """A kernel command line in a text: alone, or in a script of iPXE, which names kernel and initramfs, too."""
 
     kind: Literal["cmdline"] = "cmdline"
     cmdline: str
+    #: As the script has them: the kernel, and what is loaded behind it.
+    boots: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
 
 
 class MenuEntry(Facts):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ci.common import pins
 from ci.common.errors import PlanError
-from ci.common.kinds import names
+from ci.common.kinds import KINDS, names
 from ci.common.references import as_image, parse_reference
 from ci.plan.model import Plan, PlannedOutput, PlannedOverlay, SourceDate
 from ci.plan.outputs import Layout, Output
@@ -47,6 +47,8 @@ class BuildRequest:
     layout: Layout = Layout.BOOT
     #: Bytes of whole disk images; `None`: what their platform's row or CozyStack's profile says.
     disk_size: int | None = None
+    #: Where a web server has kernel and initramfs, for scripts of iPXE.
+    base_url: str | None = None
     #: Extensions that the user gave as files.
     files: tuple[FileExtension, ...] = ()
     secure_boot: SecureBoot | None = None
@@ -149,6 +151,7 @@ def _outputs(request: BuildRequest) -> tuple[PlannedOutput, ...]:
             f"a disk size is given, and none of the outputs is a disk image "
             f"({', '.join(output.name for output in request.outputs)}): leave it out, or add a disk image"
         )
+    _check_base_url(request)
     planned = tuple(_output(output, request) for output in request.outputs)
     spec, asked = request.variant.spec, ", ".join(output.name for output in request.outputs)
     if spec.extra_kernel_args and not any(output.kind.takes_kernel_args for output in request.outputs):
@@ -228,6 +231,7 @@ def _output(output: Output, request: BuildRequest) -> PlannedOutput:
         extra_kernel_args=args if kind.takes_kernel_args else (),
         meta=spec.meta if kind.takes_meta else (),
         overlay=overlay,
+        boots=_boots(output, request),
         signed=kind.is_boot_image and signed,
         privileged=output.privilege(upstream.talos_version),
         notes=(
@@ -242,3 +246,24 @@ def _disk_size(output: Output, request: BuildRequest, default: int | None, *, pl
         return None
     talos = request.upstream.talos_version
     return output.disk_bytes(request.arch, talos, request.disk_size, default, plain=plain)
+
+
+def _check_base_url(request: BuildRequest) -> None:
+    scripts = [output.name for output in request.outputs if output.kind.needs_base_url]
+    if scripts and not request.base_url:
+        raise PlanError(
+            f"{', '.join(scripts)} names kernel and initramfs by their URLs: give the URL of their folder with "
+            "--base-url, for example http://192.168.1.10:8080/assets"
+        )
+    if request.base_url and not scripts:
+        raise PlanError(
+            f"a base URL is given, and none of the outputs ({', '.join(output.name for output in request.outputs)}) "
+            "is a script of iPXE: leave it out, or add ipxe"
+        )
+
+
+def _boots(output: Output, request: BuildRequest) -> tuple[str, ...]:
+    if not output.kind.needs_base_url:
+        return ()
+    files = (Output(KINDS[name]).path(request.arch, request.layout) for name in ("kernel", "initramfs"))
+    return tuple(f"{request.base_url}/{path.rpartition('/')[2]}" for path in files)

@@ -98,6 +98,8 @@ class PlannedOutput(Value):
     meta: tuple[Meta, ...] = ()
     #: Whether the board's overlay goes in.
     overlay: bool = False
+    #: URLs of kernel and initramfs, in a script that boots them over the network.
+    boots: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
     #: Whether it is signed for secure boot.
     signed: bool = False
     #: Why the exec has to be privileged; `None` where it does not.

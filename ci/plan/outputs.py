@@ -1,7 +1,7 @@
 """The outputs that are asked for: a kind, and for disk images the form; or a platform, and the form for it.
 
 output   = kind | platform | platform "." form     kernel, iso, metal, metal.raw.xz, aws, oracle.qcow2, openstack.iso
-form     = disk | "iso" | "uki" | "cmdline" | "installer"
+form     = disk | "iso" | "uki" | "cmdline" | "installer" | "ipxe"
 disk     = "raw" [packing | ".tar.gz"] | ("qcow2" | "compressed.qcow2" | "vhd") [packing] | "vmdk" | "ova"
 packing  = ".xz" | ".zst" | ".gz"
 group    = "upstream"                   what CozyStack's `make assets` and `make image` take from the imager
@@ -261,6 +261,22 @@ def parse_sector_size(size: int | None) -> int | None:
     return None if size == _SECTOR_SIZES[0] else size
 
 
+#: A base URL: scheme, host, and a path without anything that a script could take for more than a name.
+_BASE_URL: Final = re.compile(r"(https?|tftp)://[A-Za-z0-9.\[\]:-]{1,253}(/[A-Za-z0-9._~%+-]+)*/?")
+
+
+def parse_base_url(text: str | None) -> str | None:
+    """Read the URL of the folder that a web server has kernel and initramfs in, without a slash at its end."""
+    if text is None:
+        return None
+    if len(text) > 1000 or not _BASE_URL.fullmatch(text):
+        raise OutputError(
+            f"bad base URL {text!r}: write the URL of the folder that holds kernel and initramfs, for example "
+            "http://192.168.1.10:8080/assets, without user, password and query"
+        )
+    return text.rstrip("/")
+
+
 def parse_layout(text: str) -> Layout:
     """Read `boot` or `upstream`."""
     names = [layout.value for layout in Layout]
@@ -287,7 +303,7 @@ def output_names() -> tuple[str, ...]:
     """Return all names that `parse_outputs` takes, but for metal's own, which have a shorter one: metal.iso is iso."""
     kinds = {**KINDS, **PLATFORM_KINDS}
     formed = (f"{kind.name}.{form}" for kind in kinds.values() if kind.disk for form in FORMS)
-    bare = (name for name, platform in PLATFORMS.items() if name not in kinds and _main_kind(platform))
+    bare = (name for name in PLATFORMS if name not in kinds)
     return (*kinds, *bare, *formed, *GROUPS)
 
 
@@ -315,14 +331,14 @@ def _parse(name: str, layout: Layout) -> Output:
 def _of_platform(name: str, platform: Platform, form: str) -> Output:
     if form in ("kernel", "initramfs"):
         raise OutputError(f"output {name!r}: the {form} is the same on all platforms, write {form!r}")
-    if form in FORMS or (name == platform.name and form not in OF_PLATFORMS):
+    if form in FORMS:
         _check_boots(name, platform, BootMethod.DISK)
         kind = find_kind(platform.name)
         assert kind is not None
         return Output(kind, FORMS[form].compression, FORMS[form].format)
     if form not in OF_PLATFORMS:
         known = (*(FORMS if BootMethod.DISK in platform.boots else ()), *_further_forms(platform))
-        raise OutputError(f"unknown format in output {name!r}: {suggest(form, known)}")
+        raise OutputError(f"unknown format in output {name!r}: {suggest(form, known, most=len(known))}")
     _check_boots(name, platform, OF_PLATFORMS[form])
     return Output(PLATFORM_KINDS.get(f"{platform.name}.{form}") or KINDS[form])
 
@@ -345,7 +361,3 @@ def _check_boots(name: str, platform: Platform, method: BootMethod | None) -> No
 def _main_form(platform: Platform, layout: Layout) -> str:
     """Return the form without a name; CozyStack's disk images are packed with xz in its own layout."""
     return "raw.xz" if layout is Layout.UPSTREAM and platform.name in KINDS else platform.main_form
-
-
-def _main_kind(platform: Platform) -> bool:
-    return platform.main_form in FORMS or platform.main_form in OF_PLATFORMS

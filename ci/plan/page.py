@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from ci.common.arch import Arch
 from ci.common.errors import UserError
-from ci.common.kinds import OF_PLATFORMS
 from ci.common.platforms import PLATFORMS, BootMethod, Platform
 from ci.plan.outputs import FORMS, Compression, DiskFormat, size_of
 
@@ -60,7 +59,7 @@ def _platforms() -> Iterator[str]:
             platform.title,
             *(_architecture(platform, arch) for arch in (Arch.ARM64, Arch.AMD64)),
             ", ".join(_METHODS[method] for method in platform.boots),
-            f"`{platform.main_form}`" if platform.main_form in (*FORMS, *OF_PLATFORMS) else "",
+            f"`{platform.main_form}`",
             _size(platform),
             f"v{platform.since[0]}.{platform.since[1]}" if platform.since else "",
         )
@@ -88,6 +87,7 @@ def _forms() -> Iterator[str]:
         ("iso", "ISO image with the platform's kernel arguments"),
         ("uki", "unified kernel image with them"),
         ("cmdline", "the arguments, one line of text"),
+        ("ipxe", "script of iPXE that boots kernel and initramfs from a web server with them"),
         ("installer", "installer image that has them: upgrades of machines on the platform need it"),
     ):
         yield f"| `{form}` | {what} |\n"

@@ -167,7 +167,7 @@ def _values(node: models.Inspection) -> _Values:  # noqa: C901 (one short case f
                 values |= _files(partition.entries)
             values |= {f"partition {partition.name}: not read": partition.reason for partition in facts.unread}
         case models.CmdlineFacts() as facts:
-            values = _cmdline(facts.cmdline)
+            values = _cmdline(facts.cmdline) | {f"boots {number}": url for number, url in enumerate(facts.boots)}
         case models.MenuFacts() as facts:
             values = {f"menu entry {entry.title}": f"{entry.kernel} {entry.cmdline}" for entry in facts.entries}
         case _:

@@ -151,7 +151,7 @@ def _lines(facts: AnyFacts, whole: bool) -> list[str]:  # noqa: C901 (one short 
         case ArchiveFacts():
             return [_count(facts.entries)]
         case CmdlineFacts():
-            return [facts.cmdline]
+            return [*(f"boots {url}" for url in facts.boots), facts.cmdline]
         case MenuFacts():
             return [f"{entry.title}: {entry.kernel} {entry.cmdline}".rstrip() for entry in facts.entries]
         case TextFacts():

@@ -89,13 +89,21 @@ def test_the_functions_are_these() -> None:
     functions = {name: signature(function) for name, function in OBJECT.functions.items() if name}
     assert functions == {
         "variants": {},
-        "plan": {"variant": ..., "outputs": None, "layout": "boot", "disk_size": None, "format": "text"},
+        "plan": {
+            "variant": ...,
+            "outputs": None,
+            "layout": "boot",
+            "disk_size": None,
+            "base_url": None,
+            "format": "text",
+        },
         "schematic": {"variant": ..., "format": "text"},
         "build": {
             "variant": ...,
             "outputs": None,
             "layout": "boot",
             "disk_size": None,
+            "base_url": None,
             "verify_signatures": False,
             "cosign_key": None,
             "cosign_mirrors": None,
@@ -236,9 +244,9 @@ def test_an_unknown_architecture_is_refused() -> None:
         ({"variant": "spin_only"}, "unknown variant 'spin_only': did you mean spin-only?"),
         ({"variant": "spin-only", "outputs": ["kernal"]}, "unknown output 'kernal': did you mean kernel?"),
         ({"variant": "spin-only", "outputs": [","]},
-         ("no output is asked for: choose from kernel, initramfs, cmdline, uki, installer, iso, metal, nocloud, "
+         ("no output is asked for: choose from kernel, initramfs, cmdline, ipxe, uki, installer, iso, metal, nocloud, "
           f"upstream, the platforms {', '.join(list(PLATFORMS)[2:])}, and these with a form, for example "
-          f"openstack.qcow2: {', '.join(FORMS)}, cmdline, uki, installer, iso")),
+          f"openstack.qcow2: {', '.join(FORMS)}, cmdline, uki, installer, iso, ipxe")),
         ({"variant": "spin-only", "outputs": ["aws.iso"]},
          ("output 'aws.iso': machines of Amazon Web Services do not boot from an ISO, but from a disk image: choose "
           "one of aws.raw.xz, aws.cmdline, aws.uki, aws.installer")),
@@ -274,7 +282,8 @@ async def test_a_wrong_format_is_refused_before_anything_is_fetched(function: st
 async def test_a_disk_image_in_an_unknown_format_is_refused(function: str) -> None:
     module = CozystackTalos(upstream=None)
     assert await refused(getattr(module, function)("spin-only", format_="zip")) == (
-        f"unknown format in output '{function}.zip': choose one of {', '.join(FORMS)}, cmdline, uki, installer, iso"
+        f"unknown format in output '{function}.zip': choose one of {', '.join(FORMS)}, cmdline, uki, installer, iso, "
+        "ipxe"
     )
 
 

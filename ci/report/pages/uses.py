@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ci.common.filenames import CHECKSUMS, PROVENANCE, SBOM, SIGNATURES, STAND_IN
+from ci.common.kinds import kind_of_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,6 +57,8 @@ def _use(output: PlannedOutput, tag: str) -> Use:
                 "Talos and all extensions, for netboot servers",
                 f"cp {path} /var/lib/matchbox/assets/{posixpath.basename(path)}",
             )
+        case "cmdline" if kind_of_output(output.name).needs_base_url:
+            return Use("script of iPXE: boots kernel and initramfs from the web server that it names", f"cat {path}")
         case "cmdline":
             return Use("the kernel's arguments, which a netboot server hands on", f"cat {path}")
         case "uki":

@@ -75,7 +75,8 @@ def ways(plan: Plan, report: Report, image: str | None) -> Iterator[Way]:
         by_kind.setdefault(output.imager_kind, []).append(output)
     kernel, initramfs = by_kind.get("kernel"), by_kind.get("initramfs")
     if kernel and initramfs:
-        yield _netboot(kernel[0].path, initramfs[0].path, _arguments(report), by_kind.get("cmdline"))
+        texts = [output for output in by_kind.get("cmdline", ()) if output.name == "cmdline"]
+        yield _netboot(kernel[0].path, initramfs[0].path, _arguments(report), texts)
     for iso in by_kind.get("iso", ()):
         yield Way("usb", "USB stick, or a virtual machine's CD", (iso.path,), (_STICK, _write(iso.path), _MAINTENANCE))
     for disk in by_kind.get("image", ()):
@@ -116,7 +117,7 @@ def _write(path: str) -> Step:
     return Step("Write the image.", f"sudo {write_disk(path)}")
 
 
-def _netboot(kernel: str, initramfs: str, arguments: str, cmdline: list[PlannedOutput] | None) -> Way:
+def _netboot(kernel: str, initramfs: str, arguments: str, cmdline: list[PlannedOutput]) -> Way:
     name = posixpath.basename(initramfs)
     script = (
         "#!ipxe\n"
@@ -124,7 +125,7 @@ def _netboot(kernel: str, initramfs: str, arguments: str, cmdline: list[PlannedO
         f"initrd --name {name} http://SERVER:8080/{initramfs}\n"
         "boot"
     )
-    files = (kernel, initramfs, *(output.path for output in cmdline or ()))
+    files = (kernel, initramfs, *(output.path for output in cmdline))
     return Way(
         "netboot",
         "Netboot",

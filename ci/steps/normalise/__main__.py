@@ -5,6 +5,7 @@
     installer       IN OUT --epoch N
     base-installer  TAR OUT_DIR --arch arm64|amd64
     pack            IN OUT --format xz|zst|gz|tar.gz [--epoch N]
+    ipxe            CMDLINE OUT --kernel URL --initramfs URL
 
 Ends with 0, or with 1 and one line that says what is wrong; nothing is left at OUT then.
 """
@@ -21,6 +22,7 @@ from ci.steps.normalise.base_installer import unpack_base_installer
 from ci.steps.normalise.files import ended
 from ci.steps.normalise.initramfs import normalise_initramfs
 from ci.steps.normalise.installer import normalise_installer
+from ci.steps.normalise.ipxe import write_script
 from ci.steps.normalise.pack import Packing, pack
 
 #: cpio headers have 32 bits for a time.
@@ -54,7 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     packing = commands.add_parser("pack", help="pack a disk image")
     packing.add_argument("--format", choices=[form.value for form in Packing], required=True)
     packing.add_argument("--epoch", type=_epoch, default=0, help="time of a file in a tar, in seconds since 1970")
-    for command in (initramfs, assemble, installer, base, packing):
+    ipxe = commands.add_parser("ipxe", help="write a script of iPXE with the arguments in a file")
+    ipxe.add_argument("--kernel", required=True, help="URL of the kernel")
+    ipxe.add_argument("--initramfs", required=True, help="URL of the initramfs")
+    for command in (initramfs, assemble, installer, base, packing, ipxe):
         command.add_argument("source", type=Path, metavar="IN")
         command.add_argument("out", type=Path, metavar="OUT")
     for command in (initramfs, assemble, installer):
@@ -73,6 +78,8 @@ def _run(arguments: argparse.Namespace) -> None:
             normalise_installer(source, out, arguments.epoch)
         case "base-installer":
             unpack_base_installer(source, out, Arch(arguments.arch))
+        case "ipxe":
+            write_script(source, out, arguments.kernel, arguments.initramfs)
         case _:
             pack(source, out, Packing(arguments.format), arguments.epoch)
 

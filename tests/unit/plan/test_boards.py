@@ -101,7 +101,7 @@ async def test_an_overlay_that_no_output_carries_is_refused() -> None:
         await board(outputs=("kernel", "initramfs"))
     assert str(raised.value) == (
         "variants/mine.yaml:3: none of the outputs can carry an overlay (kernel, initramfs): it goes next to kernel "
-        "and initramfs. Add one of cmdline, uki, installer, iso, metal, nocloud"
+        "and initramfs. Add one of cmdline, ipxe, uki, installer, iso, metal, nocloud"
     )
 
 

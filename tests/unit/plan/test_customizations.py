@@ -69,7 +69,8 @@ async def test_a_disk_image_with_both_an_overlay_and_keys_is_refused() -> None:
     assert str(raised.value) == (
         "an overlay and keys for secure boot do not go together in metal.raw.zst, nocloud.raw.xz: the imager of Talos "
         "v1.13.6 gives a signed disk image systemd-boot, with which it runs no overlay, so the board's firmware and "
-        "boot loader would be missing. Leave the keys or the overlay out, or build only cmdline, uki, installer, iso"
+        "boot loader would be missing. Leave the keys or the overlay out, or build only cmdline, ipxe, uki, installer, "
+        "iso"
     )
 
 
@@ -94,8 +95,8 @@ async def test_an_overlay_and_keys_are_taken_where_both_get_in(tag: str, outputs
             ("kernel", "initramfs"),
             (
                 "3: none of the outputs can carry kernel arguments (kernel, initramfs): a bare kernel gets them "
-                "from its boot loader. Add one of cmdline, uki, installer, iso, metal, nocloud (cmdline holds them as "
-                "text)"
+                "from its boot loader. Add one of cmdline, ipxe, uki, installer, iso, metal, nocloud (cmdline holds "
+                "them as text)"
             ),
         ),
         (
@@ -103,7 +104,7 @@ async def test_an_overlay_and_keys_are_taken_where_both_get_in(tag: str, outputs
             ("kernel", "initramfs", "installer"),
             (
                 "3: none of the outputs can carry META values (kernel, initramfs, installer): an installer or a bare "
-                "kernel has no META partition. Add one of cmdline, uki, iso, metal, nocloud"
+                "kernel has no META partition. Add one of cmdline, ipxe, uki, iso, metal, nocloud"
             ),
         ),
     ],

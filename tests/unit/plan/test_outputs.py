@@ -18,7 +18,7 @@ def paths(layout: Layout, arch: Arch, *asked: str) -> list[str]:
     return [output.path(arch, layout) for output in parse_outputs(asked, layout)]
 
 
-ALL = ("kernel", "initramfs", "cmdline", "uki", "installer", "iso", "metal", "nocloud")
+ALL = ("kernel", "initramfs", "cmdline", "ipxe", "uki", "installer", "iso", "metal", "nocloud")
 
 
 def test_the_kinds_are_these() -> None:
@@ -51,6 +51,7 @@ def test_the_boot_layout() -> None:
         "boot/vmlinuz",
         "boot/initramfs.xz",
         "cmdline/cmdline-metal-arm64",
+        "boot/metal-arm64.ipxe",
         "uki/metal-arm64-uki.efi",
         "installer/installer-arm64.tar",
         "iso/metal-arm64.iso",
@@ -75,6 +76,7 @@ def test_what_the_imager_writes() -> None:
         "kernel-arm64",
         "initramfs-metal-arm64.xz",
         "cmdline-metal-arm64",
+        "cmdline-metal-arm64",
         "metal-arm64-uki.efi",
         "installer-arm64.tar",
         "metal-arm64.iso",
@@ -87,6 +89,7 @@ def test_what_the_imager_calls_them() -> None:
     assert [(kind.imager_kind, kind.platform) for kind in KINDS.values()] == [
         ("kernel", "metal"),
         ("initramfs", "metal"),
+        ("cmdline", "metal"),
         ("cmdline", "metal"),
         ("uki", "metal"),
         ("installer", "metal"),
@@ -101,6 +104,7 @@ def test_what_embeds_the_initramfs() -> None:
         "kernel": Initramfs.NONE,
         "initramfs": Initramfs.BUILT,
         "cmdline": Initramfs.NONE,
+        "ipxe": Initramfs.NONE,
         "uki": Initramfs.READY,
         "installer": Initramfs.READY,
         "iso": Initramfs.READY,
@@ -146,11 +150,12 @@ FORMS = (
     "raw, raw.xz, raw.zst, raw.gz, raw.tar.gz, qcow2, qcow2.xz, qcow2.zst, qcow2.gz, compressed.qcow2, vhd, vhd.xz, "
     "vhd.zst, vhd.gz, vmdk, ova"
 )
+FURTHER = "cmdline, uki, installer, iso, ipxe"
 CHOICE = (
-    "choose from kernel, initramfs, cmdline, uki, installer, iso, metal, nocloud, upstream, the platforms aws, gcp, "
-    "equinixMetal, azure, digital-ocean, openstack, vmware, akamai, cloudstack, hcloud, oracle, upcloud, vultr, "
+    "choose from kernel, initramfs, cmdline, ipxe, uki, installer, iso, metal, nocloud, upstream, the platforms aws, "
+    "gcp, equinixMetal, azure, digital-ocean, openstack, vmware, akamai, cloudstack, hcloud, oracle, upcloud, vultr, "
     f"exoscale, opennebula, scaleway, alibabacloud, and these with a form, for example openstack.qcow2: {FORMS}, "
-    "cmdline, uki, installer, iso"
+    "cmdline, uki, installer, iso, ipxe"
 )
 
 
@@ -161,7 +166,10 @@ CHOICE = (
         ([" , "], f"no output is asked for: {CHOICE}"),
         (["kernal"], "unknown output 'kernal': did you mean kernel?"),
         (["qcow2"], f"unknown output 'qcow2': {CHOICE}"),
-        (["metal.zip"], f"unknown format in output 'metal.zip': choose one of {FORMS}, cmdline, uki, installer, iso"),
+        (
+            ["metal.zip"],
+            f"unknown format in output 'metal.zip': choose one of {FORMS}, cmdline, uki, installer, iso, ipxe",
+        ),
         (["iso.xz"], "output 'iso.xz': iso has no formats, write 'iso'"),
     ],
 )

@@ -28,7 +28,13 @@ TALOS_13, TALOS_11 = "v1.6.2", "v0.38.2"
 
 
 async def planned(*names: str, arch: Arch = Arch.ARM64, tag: str = TALOS_13) -> tuple[PlannedOutput, ...]:
-    return (await plan_of(request(arch=arch, tag=tag, outputs=names))).outputs
+    wanted = request(arch=arch, tag=tag, outputs=names)
+    return (await plan_of(replace(wanted, base_url=url_for(names)))).outputs
+
+
+def url_for(names: tuple[str, ...]) -> str | None:
+    scripts = any(output.kind.needs_base_url for output in parse_outputs(names))
+    return "http://192.168.1.10:8080/assets" if scripts else None
 
 
 async def line(platform: str, arch: Arch) -> str:
@@ -62,7 +68,8 @@ def forms_of(platform: str) -> Iterator[str]:
 async def test_every_form_of_a_platform_has_a_file_of_its_own_and_a_run_for_that_platform(platform: str) -> None:
     arch = Arch.AMD64
     for layout in Layout:
-        plan = await plan_of(request(arch=arch, outputs=tuple(forms_of(platform)), layout=layout))
+        names = tuple(forms_of(platform))
+        plan = await plan_of(replace(request(arch=arch, outputs=names, layout=layout), base_url=url_for(names)))
         assert len({output.path for output in plan.outputs}) == len(plan.outputs) == len(list(forms_of(platform)))
         assert {output.platform for output in plan.outputs} == {platform}
         documents = profiles(plan)
@@ -121,9 +128,9 @@ async def test_a_plan_without_new_forms_is_written_as_before() -> None:
         ("aws.iso", ("machines of Amazon Web Services do not boot from an ISO, but from a disk image: choose one of "
          "aws.raw.xz, aws.cmdline, aws.uki, aws.installer")),
         ("vultr.raw", ("machines of Vultr do not boot from a disk image, but from an ISO or the network: choose one "
-         "of vultr.cmdline, vultr.uki, vultr.installer, vultr.iso")),
-        ("equinixMetal", ("machines of Equinix Metal do not boot from a disk image, but from the network: choose one "
-         "of equinixMetal.cmdline, equinixMetal.uki, equinixMetal.installer")),
+         "of vultr.cmdline, vultr.uki, vultr.installer, vultr.iso, vultr.ipxe")),
+        ("equinixMetal.raw", ("machines of Equinix Metal do not boot from a disk image, but from the network: choose "
+         "one of equinixMetal.cmdline, equinixMetal.uki, equinixMetal.installer, equinixMetal.ipxe")),
         ("aws.kernel", "the kernel is the same on all platforms, write 'kernel'"),
         ("aws.initramfs", "the initramfs is the same on all platforms, write 'initramfs'"),
     ],
@@ -139,7 +146,7 @@ def test_a_form_that_a_platform_does_not_have_is_refused(name: str, message: str
     [
         ("aws.zip", "unknown format in output 'aws.zip': choose one of " + ", ".join(
             [*FORMS, "cmdline", "uki", "installer"])),
-        ("vultr.zip", "unknown format in output 'vultr.zip': choose one of cmdline, uki, installer, iso"),
+        ("vultr.zip", "unknown format in output 'vultr.zip': choose one of cmdline, uki, installer, iso, ipxe"),
         ("openstack.qcow", "unknown format in output 'openstack.qcow': did you mean qcow2?"),
         ("oracel", "unknown output 'oracel': did you mean oracle?"),
         ("oracel.qcow2", "unknown output 'oracel.qcow2': did you mean oracle.qcow2?"),
@@ -268,7 +275,7 @@ async def test_boards_and_signatures_have_one_boot_loader_and_less_is_added() ->
 
 
 def test_names_are_listed_and_taken() -> None:
-    assert set(KINDS) | set(PLATFORM_KINDS) | {"upstream", "vultr"} <= set(output_names())
+    assert set(KINDS) | set(PLATFORM_KINDS) | {"upstream", "vultr", "equinixMetal"} <= set(output_names())
     assert {"aws.qcow2", "metal.ova", "nocloud.iso", "openstack.compressed.qcow2"} <= set(output_names())
     for name in output_names():
         assert parse_outputs([name])

@@ -391,7 +391,9 @@ WantedRelease: TypeAlias = Annotated[str | None, Doc("CozyStack release to go to
 ImagesFormat: TypeAlias = Annotated[
     str, Name("format"), Doc("text (a reference a line) or json (with what each is for)")
 ]
-BootFrom: TypeAlias = Annotated[str, Name("from"), Doc(f"What to boot from: {', '.join(WAYS)}")]
+BootFrom: TypeAlias = Annotated[
+    str, Name("from"), Doc(f"What to boot from: {', '.join(WAYS)}, or an output, for example oracle.qcow2")
+]
 BootWays: TypeAlias = Annotated[
     list[str] | None,
     Doc("Boot the assets before they are returned, from each of these: " + ", ".join(WAYS) + "; default: none"),

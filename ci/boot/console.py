@@ -116,6 +116,8 @@ STAGES: dict[Stage, re.Pattern[str]] = {
     Stage.READY: re.compile(r"^\[talos\] .*(entering maintenance service|machine is running and ready)"),
 }
 
+#: Where a machine of a cloud asks for its configuration: nobody answers here.
+ASKS_CLOUD = re.compile(r"^\[talos\] .*\bfetching .*(config|metadata|context)")
 #: The prefix of init's messages before it enters the root. No message comes twice.
 INITRAMFS = "[talos] [initramfs] "
 #: Where a machine without a machine configuration ends. `cri` is not started there, and what waits for it goes on

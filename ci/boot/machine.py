@@ -84,6 +84,8 @@ class Media:
     image: str = ""
     #: Bytes in a sector of the disk.
     sector: int = 512
+    #: What QEMU calls the image's format.
+    form: str = "raw"
     #: The drive with the machine configuration.
     config: str = ""
     #: The disk of an installed machine, where it boots from something else.
@@ -135,7 +137,7 @@ def _medium(request: BootRequest, machine: Machine, media: Media) -> list[str]:
         return [*firmware, *_drive(media.image, "readonly=on", "media=cdrom"), *scsi]
     if request.way is Way.METAL:
         # Talos writes to the disk that it boots from. QEMU keeps what it writes in a temporary file.
-        return [*firmware, *_drive(media.image, "snapshot=on"), *_disk(media.sector)]
+        return [*firmware, *_drive(media.image, "snapshot=on", form=media.form), *_disk(media.sector)]
     return firmware
 
 
@@ -155,8 +157,8 @@ def _configured(media: Media) -> list[str]:
     return drives
 
 
-def _drive(file: str, *options: str) -> list[str]:
-    return ["-drive", ",".join([f"file={_escaped(file)}", "format=raw", "if=none", "id=disk", *options])]
+def _drive(file: str, *options: str, form: str = "raw") -> list[str]:
+    return ["-drive", ",".join([f"file={_escaped(file)}", f"format={form}", "if=none", "id=disk", *options])]
 
 
 def further_arguments(request: BootRequest) -> tuple[str, ...]:

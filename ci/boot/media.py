@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,13 +19,18 @@ from ci.inspect.compression import compression_of, expand
 from ci.inspect.context import Context
 from ci.inspect.disk import sector_size
 from ci.inspect.errors import InspectError
+from ci.inspect.kinds import kind_of
+from ci.inspect.oci import files_of
 from ci.inspect.pe import read_pe
 from ci.inspect.source import is_zeros, open_file
+from ci.inspect.stored import DISKS, disk_in_tar, stored_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from ci.boot.model import BootRequest
+    from ci.inspect.models import StoredAs
+    from ci.inspect.source import Source
 
 _HEAD = 8
 _LOADERS = "EFI/BOOT"
@@ -61,10 +67,10 @@ def _media(request: BootRequest, files: Mapping[str, Path], work: Path) -> machi
             esp = _esp(request, Path(machine.MACHINES[request.arch].ipxe), work)
             (esp / _LOADERS / machine.AUTOEXEC).write_text(machine.AUTOEXEC_TEXT, encoding="ascii")
             return machine.Media(esp=str(esp))
+        case Way.METAL:
+            return _disk(_unpacked(files["metal"], work / "image.raw"), work / "disk.raw")
         case _:
-            image = _unpacked(files[request.way.value], work / "image.raw")
-            with open_file(image) as source:
-                return machine.Media(image=str(image), sector=sector_size(source) or 512)
+            return machine.Media(image=str(_unpacked(files[request.way.value], work / "image.raw")))
 
 
 def _with_configuration(request: BootRequest, media: machine.Media, text: str, work: Path) -> machine.Media:
@@ -76,10 +82,10 @@ def _with_configuration(request: BootRequest, media: machine.Media, text: str, w
     write_config_drive(config, complete(text))
     if request.way is Way.METAL:
         image = work / "system.raw"
-        _copy(Path(media.image), image)
+        _copy(_raw(Path(media.image), work / "disk.raw"), image)
         if image.stat().st_size < SIZE:
             os.truncate(image, SIZE)
-        return replace(media, image=str(image), config=str(config))
+        return replace(media, image=str(image), form="raw", config=str(config))
     system = work / "system.raw"
     write_system_disk(system)
     return replace(media, system=str(system), config=str(config))
@@ -128,6 +134,41 @@ def _unpacked(file: Path, out: Path) -> Path:
         with out.open("wb") as target:
             _write(expand(source, kind, Context()), target)
     return out
+
+
+#: What QEMU starts from as it is, with its name for it; of anything else the disk is taken out.
+_QEMU = {"qcow2": "qcow2", "vhd": "vpc", "vmdk": "vmdk", "raw": "raw"}
+
+
+def _disk(file: Path, out: Path) -> machine.Media:
+    """Return what a disk image boots from: itself where QEMU knows its format, else the disk that is in it."""
+    with open_file(file) as source, _stored(source) as (form, disk):
+        known, sector = _QEMU.get(form), sector_size(disk) or 512
+    if known is None:
+        return machine.Media(image=str(_raw(file, out)), sector=sector)
+    return machine.Media(image=str(file), form=known, sector=sector)
+
+
+def _raw(file: Path, out: Path) -> Path:
+    """Return a disk image as a raw one; that is the file itself, or made at `out` with its holes."""
+    with open_file(file) as source, _stored(source) as (form, disk):
+        if form == "raw":
+            return file
+        with out.open("wb") as target:
+            _write(disk.chunks(), target)
+    return out
+
+
+@contextmanager
+def _stored(source: Source) -> Generator[tuple[StoredAs, Source]]:
+    """Give what a disk is stored as, and the disk; what no reader knows is taken for a raw one."""
+    context, kind = Context(), kind_of(source)
+    if kind in DISKS:
+        yield stored_disk(source, kind, context)
+    elif kind == "tar" and (found := disk_in_tar(source, files_of(source, context), context)) is not None:
+        yield found
+    else:
+        yield "raw", source
 
 
 def _write(chunks: Iterable[bytes], target: BinaryIO) -> None:

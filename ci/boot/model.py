@@ -26,6 +26,10 @@ class BootRequest(Value):
     expected: Expectation
     #: Path below the assets' folder, by what it is: `kernel`, `initramfs`, `uki`, `iso`, `metal`.
     files: dict[str, str] = Field(default_factory=dict[str, str])
+    #: Name of the output that is booted, where it is not the way's own: `oracle.qcow2`.
+    output: str = ""
+    #: Whether it is for a cloud, which the machine would get its configuration from.
+    cloud: bool = False
     #: Kernel arguments of the assets; only where the kernel is started without a boot loader that has them.
     cmdline: str = ""
     #: Further kernel arguments.
@@ -43,7 +47,7 @@ class BootRequest(Value):
     @property
     def title(self) -> str:
         """What is booted, in words."""
-        return f"{self.variant} for {self.arch} from {self.way}"
+        return f"{self.variant} for {self.arch} from {self.output or self.way}"
 
     @property
     def limit(self) -> int:

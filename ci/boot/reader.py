@@ -122,6 +122,9 @@ class Reader:
         return Stage.READY
 
     def _reach(self, message: str, seconds: float) -> Stage | None:
+        if self._request.cloud and Stage.READY not in self._reached and console.ASKS_CLOUD.match(message):
+            self._reached[Stage.READY] = self.progress = seconds
+            return Stage.READY
         for stage, sign in console.STAGES.items():
             if stage not in self._reached and sign.search(message) and not self._is_out_of_place(stage, message):
                 self._reached[stage] = seconds

@@ -10,7 +10,7 @@ from ci.boot.configuration import ARGUMENT, MEMORY, OPTION, PATH
 from ci.boot.model import BootRequest
 from ci.boot.ways import Way
 from ci.common.errors import BootError, PlanError
-from ci.common.kinds import booted_by
+from ci.common.kinds import booted_by, kind_of_output
 from ci.plan.expectation import expectation
 from ci.plan.model import Plan
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from ci.common.arch import Arch
 
+#: Platforms whose machines go into maintenance where nobody gives them a configuration.
+WITHOUT_CLOUD = ("metal", "nocloud")
 #: Where assets have their report, below their folder.
 REPORT = "validation/build-report.json"
 
@@ -33,13 +35,15 @@ class Options:
     arguments: tuple[str, ...] = ()
     #: Use the host's KVM, which needs a privileged step.
     kvm: bool = False
+    #: Name of an output that is booted instead of the way's own.
+    output: str = ""
 
 
-def parse_options(deadline: int, kernel_args: str | None, *, kvm: bool) -> Options:
+def parse_options(deadline: int, kernel_args: str | None, *, kvm: bool, output: str = "") -> Options:
     """Read the options of a boot; raises `BootError` for a deadline that is out of range."""
     if not 1 <= deadline <= 3600:
         raise BootError(f"bad deadline {deadline}: it is in seconds, from 1 to 3600")
-    return Options(deadline, tuple((kernel_args or "").split()), kvm)
+    return Options(deadline, tuple((kernel_args or "").split()), kvm, output)
 
 
 def with_configuration(request: BootRequest) -> BootRequest:
@@ -56,7 +60,9 @@ def request_of_plan(plan: Plan, way: Way, options: Options, cmdline: str = "") -
         arch=plan.arch,
         variant=plan.variant,
         expected=expectation(plan),
-        files={kind: _path(plan, kind, way) for kind in _kinds(way)},
+        files=_files(plan, way, options.output),
+        output=options.output,
+        cloud=bool(options.output) and kind_of_output(options.output).platform not in WITHOUT_CLOUD,
         cmdline=cmdline,
         arguments=options.arguments,
         deadline=options.deadline,
@@ -74,6 +80,15 @@ def netboot_request(plan: Plan, matchbox: Sequence[str], options: Options) -> Bo
         arguments=options.arguments,
         deadline=options.deadline,
     )
+
+
+def _files(plan: Plan, way: Way, name: str) -> dict[str, str]:
+    if not name:
+        return {kind: _path(plan, kind, way) for kind in _kinds(way)}
+    for output in plan.outputs:
+        if output.name == name:
+            return {way.value: output.path}
+    raise BootError(f"there is no {name} among the assets: build them with --outputs {name}")
 
 
 def _kinds(way: Way) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ci.common.errors import OutputError, suggest
 from ci.common.kinds import booted_by
+from ci.plan.outputs import parse_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +38,8 @@ OUTPUTS: dict[Way, tuple[str, ...]] = {
     if booted_by(way.value)
 }
 WAYS = tuple(OUTPUTS)
+#: What boots outputs of these kinds, as the imager calls them, on any platform.
+_BY_KIND = {"image": Way.METAL, "iso": Way.ISO, "uki": Way.UKI}
 
 
 def parse_way(text: str) -> Way:
@@ -45,6 +48,21 @@ def parse_way(text: str) -> Way:
     if text not in names:
         raise OutputError(f"unknown way to boot {text!r}: {suggest(text, names)}")
     return Way(text)
+
+
+def parse_start(text: str) -> tuple[Way, str]:
+    """Read a way to boot, or an output that starts by itself: `oracle.qcow2`, `openstack.iso`, `aws.uki`.
+
+    Returns the way, and the output's name; it is empty where the way's own outputs are meant. Raises `OutputError` for
+    anything else.
+    """
+    if text in WAYS or "." not in text:
+        return parse_way(text), ""
+    (output,) = parse_outputs([text])
+    way = _BY_KIND.get(output.kind.imager_kind)
+    if way is None:
+        raise OutputError(f"{text} does not boot by itself: choose one of {', '.join(WAYS)}, or a disk image or an ISO")
+    return way, output.name
 
 
 def parse_ways(names: Iterable[str]) -> tuple[Way, ...]:

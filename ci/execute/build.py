@@ -119,7 +119,7 @@ async def boot_variant(
     name = inputs.variants.get(variant).name
     if assets is not None:
         return await boot_assets(assets, way, name, arch or inputs.arch, options, configuration)
-    plan = await inputs.plan(name, OUTPUTS[way], arch=arch)
+    plan = await inputs.plan(name, [options.output] if options.output else OUTPUTS[way], arch=arch)
     return await boot_plan(plan, await (await inputs.pipeline(plan)).made(), way, options, configuration)
 
 

@@ -5,7 +5,7 @@ from dagger import check
 
 from ci import args
 from ci.api import api_function
-from ci.boot.ways import DEADLINE, Way, parse_way
+from ci.boot.ways import DEADLINE, Way, parse_start
 from ci.common.deferred import deferred
 from ci.functions.base import Functions
 from ci.plan.outputs import NETBOOT
@@ -34,8 +34,9 @@ class BootFunctions(Functions):
         It comes up when Talos enters its maintenance mode, or with a machine configuration when its services run. The
         verdict has the time to each stage, the enabled extensions, and checks with the console's lines as evidence.
         """
-        options = request.parse_options(deadline, kernel_args, kvm=kvm)
-        way, given = parse_way(from_), await boots.checked(machine_config)
+        way, output = parse_start(from_)
+        options = request.parse_options(deadline, kernel_args, kvm=kvm, output=output)
+        given = await boots.checked(machine_config)
         return boots.came_up(await build.boot_variant(await self._inputs(), variant, way, options, assets, given)).text
 
     @api_function
@@ -53,8 +54,9 @@ class BootFunctions(Functions):
 
         Layout: boot-<from>.log, the console with times; .txt and .json, the verdict; .svg, the stages as a picture.
         """
-        options = request.parse_options(deadline, kernel_args, kvm=kvm)
-        way, given = parse_way(from_), await boots.checked(machine_config)
+        way, output = parse_start(from_)
+        options = request.parse_options(deadline, kernel_args, kvm=kvm, output=output)
+        given = await boots.checked(machine_config)
         return (await build.boot_variant(await self._inputs(), variant, way, options, assets, given)).record
 
     @api_function

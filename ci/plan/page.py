@@ -14,6 +14,8 @@ from ci.plan.outputs import FORMS, Compression, DiskFormat, size_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ci.plan.outputs import Form
+
 BEGIN: Final = "<!-- Written by `python -m ci.plan.page docs/outputs.md` from the rows: change them there. -->\n"
 END: Final = "<!-- End of what is written. -->\n"
 
@@ -80,17 +82,24 @@ def _size(platform: Platform) -> str:
 
 
 def _forms() -> Iterator[str]:
-    yield "| form | what it is |\n|---|---|\n"
+    yield "| form | what it is | read back | booted by `boot --from` |\n|---|---|---|---|\n"
     for form in FORMS.values():
-        yield f"| `{form.name}` | {_MADE[form.format]}{_PACKED[form.compression]} |\n"
-    for form, what in (
-        ("iso", "ISO image with the platform's kernel arguments"),
-        ("uki", "unified kernel image with them"),
-        ("cmdline", "the arguments, one line of text"),
-        ("ipxe", "script of iPXE that boots kernel and initramfs from a web server with them"),
-        ("installer", "installer image that has them: upgrades of machines on the platform need it"),
+        yield f"| `{form.name}` | {_MADE[form.format]}{_PACKED[form.compression]} | yes | {_booted(form)} |\n"
+    for name, what, booted in (
+        ("iso", "ISO image with the platform's kernel arguments", "as a CD"),
+        ("uki", "unified kernel image with them", "by the firmware"),
+        ("cmdline", "the arguments, one line of text", "no"),
+        ("ipxe", "script of iPXE that boots kernel and initramfs from a web server with them", "no"),
+        ("installer", "installer image that has them: upgrades of machines on the platform need it", "no"),
     ):
-        yield f"| `{form}` | {what} |\n"
+        yield f"| `{name}` | {what} | yes | {booted} |\n"
+
+
+def _booted(form: Form) -> str:
+    """Return how QEMU gets the disk (`ci.boot.media`)."""
+    if form.format is DiskFormat.OVA or form.compression is Compression.TAR:
+        return "the disk taken out of it"
+    return "unpacked" if form.compression is not Compression.NONE else "as it is"
 
 
 def main(argv: list[str] | None = None) -> int:

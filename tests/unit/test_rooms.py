@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,12 +51,18 @@ def room(module: str) -> str:
     return module.split(".")[1] if "." in module else "common"
 
 
+@cache
+def statements(source: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """All import statements of a source; most tests here read the same sources."""
+    return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 def imports(source: str, known: set[str]) -> Iterator[str]:
     """Every module that a source names in an import, those that only the type checker reads included."""
-    for node in ast.walk(ast.parse(source)):
+    for node in statements(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             if node.level or not node.module:
                 continue
             for alias in node.names:
@@ -66,8 +73,9 @@ def imports(source: str, known: set[str]) -> Iterator[str]:
 def arrows(sources: dict[str, str]) -> list[str]:
     """The imports that go the wrong way, each as `from -> to`."""
     wrong: list[str] = []
+    known = set(sources)
     for module, source in sources.items():
-        for imported in imports(source, set(sources)):
+        for imported in imports(source, known):
             if imported.split(".")[0] == "embedded":
                 wrong.append(f"{module} -> {imported}")
             if imported.split(".")[0] == "dagger" and room(module) not in WITH_ENGINE:

@@ -18,6 +18,7 @@ from ci.common.progress import say
 from ci.common.text import without_credentials
 from ci.execute import commands
 from ci.execute.load import from_repository
+from ci.execute.sdk import commit_of, git_tag, known_by_id
 from ci.execute.tools import OUT, tools
 from ci.inspect.errors import InspectError
 from ci.inspect.source import FileSource
@@ -38,7 +39,9 @@ from ci.workloads.report import Report
 from ci.workloads.verdict import judge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    import httpx
 
     from ci.common.arch import Arch
     from ci.execute.registry import Login
@@ -134,8 +137,8 @@ async def find(folder: dagger.Directory | None, release: str | None, asked: Aske
         title, called = "the checkout given as --upstream", "--upstream"
     else:
         tag = await release_tag(release, pinned)
-        ref = dag.git(pins.COZYSTACK_GIT).tag(tag)
-        commit = await from_repository(pins.COZYSTACK_GIT, tag, ref.commit())
+        ref = await from_repository(pins.COZYSTACK_GIT, tag, known_by_id(git_tag(dag.git(pins.COZYSTACK_GIT), tag)))
+        commit = await from_repository(pins.COZYSTACK_GIT, tag, commit_of(ref))
         folder = ref.tree()
         title = f"CozyStack {tag} (commit {commit})"
         called = f"{without_credentials(pins.COZYSTACK_GIT)}#{tag}"
@@ -218,7 +221,9 @@ class EngineRegistries:
 
     _stack: AsyncExitStack
     _asked: Asked
-    _waited: Any
+    _waited: Callable[[str], None]
+    #: In place of the network, for tests.
+    transport: httpx.AsyncBaseTransport | None = None
     _readers: dict[str, tuple[Reader, Address]] = field(default_factory=dict[str, "tuple[Reader, Address]"])
 
     async def manifest(self, repository: str, reference: str) -> Fetched | None:
@@ -278,7 +283,7 @@ class EngineRegistries:
             if login and login.address in (registry, address.host):
                 credentials = Credentials(login.username, await login.password.plaintext())
             if registry not in self._readers:  # another may have been as fast
-                reader = Reader(Address(address.host, ""), credentials, waited=self._waited)
+                reader = Reader(Address(address.host, ""), credentials, transport=self.transport, waited=self._waited)
                 self._readers[registry] = await self._stack.enter_async_context(reader), address
         reader, address = self._readers[registry]
         return reader, address.repository(path)

@@ -6,6 +6,7 @@ httpx limits each read, which a byte now and then satisfies for ever. Here the w
 from __future__ import annotations
 
 import ssl
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -15,7 +16,7 @@ import httpx
 from ci.common.errors import RegistryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 #: How long a server may be silent, in seconds; --network-seconds sets it.
 SECONDS: Final = 60.0
@@ -23,6 +24,8 @@ SECONDS: Final = 60.0
 _CONNECTING: Final = 6
 #: So many times the limit for a whole answer, and once more for each MiB that is sent.
 _PATIENCE: Final = 3
+#: So many times the limit for something large, such as a layer.
+_LARGE: Final = 30
 #: Bytes of an answer: what is read are manifests, tokens, lists and documents; a signed SBOM is the largest.
 LARGEST: Final = 64 << 20
 #: Headers of an answer that say how its body came.
@@ -57,14 +60,43 @@ class Client(httpx.AsyncClient):
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **more: Any) -> httpx.Response:  # noqa: ARG002 (it reads the answer itself)
         """Send a request and read its answer."""
-        limit = self._limit(request)
+
+        async def whole() -> httpx.Response:
+            answer = await super(Client, self).send(request, stream=True, **more)
+            try:
+                return await _whole(answer)
+            finally:
+                await answer.aclose()
+
+        return await self._ended(request, self._limit(request), whole)
+
+    async def pour(self, url: httpx.URL, headers: Mapping[str, str], take: Callable[[bytes], None]) -> httpx.Response:
+        """Ask for something large and give its bytes to `take` as they come; return the answer without them.
+
+        An answer other than 200 is returned whole. `take` may raise where it has enough.
+        """
+        request = self.build_request("GET", url, headers=headers)
+
+        async def poured() -> httpx.Response:
+            answer = await super(Client, self).send(request, stream=True)
+            try:
+                if answer.status_code != HTTPStatus.OK:
+                    return await _whole(answer)
+                async for part in answer.aiter_raw():
+                    take(part)
+                return httpx.Response(answer.status_code, request=request)
+            finally:
+                await answer.aclose()
+
+        return await self._ended(request, self._seconds * _LARGE, poured)
+
+    async def _ended(
+        self, request: httpx.Request, limit: float, work: Callable[[], Awaitable[httpx.Response]]
+    ) -> httpx.Response:
+        """Do the work of a request within a limit of seconds."""
         try:
             with anyio.fail_after(limit):
-                answer = await super().send(request, stream=True, **more)
-                try:
-                    return await _whole(answer)
-                finally:
-                    await answer.aclose()
+                return await work()
         except httpx.TimeoutException as error:
             waited = self._seconds / _CONNECTING if isinstance(error, httpx.ConnectTimeout) else self._seconds
             raise RegistryError(f"{_host(request)} did not answer for {waited:g} s {_asked(request)}") from None

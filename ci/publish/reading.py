@@ -18,6 +18,7 @@ import httpx
 from ci.common.errors import RegistryError
 from ci.common.oci import INDEX, MANIFEST
 from ci.publish.auth import Auth, Credentials
+from ci.publish.bounded import SECONDS
 from ci.publish.client import Manifest, Registry
 from ci.publish.origin import location, next_page, redirects
 from ci.publish.sending import PAUSES
@@ -47,6 +48,27 @@ _PAGES: Final = 20
 _STEPS: Final = 6
 
 
+class _Written:
+    """What was written of a blob; more than `most` bytes are a `RegistryError`."""
+
+    def __init__(self, out: BinaryIO, most: int) -> None:
+        self._out = out
+        self._most = most
+        self._size = 0
+        self._hashed = hashlib.sha256()
+
+    def take(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > self._most:
+            raise RegistryError(f"a blob has more than {self._most} bytes: it is not read")
+        self._hashed.update(part)
+        self._out.write(part)
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._hashed.hexdigest()}"
+
+
 class Reader(Registry):
     """A registry that is only read from; `waited` is told of each wait."""
 
@@ -59,8 +81,9 @@ class Reader(Registry):
         pauses: tuple[float, ...] = PAUSES,
         waited: Callable[[str], None] = lambda _: None,
         longest_wait: float = LONGEST_WAIT,
+        seconds: float = SECONDS,
     ) -> None:
-        super().__init__(address, credentials, transport=transport, pauses=pauses)
+        super().__init__(address, credentials, transport=transport, pauses=pauses, seconds=seconds)
         options = ("--registry-username", "--registry-password")
         self._auth = Auth(address.host, credentials, pauses, actions="pull", options=options)
         self._waited = waited
@@ -97,36 +120,26 @@ class Reader(Registry):
         url = self._base(self._schemes[0]).join(f"/v2/{repository}/blobs/{digest}")
         try:
             for _ in range(_STEPS):
+                written = _Written(out, most)
                 known = self._auth.headers(repository) if self._ours(url) else {}
-                async with self._client.stream("GET", url, headers=known) as answer:
-                    if answer.status_code == HTTPStatus.UNAUTHORIZED and self._ours(url) and not known:
-                        await self._auth.answer(self._client, repository, answer)
-                    elif redirects(answer):
-                        url = location(answer)
-                    elif answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-                        await self._wait(answer)
-                    elif answer.status_code != HTTPStatus.OK:
-                        await answer.aread()
-                        raise self._refusal(answer, repository)
-                    else:
-                        await self._write(answer, digest, out, most)
-                        return
+                answer = await self._client.pour(url, known, written.take)
+                if answer.status_code == HTTPStatus.UNAUTHORIZED and self._ours(url) and not known:
+                    await self._auth.answer(self._client, repository, answer)
+                elif redirects(answer):
+                    url = location(answer)
+                elif answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                    await self._wait(answer)
+                elif answer.status_code != HTTPStatus.OK:
+                    raise self._refusal(answer, repository)
+                else:
+                    if written.digest != digest:
+                        raise RegistryError(f"{self._host} gives other content as {digest}")
+                    return
         except httpx.TransportError as error:
             raise self._broken(error, f"GET blobs/{digest}") from None
         raise RegistryError(
             f"{self._host} does not come to an end with {digest}: it redirects or refuses again and again"
         )
-
-    async def _write(self, answer: httpx.Response, digest: str, out: BinaryIO, most: int) -> None:
-        written, hashed = 0, hashlib.sha256()
-        async for chunk in answer.aiter_raw(1 << 20):
-            written += len(chunk)
-            if written > most:
-                raise RegistryError(f"{digest} has more than {most} bytes: it is not read")
-            hashed.update(chunk)
-            out.write(chunk)
-        if f"sha256:{hashed.hexdigest()}" != digest:
-            raise RegistryError(f"{self._host} gives other content as {digest}")
 
     async def _tried(
         self, repository: str, once: Callable[[], Awaitable[httpx.Response]], what: str, expected: Container[int]

@@ -235,15 +235,7 @@ def _decoded(text: str) -> Any:
 
 
 def _kind(value: Any) -> Any:
-    kinds: dict[type[object], str] = {
-        bool: "bool",
-        int: "int",
-        float: "float64",
-        str: "string",
-        dict: "map",
-        list: "slice",
-    }
-    return UNKNOWN if isinstance(value, Unknown) else kinds.get(type(cast("object", value)), "invalid")
+    return UNKNOWN if isinstance(value, Unknown) else _KINDS.get(type(cast("object", value)), "invalid")
 
 
 def _is_kind(kind: Any, value: Any) -> Any:

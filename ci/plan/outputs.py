@@ -225,6 +225,14 @@ class Output:
             notes.append(f"is signed for secure boot, which Talos does not list for the platform {platform.name}")
         return tuple(notes)
 
+    def enrolment_notes(self, talos_version: str, *, signed: bool) -> tuple[str, ...]:
+        """Return, in words, whether a signed disk image has the keys that a machine enrols for secure boot."""
+        if not (signed and self.kind.disk):
+            return ()
+        if quirks(talos_version).signed_disk_image_enrolls_keys:
+            return ("has the keys that a machine enrols, as the ISO image has (loader/keys/auto)",)
+        return ("has no keys to enrol: a machine boots the signed ISO image once before it",)
+
     def privilege(self, talos_version: str) -> str | None:
         """Return why the imager of that Talos version needs a privileged exec for this output, else `None`."""
         if not self.kind.disk or not quirks(talos_version).disk_image_needs_privileges:

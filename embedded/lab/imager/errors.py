@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,7 @@ class ImagerError(Exception):
 
 
 @contextmanager
-def failing_with(code: int) -> Iterator[None]:
+def failing_with(code: int) -> Generator[None]:
     """Gives errors of a step the code of their kind, where they have none yet."""
     try:
         yield

@@ -12,7 +12,7 @@ import os
 import random
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
@@ -61,7 +61,7 @@ def _blkpg(device: int, operation: int, number: int, start: int, size: int) -> N
 
 
 @contextmanager
-def attached(image: Path, progress: Progress) -> Iterator[LoopDevice]:
+def attached(image: Path, progress: Progress) -> Generator[LoopDevice]:
     """Attaches a file to a free loop device, and detaches it in the end.
 
     Raises ImagerError `failed to attach loopback device: …`.
@@ -123,7 +123,7 @@ def write(node: Path, content: bytes) -> None:
 
 
 @contextmanager
-def mounted(node: Path, kind: str, place: Path) -> Iterator[None]:
+def mounted(node: Path, kind: str, place: Path) -> Generator[None]:
     """Mounts a partition at a place; where the kernel knows no FAT, what is put there goes in with mtools.
 
     Raises ImagerError `error mounting partitions: …`.

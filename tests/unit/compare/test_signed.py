@@ -104,7 +104,11 @@ def test_another_program_differs(form: str, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(signed_samples, "boot_loader", changed)
     if form == "uki":
-        monkeypatch.setattr(signed_samples, "boot_loader", lambda time, _: whole(time, b"KERNEL"))
+
+        def of_kernel(time: bytes, _: bytes) -> bytes:
+            return whole(time, b"KERNEL")
+
+        monkeypatch.setattr(signed_samples, "boot_loader", of_kernel)
     assert first_difference(BytesSource("one", one), BytesSource("other", FORMS[form](LATE))) is not None
 
 

@@ -39,9 +39,11 @@ def test_the_time_of_signing_is_no_change(form: str, tmp_path: Path) -> None:
 def test_another_program_is_a_change(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = FORMS[form](EARLY)
     whole = signed_samples.boot_loader
-    monkeypatch.setattr(
-        signed_samples, "boot_loader", lambda time, text=b"systemd-boot": whole(time, text.replace(b"e", b"E"))
-    )
+
+    def changed(time: bytes, text: bytes = b"systemd-boot") -> bytes:
+        return whole(time, text.replace(b"e", b"E"))
+
+    monkeypatch.setattr(signed_samples, "boot_loader", changed)
     assert compared(tmp_path, one, FORMS[form](LATE)).changed
 
 

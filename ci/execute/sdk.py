@@ -20,10 +20,17 @@ async def known_by_id(made: D) -> D:
     """Return the same, which the engine then knows by an id: what it is made of goes to it but this once.
 
     The SDK asks for the id of a file or folder each time that it is given to something, with all that it is made of.
+    Of what is returned here the id is known, and not asked for again.
     """
     # As the SDK itself loads what `sync` returns. Its `load_*_from_id` are gone in 1.0; this is in both.
-    known: str = await made.id()
-    return type(made)(made._ctx.select_id(made._graphql_name(), known))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    known: Any = await made.id()
+    found = type(made)(made._ctx.select_id(made._graphql_name(), known))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    async def already() -> Any:
+        return known
+
+    found.id = already
+    return found
 
 
 def commit_of(ref: dagger.GitRef) -> Awaitable[str]:

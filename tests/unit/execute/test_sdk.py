@@ -26,15 +26,21 @@ class Context:
         return Context((kind, known))
 
 
-@pytest.mark.parametrize("kind", [dagger.Container, dagger.Directory, dagger.File])
+@pytest.mark.parametrize("kind", [dagger.Container, dagger.Directory, dagger.File, dagger.GitRef])
 async def test_what_has_an_id_is_sent_by_it_alone(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def known(_self: object) -> str:
+    asked: list[object] = []
+
+    async def known(self: object) -> str:
+        asked.append(self)
         return "id-1"
 
     monkeypatch.setattr(kind, "id", known)
-    found = await known_by_id(kind(cast("Any", Context())))
+    given = kind(cast("Any", Context()))
+    found = await known_by_id(given)
     assert type(found) is kind
     assert found._ctx.selected == (kind.__name__, "id-1")
+    assert [await found.id() for _ in range(2)] == ["id-1", "id-1"]
+    assert asked == [given]
 
 
 class Old:

@@ -128,17 +128,20 @@ class Pipeline:
 
     async def check_extensions(self) -> None:
         """Raise `BuildError` for extensions that can't go into this plan's images."""
-        paths = [profile.extension_path(extension) for extension in self._plan.extensions]
-        if not paths or not self._plan.builds_initramfs:
+        plan = self._plan
+        if not plan.extensions or not plan.builds_initramfs:
             return
-        check = (
-            (await tools("ci.steps.verify"))
-            .with_mounted_directory(profile.EXTENSIONS_DIR, await self.extensions(), read_only=True)
-            .with_mounted_file(_KERNEL, self._imager.file(f"/{install_folder(self._plan.arch)}vmlinuz"))
-            .with_exec(
-                commands.check_extensions(paths, self._plan.talos_version, self._plan.arch, _KERNEL),
-                expect=dagger.ReturnType.ANY,
-            )
+        check = await tools("ci.steps.verify")
+        paths: list[str] = []
+        # Each in a folder of its own: in one they would all be copied for it.
+        for extension, tar in zip(
+            plan.extensions, await gather_each(self._extension_tar, plan.extensions), strict=True
+        ):
+            folder = posixpath.join(profile.EXTENSIONS_DIR, extension.name)
+            check = check.with_mounted_directory(folder, tar)
+            paths.append(posixpath.join(folder, f"{extension.name}.tar"))
+        check = check.with_mounted_file(_KERNEL, self._imager.file(f"/{install_folder(plan.arch)}vmlinuz")).with_exec(
+            commands.check_extensions(paths, plan.talos_version, plan.arch, _KERNEL), expect=dagger.ReturnType.ANY
         )
         if await check.exit_code() != 0:
             raise BuildError("an extension is refused:\n" + await check.stdout() + await check.stderr())

@@ -6,9 +6,10 @@ again. The runs are independent: the engine makes them at the same time.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ci.common.concurrency import gather_each
+from ci.common.concurrency import gather_two
 from ci.execute import commands
 from ci.execute.imager import with_fast_zstd
 from ci.execute.sdk import known_by_id
@@ -18,7 +19,7 @@ from ci.plan.initramfs_runs import EMPTY_BASE, imager_runs, run_profile
 from ci.plan.quirks import MODULES_FOLDER, install_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import Any
 
     import dagger
@@ -38,20 +39,28 @@ async def in_one_run(plan: Plan, imager: dagger.Container, tars: dagger.Director
     return await known_by_id((await normalised({"/in": made}, command)).file(_OUT))
 
 
-async def assembled(
-    plan: Plan, imager: dagger.Container, roots: Sequence[dagger.Directory], tars: Sequence[dagger.Directory]
-) -> dagger.File:
-    """Return the initramfs that is put together from several runs.
+@dataclass(frozen=True)
+class Packed:
+    """An extension as the imager gets it: a folder with its tar, and whether it carries kernel modules."""
 
-    `roots` are the extensions' file trees, in the plan's order; `tars` are folders, each with the tar of one.
-    """
-    modules = await gather_each(lambda root: root.exists(f"{_ROOT}/{MODULES_FOLDER}"), roots)
-    runs = imager_runs(len(tars), [number for number, has_modules in enumerate(modules) if has_modules])
-    packing = await known_by_id(with_fast_zstd(imager))
-    alone = await known_by_id(packing.with_new_file(EMPTY_BASE, ""))
+    tar: dagger.Directory
+    has_modules: bool
+
+
+async def packed(root: dagger.Directory, tar: Callable[[], Awaitable[dagger.Directory]]) -> Packed:
+    """Return an extension by its file tree, and by what gives its tar."""
+    return Packed(*await gather_two(tar, lambda: root.exists(f"{_ROOT}/{MODULES_FOLDER}")))
+
+
+async def assembled(
+    plan: Plan, imager: dagger.Container, extensions: Callable[[], Awaitable[Sequence[Packed]]]
+) -> dagger.File:
+    """Return the initramfs that is put together from several runs, of the extensions in the plan's order."""
+    found, (packing, alone) = await gather_two(extensions, lambda: _imagers(imager))
+    runs = imager_runs(len(found), [number for number, one in enumerate(found) if one.has_modules])
 
     def made(run: ImagerRun) -> dagger.Directory:
-        given = [tars[number] for number in run.numbers]
+        given = [found[number].tar for number in run.numbers]
         folder = given[0]
         for further in given[1:]:
             folder = folder.with_directory(".", further)
@@ -62,6 +71,12 @@ async def assembled(
     given = [(run.numbers, f"/in/runs/{at}/{_file(plan)}") for at, run in enumerate(runs)]
     command = commands.assemble_initramfs("/in/base/initramfs.xz", _OUT, plan.source_date.epoch, given)
     return await known_by_id((await normalised(mounted, command)).file(_OUT))
+
+
+async def _imagers(imager: dagger.Container) -> tuple[dagger.Container, dagger.Container]:
+    """Return an imager that packs extensions, and one that does it without Talos's own initramfs."""
+    packing = await known_by_id(with_fast_zstd(imager))
+    return packing, await known_by_id(packing.with_new_file(EMPTY_BASE, ""))
 
 
 def _made(imager: dagger.Container, tars: dagger.Directory, document: Mapping[str, Any]) -> dagger.Directory:

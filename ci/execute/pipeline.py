@@ -20,7 +20,7 @@ from ci.common.kinds import Initramfs
 from ci.common.progress import say
 from ci.execute import commands
 from ci.execute.imager import imager, with_sparse_disks
-from ci.execute.initramfs import assembled, in_one_run
+from ci.execute.initramfs import Packed, assembled, in_one_run, packed
 from ci.execute.loop_devices import with_loop_devices
 from ci.execute.overlay import check_overlay, overlay_root, with_overlay
 from ci.execute.privileges import unprivileged
@@ -114,6 +114,9 @@ class Pipeline:
 
         return await self._tars.get(extension.name, packed)
 
+    async def _packed_extension(self, extension: PlannedExtension) -> Packed:
+        return await packed(await self.root(extension), lambda: self._extension_tar(extension))
+
     def _packed(self, root: dagger.Directory, name: str) -> dagger.Directory:
         """Return a folder with the tar of a file tree."""
         command = commands.tar("/image", f"/out/{name}.tar", self._epoch)
@@ -171,8 +174,7 @@ class Pipeline:
         """Return the initramfs with all extensions: what every output that boots embeds."""
         plan = self._plan
         if self._assembles and plan.extensions:
-            roots = await gather_each(self.root, plan.extensions)
-            return await assembled(plan, self._imager, roots, await gather_each(self._extension_tar, plan.extensions))
+            return await assembled(plan, self._imager, lambda: gather_each(self._packed_extension, plan.extensions))
         if plan.extensions and self._is_unproven:
             say(one_run_reason(plan.talos_version))
         return await in_one_run(plan, self._imager, await self.extensions())

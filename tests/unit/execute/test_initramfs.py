@@ -11,6 +11,8 @@ from ci.execute.pipeline import Pipeline
 from tests.unit.planning import plan_of, request
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from ci.plan.model import Plan
 
 
@@ -26,16 +28,14 @@ class Given:
         async def one(*_: object) -> Any:
             return None
 
-        async def assembled(_: Plan, __: object, roots: list[object], tars: list[object]) -> None:
-            assert len(roots) == len(tars)
-            self.ways.append(("assembled", len(tars)))
+        async def assembled(_: Plan, __: object, extensions: Callable[[], Awaitable[list[object]]]) -> None:
+            self.ways.append(("assembled", len(await extensions())))
 
         async def in_one_run(plan: Plan, *_: object) -> None:
             self.ways.append(("in one run", len(plan.extensions)))
 
         monkeypatch.setattr(Pipeline, "extensions", extensions)
-        monkeypatch.setattr(Pipeline, "root", one)
-        monkeypatch.setattr(Pipeline, "_extension_tar", one)
+        monkeypatch.setattr(Pipeline, "_packed_extension", one)
         monkeypatch.setattr(pipeline, "assembled", assembled)
         monkeypatch.setattr(pipeline, "in_one_run", in_one_run)
 

@@ -37,6 +37,7 @@ TEST_IGNORE = [
             "CONTRIBUTING.md",
             "dagger.json",
             "pyproject.toml",
+            "hatch_build.py",
         )
     ),
     "!.github/workflows",

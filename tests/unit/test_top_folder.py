@@ -9,7 +9,7 @@ TOP = Path(__file__).parents[2]
 
 FILES = {
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
-    *("pyproject.toml", "dagger.json", "daggerw", ".gitignore", ".gitattributes"),
+    *("pyproject.toml", "hatch_build.py", "dagger.json", "daggerw", ".gitignore", ".gitattributes"),
 }
 FOLDERS = {"ci", "variants", "tests", "docs", "deploy", "bench", "embedded", ".ci", ".github"}
 #: Made by tools, next to what git knows.

@@ -58,7 +58,7 @@ def test_the_requirements_of_images_are_those_that_are_checked() -> None:
 
 def commands() -> Iterator[list[str]]:
     """The words of every call in README and docs."""
-    for text in (README, *(path.read_text() for path in sorted((TOP / "docs").glob("*.md")))):
+    for text in (README, *(path.read_text() for path in sorted((TOP / "docs").rglob("*.md")))):
         for line in re.findall(r"^ *((?:\./daggerw|dagger) .*)$", text, re.MULTILINE):
             words = shlex.split(re.split(r" [>|] ", line)[0], comments=True)
             if "call" in words:

@@ -66,12 +66,17 @@ def space(assets: Assets) -> Part | None:
 def _of_initramfs(facts: InitramfsFacts, images: Mapping[str, SquashfsFacts]) -> Iterator[Part]:
     names = {layer.image: f"extension {layer.name}" for layer in facts.layers or ()}
     names |= {BASE_IMAGE: "Talos's base", MODULES_IMAGE: "index of kernel modules"}
+    loose: list[Part] = []
     for frame in facts.frames:
         files = [entry for entry in frame.entries if entry.type == "file" and entry.size]
         for part in _shared(files, frame.size):
-            inner = images.get(part.name)
-            below = _shared(_files(inner.entries), part.size) if inner else ()
-            yield Part(names.get(part.name, part.name), part.size, tuple(below))
+            if inner := images.get(part.name):
+                below = _shared(_files(inner.entries), part.size)
+                yield Part(names.get(part.name, part.name), part.size, tuple(below))
+            else:
+                loose.append(part)
+    if loose:
+        yield Part("init and firmware", sum(part.size for part in loose), tuple(loose))
 
 
 def _files(entries: Iterable[Entry]) -> list[Entry]:

@@ -258,7 +258,9 @@ def test_what_takes_space_is_kernel_base_and_extensions_down_to_their_files(buil
     whole = treemap.space(assets)
     assert whole
     names = {part.name for part in whole.parts}
-    assert {"kernel", "Talos's base", "extension spin", "extension drbd"} <= names
+    assert names == {
+        "kernel", "Talos's base", "extension spin", "extension drbd", "index of kernel modules", "init and firmware",
+    }  # fmt: skip
     initramfs = assets.initramfs[0].facts
     assert whole.size == pytest.approx(assets.kernels[0].node.size + sum(frame.size for frame in initramfs.frames))
     spin = next(part for part in whole.parts if part.name == "extension spin")

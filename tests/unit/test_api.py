@@ -270,6 +270,17 @@ async def test_reproduce_refuses_a_wrong_word_too() -> None:
     )
 
 
+async def test_build_refuses_wrong_words_among_several_before_anything_is_fetched() -> None:
+    module = CozystackTalos(upstream=None)
+    assert await refused(module.build("spin-only,spin_tailscale")) == (
+        "unknown variant 'spin_tailscale': did you mean spin-tailscale?"
+    )
+    assert await refused(module.build("all", arches=["arm64", "riscv64"])) == (
+        "unknown architecture 'riscv64': choose one of arm64, amd64"
+    )
+    assert await refused(module.build("all", ["kernal"])) == "unknown output 'kernal': did you mean kernel?"
+
+
 @pytest.mark.parametrize("function", ["plan", "schematic"])
 async def test_a_wrong_format_is_refused_before_anything_is_fetched(function: str) -> None:
     module = CozystackTalos(upstream=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,8 @@ TAG = "v1.6.2"
 
 #: Reads the checkout as a call does, but for the program that needs the module's own files.
 SCRIPT = """
-import sys
+import os, sys
+sys.path.insert(0, os.getcwd())
 import anyio, dagger
 from ci.execute import load
 
@@ -67,7 +69,7 @@ def test_with_everything_cached_a_call_asks_the_repository_four_times_at_most(re
         for _ in range(2):
             asked.clear()
             done = subprocess.run(
-                [*COMMAND, "run", "python", script, f"{where}/{repository.name}", TAG],
+                [*COMMAND, "run", sys.executable, script, f"{where}/{repository.name}", TAG],
                 cwd=TOP,
                 capture_output=True,
                 text=True,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from embedded.engine.api.git import GitRepository, git, ls_remote
+from embedded.engine.api.git import GitRepository, git, ls_remote, tag
 from embedded.engine.api.host import is_git
 from embedded.engine.errors import EngineError
 
@@ -55,3 +58,45 @@ async def test_a_machine_without_git_is_told_so(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EngineError, match="there is no git on this machine"):
         await ls_remote(ENGINE, GitRepository("https://example.com/cozystack"))
+
+
+class Repository:
+    """A repository's refs, and how often it was asked for them."""
+
+    def __init__(self, *answers: dict[str, str] | EngineError) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, ...]] = []
+
+    async def ls_remote(self, _engine: Any, _repository: GitRepository, *patterns: str) -> dict[str, str]:
+        self.asked.append(patterns)
+        await asyncio.sleep(0)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, EngineError):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def session() -> Any:
+    locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+    return SimpleNamespace(refs={}, lock=lambda name: locks[name])
+
+
+async def test_a_tag_is_looked_up_once_a_session(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = Repository({"refs/tags/v1.6.2": "1" * 40})
+    monkeypatch.setattr("embedded.engine.api.git.ls_remote", repository.ls_remote)
+    where = GitRepository("https://example.com/cozystack")
+    found = await asyncio.gather(*(tag(where, session, "v1.6.2") for _ in range(18)))
+    assert {one.commit for one in found} == {"1" * 40}
+    assert repository.asked == [("refs/tags/v1.6.2", "refs/tags/v1.6.2^{}")]
+    await tag(GitRepository("https://example.com/other"), session, "v1.6.2")
+    assert len(repository.asked) == 2
+
+
+async def test_a_look_up_that_failed_is_made_again(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = Repository(EngineError("no route to host"), {"refs/tags/v1": "1" * 40})
+    monkeypatch.setattr("embedded.engine.api.git.ls_remote", repository.ls_remote)
+    where = GitRepository("https://example.com/cozystack")
+    with pytest.raises(EngineError, match="no route to host"):
+        await tag(where, session, "v1")
+    assert (await tag(where, session, "v1")).commit == "1" * 40

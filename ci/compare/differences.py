@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -109,8 +110,11 @@ _PARTS: dict[str, Callable[[Source], Iterator[Part]]] = {
 }
 
 
+#: What a text has of another file: its digest, and in an OVA the size of its disk as it is packed.
+_FOLLOWS = re.compile(rf'{DIGEST.pattern}|\b[0-9a-f]{{40}}\b|(?<=ovf:size=")\d+(?=")')
+
 #: Kinds in which a signed program changes bytes around it, too: those of its packed form, digests of it.
-_REPACKED = ("archive", "tar")
+_REPACKED = ("archive", "tar", "qcow2", "vmdk")
 
 #: What the kernel takes one behind the other for an initramfs.
 _SEGMENTS = ("zstd", "xz", "gzip", "cpio")
@@ -252,7 +256,7 @@ def _by_bytes(one: Source, other: Source, offset: int) -> FirstDifference:
         texts = [as_text(source.read_up_to(0, LIMITS.text)) for source in (one, other)]
         if texts[0] is not None and texts[1] is not None:
             place, left, right = text_difference(texts[0], texts[1])
-            same = DIGEST.sub("digest", texts[0]) == DIGEST.sub("digest", texts[1])
+            same = _FOLLOWS.sub("", texts[0]) == _FOLLOWS.sub("", texts[1])
             return (_OfDigests if same else FirstDifference)(place=(place,), one=left, other=right)
     place, left, right = bytes_difference(one.read_up_to(offset, 16), other.read_up_to(offset, 16), offset)
     return FirstDifference(place=(place,), one=left, other=right)

@@ -195,10 +195,7 @@ def _compressed(source: Source, kind: Compression, path: str, context: Context) 
         return inspect_packed_kernel(source, kind, context), ()
     if kind_of(BytesSource(source.name, head)) in DISKS:
         with context.spool(source.name, expand(source, kind, context)) as disk:
-            seen, programs = _seen(disk, context)
-            found = _disk(*stored_disk(seen, kind_of(seen), context), kind, path, context)
-            context.left_out = programs
-            return found
+            return _disk(*stored_disk(disk, kind_of(disk), context), kind, path, context)
     if is_tar(head):
         with context.spool(source.name, expand(source, kind, context)) as archive:
             return _tar(archive, kind, path, context)
@@ -219,6 +216,7 @@ def _first_bytes(source: Source, kind: Compression, context: Context) -> bytes:
 def _disk(
     form: StoredAs, source: Source, compression: Compression | Literal["none"], path: str, context: Context
 ) -> _Found:
+    source, programs = _seen(source, context)
     partitions: list[PartitionFacts] = []
     unread: list[UnreadPartition] = []
     contents: list[Inspection] = []
@@ -236,6 +234,7 @@ def _disk(
         unread=tuple(unread),
         start=source.read_up_to(0, min(first, context.limits.boot_code)).rstrip(b"\0"),
     )
+    context.left_out = programs
     return facts, tuple(contents)
 
 

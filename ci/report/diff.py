@@ -72,7 +72,8 @@ def _unsigned(place: str, node: models.Inspection) -> Iterator[str]:
 
 def _is_repacked(node: models.Inspection) -> bool:
     """Say whether a signed program changes bytes around it, too: those of its packed form, digests of it."""
-    packed = isinstance(node.facts, models.DiskFacts) and node.facts.compression != "none"
+    facts = node.facts
+    packed = isinstance(facts, models.DiskFacts) and (facts.compression != "none" or facts.format != "raw")
     return (packed or isinstance(node.facts, models.ImageFacts | models.ArchiveFacts)) and any(
         True for _ in _unsigned("", node)
     )

@@ -5,21 +5,26 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
 
+from ci.common.arch import Arch
 from ci.compare.differences import first_difference
 from ci.compare.folders import compare_folders
 from ci.inspect.authenticode import without_signatures
 from ci.inspect.source import BytesSource
+from ci.steps.disks.ova import write_ova
+from ci.steps.disks.vmdk import write_vmdk
+from ci.steps.normalise.pack import Packing, pack
 from tests.unit.inspect import sample_media, samples, signed_samples
 from tests.unit.inspect.samples import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 EARLY, LATE = b"260101120000Z", b"270202130101Z"
 INITRAMFS = samples.zstd(samples.cpio([File("init", samples.elf())]))
@@ -67,6 +72,15 @@ def frames(time: bytes) -> bytes:
     return b"".join(zstandard.compress(image[at : at + (1 << 20)], 1) for at in range(0, len(image), 1 << 20))
 
 
+def made(time: bytes, write: Callable[[Path, Path], None]) -> bytes:
+    """A disk image in one of the forms that clouds take."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw, out = Path(folder, "raw"), Path(folder, "out")
+        raw.write_bytes(disk(time))
+        write(raw, out)
+        return out.read_bytes()
+
+
 def installer(time: bytes) -> bytes:
     return samples.installer(uki(time), loader(time)).archive()
 
@@ -80,6 +94,9 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "disk": disk,
     "disk.zst": frames,
     "disk.xz": lambda time: lzma.compress(disk(time), preset=0),
+    "disk.vmdk": lambda time: made(time, write_vmdk),
+    "disk.ova": lambda time: made(time, lambda raw, out: write_ova(raw, out, 1_700_000_000, "talos", Arch.ARM64)),
+    "disk.tar.gz": lambda time: made(time, lambda raw, out: pack(raw, out, Packing.TAR, 1_700_000_000)),
     "tar": lambda time: samples.tar(files(time)),
     "installer": installer,
 }

@@ -37,7 +37,7 @@ def signed(program: bytes, time: bytes, certificate: bytes = b"c" * 200) -> byte
     table = struct.pack("<IHH", 8 + len(pkcs), 0x0200, 0x0002) + pkcs
     table = table.ljust(-(-len(table) // 8) * 8, b"\0")
     data = bytearray(program)
-    data[CHECKSUM : CHECKSUM + 4] = struct.pack("<I", sum(time) * 77)
+    data[CHECKSUM : CHECKSUM + 4] = struct.pack("<I", sum(time) * 7_777_777 & 0xFFFFFFFF)
     data[DIRECTORY : DIRECTORY + 8] = struct.pack("<II", len(program), len(table))
     return bytes(data) + table
 

@@ -63,7 +63,7 @@ def pack(path: Path, out: Path, packing: Packing, epoch: int = 0) -> None:
             case Packing.GZIP:
                 file.writelines(_gzip(source, threads))
             case Packing.TAR:
-                file.writelines(_gzip(_Joined("tar", _tar(source, epoch)), threads))
+                file.writelines(_gzip(_Joined("tar", google_tar(source, epoch)), threads))
 
 
 def threads_to_use() -> int:
@@ -91,7 +91,7 @@ def _deflated(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
-def _tar(source: Source, epoch: int) -> list[Source]:
+def google_tar(source: Source, epoch: int) -> list[Source]:
     """Return the parts of a tar, in GNU's format, with a file in it (`tar --format=gnu --owner=0 --group=0`)."""
     info = tarfile.TarInfo(TAR_MEMBER)
     info.size, info.mtime, info.mode = source.size, epoch, 0o644

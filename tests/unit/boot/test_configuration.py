@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +143,9 @@ DRIVES = [
 
 @pytest.mark.parametrize("way", [Way.KERNEL, Way.UKI, Way.ISO, Way.NETBOOT])
 def test_a_configured_machine_has_a_disk_and_a_drive_with_its_configuration_after_what_it_boots_from(way: Way) -> None:
-    files = {"kernel": "/k", "initramfs": "/i", "esp": "/esp", "image": "/image"}
-    plain = qemu(request(way, memory=3072), Media(**files), kvm=False)
-    command = qemu(with_configuration(request(way)), Media(**files, system="/s,1", config="/c"), kvm=False)
+    files = Media(kernel="/k", initramfs="/i", esp="/esp", image="/image")
+    plain = qemu(request(way, memory=3072), files, kvm=False)
+    command = qemu(with_configuration(request(way)), replace(files, system="/s,1", config="/c"), kvm=False)
     at = command.index("-netdev")
     assert command[at - len(DRIVES) : at] == DRIVES
     rest = [one.replace(" talos.config=metal-iso", "") for one in [*command[: at - len(DRIVES)], *command[at:]]]

@@ -264,7 +264,7 @@ def test_a_tar_of_a_disk_above_eight_gib_has_its_size(tmp_path: Path) -> None:
     with (tmp_path / "a").open("wb") as file:
         file.truncate(9 << 30)
     with open_file(tmp_path / "a") as source:
-        header, disk, end = packing._tar(source, 0)
+        header, disk, end = packing.google_tar(source, 0)
     assert tarfile.TarInfo.frombuf(header.read_up_to(0, 512), "utf-8", "strict").size == disk.size == 9 << 30
     assert (header.size + disk.size + end.size) % tarfile.RECORDSIZE == 0
 

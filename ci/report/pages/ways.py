@@ -78,7 +78,7 @@ def ways(plan: Plan, report: Report, image: str | None) -> Iterator[Way]:
         texts = [output for output in by_kind.get("cmdline", ()) if output.name == "cmdline"]
         yield _netboot(kernel[0].path, initramfs[0].path, _arguments(report), texts)
     for iso in by_kind.get("iso", ()):
-        yield Way("usb", "USB stick, or a virtual machine's CD", (iso.path,), (_STICK, _write(iso.path), _MAINTENANCE))
+        yield _medium(iso)
     for disk in by_kind.get("image", ()):
         yield _disk(disk, plan)
     if image:
@@ -111,6 +111,14 @@ _MAINTENANCE: Final = Step(
     "Start the machine from it. Talos waits in maintenance mode for its machine configuration.",
     "talosctl get disks --insecure --nodes NODE",
 )
+
+
+def _medium(iso: PlannedOutput) -> Way:
+    if iso.platform == "metal":
+        steps = (_STICK, _write(iso.path), _MAINTENANCE)
+        return Way("usb", "USB stick, or a virtual machine's CD", (iso.path,), steps)
+    start = Step("Upload the image as your cloud's guide says, and start a machine from it.")
+    return Way(f"{iso.platform}.iso", f"Cloud: {iso.platform}, from its ISO image", (iso.path,), (start, _MAINTENANCE))
 
 
 def _write(path: str) -> Step:

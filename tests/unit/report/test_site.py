@@ -107,6 +107,16 @@ def test_a_board_is_named_by_its_overlay() -> None:
     assert "Board: rpi_generic, card or disk" in found
 
 
+def test_what_is_for_a_cloud_is_not_offered_for_a_stick() -> None:
+    cloud = planned_output("openstack.iso", "ready") | {"imagerKind": "iso", "platform": "openstack"}
+    outputs = plan().model_dump(mode="json")["outputs"]
+    of = plan(outputs=[*outputs, cloud | {"path": "openstack/openstack-arm64.iso"}])
+    found = {way.key: way for way in ways(of, report(of), None)}
+    assert found["usb"].files == ("iso/metal-arm64.iso",)
+    assert found["openstack.iso"].files == ("openstack/openstack-arm64.iso",)
+    assert not any(file.endswith(".ipxe") for file in found["netboot"].files)
+
+
 @pytest.mark.parametrize(("platform", "command"), [("aws", "aws ec2 register-image"), ("oracle", "oci compute image")])
 def test_clouds_have_their_import(platform: str, command: str) -> None:
     output = planned_output("nocloud", "ready") | {"imagerKind": "image", "platform": platform}

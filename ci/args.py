@@ -336,6 +336,13 @@ ImageNames: TypeAlias = Annotated[
     Name("images"),
     Doc("Images to publish, separated by commas: installer, assets, matchbox; default: all three"),
 ]
+DiskImages: TypeAlias = Annotated[
+    list[str] | None,
+    Doc(
+        "Disk images and ISOs to publish as an artifact of files, talos-disks, separated by commas, for example "
+        "oracle.qcow2,aws"
+    ),
+]
 Address: TypeAlias = Annotated[
     str, Doc("Registry and folder, for example ghcr.io/example; talos, talos-assets, matchbox are put below it")
 ]

@@ -62,6 +62,12 @@ async def make_image(kind: ImageKind, assets: BuiltAssets, upstream: Upstream) -
     if kind.name == "installer":
         spec = images.image_spec(plan, kind, plan.installer_base)
         return AssetImage(plan, spec, await _layout(spec, archive=assets.folder.file(plan.outputs[0].path)))
+    if kind.name == images.DISKS:
+        spec = images.image_spec(plan, kind)
+        root = dag.directory()
+        for one in spec.files:
+            root = root.with_file(one.path, assets.folder.file(one.path))
+        return AssetImage(plan, spec, await _layout(spec, root=root))
     if kind.name == "assets":
         spec = images.image_spec(plan, kind)
         return AssetImage(plan, spec, await _layout(spec, root=dag.directory().with_directory("assets", assets.folder)))

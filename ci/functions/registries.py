@@ -26,6 +26,7 @@ class RegistryFunctions(Functions):
         image_names: args.ImageNames = None,
         arches: args.Architectures = None,
         outputs: args.AssetOutputs = None,
+        disk_images: args.DiskImages = None,
         channel: args.Channel = None,
         username: args.Username = None,
         password: args.Password = None,
@@ -38,12 +39,15 @@ class RegistryFunctions(Functions):
     ) -> str:
         """Publish a variant's images with SBOM and provenance, and say by which references nodes get them.
 
+        With --disk-images, and without --images, only those: an artifact of files, which `oras pull` gets.
+
         Everything is pushed by digest first, tags are set at the end: <variant>-<talos>-<cozystack>, and the channel's.
         What the registry has already is not sent again. Stand-ins are refused but for a registry on this machine. A tag
         that names other content than the same plan's, or a channel's that names another variant, needs --force.
         """
         form = tables.parse_format(format_)
-        kinds = images.parse_kinds(image_names or images.KINDS)
+        disks = (images.parse_disks(disk_images),) if disk_images else ()
+        kinds = (*(images.parse_kinds(image_names or images.KINDS) if image_names or not disks else ()), *disks)
         wanted = parse_arches(arches or [self.arch])
         signer = signing.Signer.of(sign_key, sign_password)
         to = await publish.parse_destination(

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 from ci.common import pins
 from ci.common.canonical import timestamp
 from ci.common.errors import UserError, suggest
-from ci.common.oci import ImageSpec
-from ci.plan.outputs import NETBOOT
+from ci.common.filenames import CHECKSUMS, STAND_IN
+from ci.common.oci import ArtifactFile, ImageSpec
+from ci.plan.outputs import NETBOOT, parse_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,6 +82,20 @@ KINDS: Final = {
         ImageKind("matchbox", "matchbox", "Matchbox with Talos boot assets", NETBOOT),
     )
 }
+
+
+#: Name of the artifact with disk images, which is made where it is asked for.
+DISKS: Final = "disks"
+DISKS_TYPE: Final = "application/vnd.cozystack.talos.disk-images"
+
+
+def parse_disks(names: Iterable[str]) -> ImageKind:
+    """Return the artifact that holds these outputs; raises `UserError` for others than disk images and ISOs."""
+    outputs = parse_outputs(names)
+    for output in outputs:
+        if not output.kind.disk and output.kind.imager_kind != "iso":
+            raise UserError(f"{output.name} is no disk image: --disk-images takes those, and ISOs, as oracle.qcow2,iso")
+    return ImageKind(DISKS, "talos-disks", "Talos disk images", tuple(output.name for output in outputs))
 
 
 def parse_kinds(names: Iterable[str]) -> tuple[ImageKind, ...]:
@@ -158,4 +173,18 @@ def labels(plan: Plan, kind: ImageKind, base: PinnedImage | None) -> dict[str, s
 
 def image_spec(plan: Plan, kind: ImageKind, base: PinnedImage | None = None) -> ImageSpec:
     """Return what `ci.steps.oci` needs to know to make an image."""
-    return ImageSpec(arch=plan.arch, created=plan.source_date.epoch, labels=labels(plan, kind, base))
+    spec = ImageSpec(arch=plan.arch, created=plan.source_date.epoch, labels=labels(plan, kind, base))
+    if kind.name != DISKS:
+        return spec
+    files = [ArtifactFile(path=output.path, media_type=output.media_type) for output in plan.outputs]
+    return spec.model_copy(
+        update={
+            "artifact_type": DISKS_TYPE,
+            "files": (*files, *(ArtifactFile(path=name, media_type="text/plain") for name in beside(plan))),
+        }
+    )
+
+
+def beside(plan: Plan) -> tuple[str, ...]:
+    """Return the files that go with disk images: their checksums, and what says that they are stand-ins."""
+    return (CHECKSUMS, *([STAND_IN] if plan.stand_in else []))

@@ -73,6 +73,9 @@ _SERVES_ITS_OWN: Final = (
 
 
 def _notes(image: PublishedImage) -> list[str]:
+    if image.image == "disks":
+        several = ", with --platform linux/arm64 or linux/amd64" if len(image.platforms) > 1 else ""
+        return [f"`oras pull` with this reference gets the files{several}"]
     return [_SERVES_ITS_OWN] if image.image == "matchbox" and len(image.platforms) > 1 else []
 
 

@@ -127,6 +127,7 @@ def test_the_functions_are_these() -> None:
             "images": None,
             "arches": None,
             "outputs": None,
+            "disk_images": None,
             "channel": None,
             "username": None,
             "password": None,

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ci.common.canonical import json_bytes, timestamp
-from ci.common.oci import CONFIG, INDEX, LAYER, MANIFEST
+from ci.common.oci import CONFIG, EMPTY, INDEX, LAYER, MANIFEST, TITLE
 from ci.inspect.source import open_file
 from ci.steps.normalise.files import NormaliseError, written
 from ci.steps.oci.base import Base, read_base
@@ -44,7 +44,9 @@ def write_image(spec: ImageSpec, out: Path, base: Path | None = None, root: Path
     if out.exists() and any(out.iterdir()):
         raise NormaliseError(str(out), "is not empty: an OCI layout needs an empty folder")
     blobs = _Blobs(out)
-    if base is None:
+    if spec.artifact_type:
+        image = _artifact(spec, blobs, root or out)
+    elif base is None:
         image = _image(spec, blobs, Base(None, {}, {}, []), root)
     else:
         with open_file(base) as archive:
@@ -85,3 +87,24 @@ def _image(spec: ImageSpec, blobs: _Blobs, base: Base, root: Path | None) -> Des
         "annotations": dict(sorted(spec.labels.items())),
     }
     return {**blobs.add(MANIFEST, lambda file: file.write(json_bytes(manifest))), "platform": platform}
+
+
+def _artifact(spec: ImageSpec, blobs: _Blobs, root: Path) -> Descriptor:
+    """Write an artifact as ORAS has them: each file is a layer with its path, and there is no configuration."""
+    layers: list[Descriptor] = []
+    for file in spec.files:
+        with open_file(root / file.path, file.path) as source:
+            chunks = source.chunks()
+            layer = blobs.add(file.media_type, lambda out, chunks=chunks: out.writelines(chunks))
+        layers.append({**layer, "annotations": {TITLE: file.path}})
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": spec.artifact_type,
+        "config": blobs.add(EMPTY, lambda file: file.write(b"{}")),
+        "layers": layers,
+        "annotations": dict(sorted(spec.labels.items())),
+    }
+    described = blobs.add(MANIFEST, lambda file: file.write(json_bytes(manifest)))
+    platform = {"architecture": spec.arch.value, "os": "linux"}
+    return {**described, "artifactType": spec.artifact_type, "platform": platform}

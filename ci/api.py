@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import dagger
 from dagger import function
 
-from ci.common.causes import with_hint
+from ci.common.causes import full_disk_of, with_hint
 from ci.common.errors import BuildError, CozystackTalosError, first, said
 from ci.common.imager_errors import is_imager, kind_of, without_repetition
 
@@ -52,7 +52,9 @@ def in_words(error: BaseException) -> BaseException:
             output = without_repetition(output)
             kind = kind_of(error.exit_code, error.stderr) or ""
         code = f"{error.exit_code} ({kind})" if kind else f"{error.exit_code}"
-        return BuildError(f"`{command}` ended with exit code {code}:\n" + "\n".join(output[-_LAST_LINES:]))
+        hint = full_disk_of(f"{error.stdout}\n{error.stderr}")
+        lines = [f"`{command}` ended with exit code {code}:", *output[-_LAST_LINES:], *([hint] if hint else [])]
+        return BuildError("\n".join(lines))
     if isinstance(error, dagger.QueryError):
         return BuildError(with_hint(said(error)))
     return error

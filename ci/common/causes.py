@@ -24,6 +24,8 @@ def _row(name: str, sign: str, hint: str) -> Cause:
     return Cause(name, re.compile(sign, re.IGNORECASE), hint)
 
 
+#: What the embedded engine adds to such an output.
+_HINTED: Final = "daggerw --engine prune"
 _OTHER_LOGIN: Final = "give --registry, --registry-username and --registry-password"
 
 CAUSES: Final = (
@@ -85,6 +87,12 @@ CAUSES: Final = (
 def cause_of(answer: str) -> Cause | None:
     """Return why something failed, from what was answered; `None` where the table has no row for it."""
     return next((cause for cause in CAUSES if cause.sign.search(answer)), None)
+
+
+def full_disk_of(output: str) -> str:
+    """Return the hint for a command whose output speaks of a full disk and has none yet, else nothing."""
+    cause = next(cause for cause in CAUSES if cause.name == "full disk")
+    return cause.hint if cause.sign.search(output) and _HINTED not in output else ""
 
 
 def with_hint(answer: str) -> str:

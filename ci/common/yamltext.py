@@ -30,6 +30,8 @@ _LONGEST_NUMBER = 100
 _NUMBER = re.compile(r"[-+]?(?:0x[0-9a-fA-F_]+|0b[01_]+|\.?[0-9][0-9_:.]*(?:[eE][-+]?[0-9]+)?)")
 #: The largest whole number; beyond a length, Python refuses to write one down.
 _LARGEST = 1 << 64
+#: Characters of a value that an error quotes.
+_LONGEST_QUOTED = 100
 _TEXT = "tag:yaml.org,2002:str"
 
 _EXPECTED = {
@@ -232,7 +234,8 @@ def _kind(value: object) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    return repr(value)
+    text = repr(value)
+    return text if len(text) <= _LONGEST_QUOTED else f"{text[:_LONGEST_QUOTED]}… ({len(text)} characters)"
 
 
 def _keys_at(model: type[BaseModel], path: Path) -> list[str]:

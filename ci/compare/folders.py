@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ci.common.documents import json_text, yaml_text
 from ci.common.text import escaped
 from ci.compare.differences import FirstDifference, first_difference
 from ci.inspect.errors import MissingFileError
 from ci.inspect.limits import LIMITS
 from ci.inspect.source import open_file, printable
-from ci.report.documents import json_text, yaml_text
 from ci.report.inspection import size_text
 
 if TYPE_CHECKING:

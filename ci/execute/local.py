@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagger
 from dagger import dag
 
 from ci.common.concurrency import gather_each
 from ci.common.errors import UserError, said
+from ci.common.text import escaped
 from ci.execute import commands
 from ci.execute.tools import base
 from ci.inspect.errors import InspectError
@@ -25,7 +27,14 @@ MANIFEST: Final = "manifest.yaml"
 #: Folder of an extension's files.
 ROOT: Final = "rootfs"
 #: What a folder of the OCI layout has besides its blobs (OCI image specification, image-layout.md).
-LAYOUT_FILES: Final = ("index.json", "oci-layout")
+INDEX: Final = "index.json"
+LAYOUT_FILES: Final = (INDEX, "oci-layout")
+#: Annotations in which tools note what an image is called (OCI image specification, annotations.md; containerd).
+_NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+_LARGEST_INDEX: Final = 1 << 20
+#: Entries of a folder that are named, and characters of a name.
+_FEW: Final = 3
+_SEEN: Final = 100
 
 _HOW_ARCHIVES: Final = "give an archive as `docker save`, `crane pull` or `skopeo copy … oci-archive:` write it"
 _HOW_LAYOUTS: Final = "give a folder as `crane pull --format oci` or `skopeo copy … oci:` write it"
@@ -62,10 +71,10 @@ async def read_local_images(
     """
     archives: list[_Archive] = []
     for file in files:
-        name = await file.name()
+        name = escaped(await file.name())
         archives.append(_Archive(name, name, file, _HOW_ARCHIVES))
     for number, layout in enumerate(layouts, start=1):
-        called = f"--extension-layout, folder {number}"
+        called = f"--extension-layout, folder {number} of {len(layouts)} ({await _seen(layout)})"
         await _check_layout(called, layout)
         archives.append(_Archive(f"layout-{number}", called, _packed(layout), _HOW_LAYOUTS))
 
@@ -73,6 +82,29 @@ async def read_local_images(
         return await _read(archive, arch)
 
     return tuple(await gather_each(read, archives))
+
+
+async def _seen(layout: dagger.Directory) -> str:
+    """Say what is in a folder by which its user knows it: the API does not give the path by which it was named."""
+    entries = await layout.entries()
+    found = await _image(layout) if INDEX in entries else ""
+    if found:
+        return f"image {escaped(found, most=_SEEN)}"
+    shown = ", ".join(escaped(name, most=_SEEN) for name in entries[:_FEW])
+    return f"with {shown}{f' and {len(entries) - _FEW} more' if len(entries) > _FEW else ''}" if entries else "empty"
+
+
+async def _image(layout: dagger.Directory) -> str:
+    """Return what the first image of a layout is called, else its digest; nothing where neither can be read."""
+    file = layout.file(INDEX)
+    if await file.size() > _LARGEST_INDEX:
+        return ""
+    try:
+        descriptor: Any = json.loads(await file.contents())["manifests"][0]
+        names: Any = descriptor.get("annotations") or {}
+        return str(next((names[key] for key in _NAMES if names.get(key)), None) or descriptor["digest"])
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return ""
 
 
 async def _check_layout(called: str, layout: dagger.Directory) -> None:

@@ -10,12 +10,17 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
+from ci.common.text import is_plain
 from ci.common.values import Value
 
 #: Grammar of an extension's name.
 EXTENSION = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+#: Characters of a text that says why, and of a name.
+_LONGEST_TEXT = 1000
+_LONGEST_NAME = 128
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=_LONGEST_TEXT)]
 
 
 #: How Image Factory, and Sidero's registry, spell the name of an extension of the catalog.
@@ -31,6 +36,8 @@ def name_in_catalog(text: str) -> str | None:
 def _extension_name(text: str) -> str:
     if name := name_in_catalog(text):
         raise ValueError(f"bad extension name {text!r}: write {name}")
+    if len(text) > _LONGEST_NAME:
+        raise ValueError(f"an extension name of {len(text)} characters: at most {_LONGEST_NAME}")
     if not re.fullmatch(EXTENSION, text):
         raise ValueError(f"bad extension name {text!r}: a-z, 0-9, and . _ - between them")
     return text
@@ -48,6 +55,17 @@ def must_be_quoted(value: object) -> object:
     return value
 
 
+def _word(text: str) -> str:
+    """Return the name of a kernel module, or of something in Kubernetes."""
+    # Another check names characters that are not printed.
+    if is_plain(text) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", text.strip()):
+        raise ValueError(f"bad name {text!r}: letters, digits, and . _ - between them, at most 128")
+    return text.strip()
+
+
+Word = Annotated[str, AfterValidator(_word)]
+
+
 def _absolute(path: str) -> str:
     if not path.startswith("/") or path != "/" + "/".join(part for part in path.split("/") if part not in ("", ".")):
         raise ValueError(f"bad path {path!r}: write it from / on, without a / at its end")
@@ -60,7 +78,7 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 class KernelModule(Value):
     """A module that the machine configuration has to load."""
 
-    name: Text
+    name: Word
     parameters: tuple[Text, ...] = ()
     #: Paths that exist once it is loaded, for services that wait for them: `/dev/zfs`.
     provides: tuple[AbsolutePath, ...] = ()
@@ -105,8 +123,8 @@ class ExtensionService(Value):
 class RuntimeClassNeed(Value):
     """A Kubernetes RuntimeClass that makes a container runtime of the image usable."""
 
-    name: Text
-    handler: Text
+    name: Word
+    handler: Word
     reason: Text
 
 

@@ -34,6 +34,7 @@ from ci.common.arch import Arch, parse_arch
 from ci.common.errors import CozystackTalosError, UserError, VariantError, nearest
 from ci.common.paths import TOP
 from ci.common.references import Reference, parse_reference
+from ci.common.text import is_plain
 from ci.common.values import Value
 from ci.load.configuration import EXTENSION, Configuration, ExtensionName, Text, must_be_quoted, name_in_catalog
 from ci.load.meta import Meta
@@ -49,10 +50,6 @@ _VERSION = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 #: Keys of texts for programs, which may have any lines: files, META values, environment variables.
 _FREE = ("content", "value")
-#: Unicode's categories of characters that no text may have: halves of one.
-_IN_NO_TEXT = ("Cs",)
-#: And those that a text of one line may not: control characters, and further ends of a line.
-_IN_NO_LINE = (*_IN_NO_TEXT, "Cc", "Zl", "Zp")
 
 Version = Annotated[str, StringConstraints(pattern=f"^{_VERSION}$")]
 
@@ -287,15 +284,19 @@ def _refuse_what_breaks_lines(variant: Variant) -> None:
     """Refuse what would break a table, or tell the terminal what to do, in texts that are shown to people."""
     for path, text in variant.document.texts():
         is_free = path[:2] == ("overlay", "options") or path[-1] in _FREE
-        refused = _IN_NO_TEXT if is_free else _IN_NO_LINE
         # What is around a text is taken away.
-        found = next((one for one in text.strip(" \t\r\n") if unicodedata.category(one) in refused), None)
+        letters = text.strip(" \t\r\n")
+        found = next((one for one in letters if _is_in_no_text(one) or not (is_free or is_plain(one))), None)
         if found == "\n":
             raise variant.error(path, f"{yamltext.spell(path)}: one line is expected, not {text!r}")
         if found:
             raise variant.error(
                 path, f"{yamltext.spell(path)}: {text!r} has the unprintable character U+{ord(found):04X}: leave it out"
             )
+
+
+def _is_in_no_text(character: str) -> bool:
+    return unicodedata.category(character) == "Cs"  # half of a character
 
 
 def _refuse_duplicates(variant: Variant) -> None:

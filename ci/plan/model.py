@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field
 
 from ci.common.arch import Arch
+from ci.common.documents import json_text, yaml_text
 from ci.common.errors import FileError, PlanError
 from ci.common.kinds import Initramfs, kind_of_output
 from ci.common.references import PinnedImage
@@ -172,11 +173,11 @@ class Plan(Value):
 
     def to_json(self) -> str:
         """Return the plan as JSON text, with a newline at its end."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+        return json_text(self.model_dump(mode="json"))
 
     def to_yaml(self) -> str:
         """Return the plan as YAML text."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        return yaml_text(self.model_dump(mode="json"))
 
     @classmethod
     def parse(cls, text: str) -> Self:

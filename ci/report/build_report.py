@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import ValidationError
 
+from ci.common.documents import json_text, yaml_text
 from ci.common.filenames import MODULES_INDEX, SIGNATURES
 from ci.plan.model import Plan
 from ci.resolve.model import PlannedExtension
@@ -139,5 +138,5 @@ def render_result(result: Result, form: Format = "text") -> str:
         return render_checks(result.checks) + "\n"
     document = {"ok": result.ok, **result.model_dump(mode="json")}
     if form == "json":
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+        return json_text(document)
+    return yaml_text(document)

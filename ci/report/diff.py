@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ci.common.documents import json_text, yaml_text
 from ci.common.text import escaped
 from ci.inspect import models
-from ci.report.documents import json_text, yaml_text
 from ci.report.inspection import Format, size_text
 
 if TYPE_CHECKING:

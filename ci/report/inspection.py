@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from ci.common.documents import json_text, yaml_text
 from ci.common.text import escaped
 from ci.inspect.models import (
     AnyFacts,
@@ -31,7 +32,6 @@ from ci.inspect.models import (
     UkiFacts,
     UnreadableFacts,
 )
-from ci.report.documents import json_text, yaml_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

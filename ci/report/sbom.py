@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from ci.common.documents import json_text
 from ci.common.filenames import CHECKSUMS, MODULES_IMAGE, VALIDATION
 from ci.inspect.models import InitramfsFacts
 from ci.verify.spdx import EmbeddedDocument, NotSpdxError, embedded_documents, identified, objects, read_document
@@ -46,7 +47,7 @@ class Sbom:
 
     def to_json(self) -> str:
         """Return the document as text, with a line feed at the end."""
-        return json.dumps(self.document, indent=2, ensure_ascii=False) + "\n"
+        return json_text(self.document)
 
 
 def _package(identifier: str, name: str, version: str | None, sha256: str | None = None) -> _Object:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from ci.common.documents import json_text
 from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_PAGE, REPORT_TEXT, SBOM, SIGNATURES, VALIDATION
 from ci.inspect.inspect import inspect_path
 from ci.report.build_report import render_report
@@ -36,8 +36,7 @@ def seal(folder: Path, expectation: Expectation, plan: Plan) -> Result:
     sbom = make_sbom(assets, expected_of(assets, expectation), plan.source_date.epoch)
     (assets.root / SBOM).write_text(sbom.to_json(), encoding="utf-8")
     provenance = make_provenance(assets.digests, plan, read_signatures(assets.text(SIGNATURES)))
-    document = json.dumps(provenance, indent=2, ensure_ascii=False)
-    (assets.root / PROVENANCE).write_text(document + "\n", encoding="utf-8")
+    (assets.root / PROVENANCE).write_text(json_text(provenance), encoding="utf-8")
     assets = _with(assets, SBOM, PROVENANCE)
     (assets.root / CHECKSUMS).write_text(render_checksums(assets.digests), encoding="utf-8")
     assets = _with(assets, CHECKSUMS)
@@ -55,8 +54,7 @@ def seal(folder: Path, expectation: Expectation, plan: Plan) -> Result:
 
 def _write_report(assets: Assets, expected: Expectation, result: Result, plan: Plan, sbom: Sbom) -> None:
     report = make_report(assets, expected, result, plan.model_dump(mode="json"))
-    document = json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=False, ensure_ascii=False)
-    (assets.root / REPORT).write_text(document + "\n", encoding="utf-8")
+    (assets.root / REPORT).write_text(json_text(report.model_dump(mode="json")), encoding="utf-8")
     (assets.root / REPORT_TEXT).write_text(render_report(report), encoding="utf-8")
     page = build_page(report, plan, assets, sbom.document)
     (assets.root / REPORT_PAGE).write_text(page, encoding="utf-8")

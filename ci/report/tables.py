@@ -12,10 +12,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ci.common.documents import json_text, yaml_text
 from ci.common.errors import OutputError, suggest
 from ci.common.text import shown
 from ci.plan import profile
-from ci.report.documents import json_text, yaml_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +23,7 @@ from ci.boot.reader import read_boot
 from ci.boot.render import render_verdict
 from ci.boot.run import run_boot
 from ci.boot.timeline import timeline
+from ci.common.documents import json_text
 from ci.common.errors import BootError, CozystackTalosError
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def _run(arguments: argparse.Namespace) -> BootVerdict:
         (out / f"{name}.log").open("w", encoding="utf-8") as log,
     ):
         verdict = asyncio.run(run_boot(request, arguments.assets, Path(work), log, _say, make_kvm=arguments.kvm))
-    document = json.dumps(verdict.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    (out / f"{name}.json").write_text(document + "\n", encoding="utf-8")
+    (out / f"{name}.json").write_text(json_text(verdict.model_dump(mode="json")), encoding="utf-8")
     (out / f"{name}.txt").write_text(render_verdict(verdict), encoding="utf-8")
     (out / f"{name}.svg").write_text(timeline(verdict), encoding="utf-8")
     return verdict

@@ -89,12 +89,14 @@ def _check_machine() -> None:
 
 def _prepare(arguments: argparse.Namespace) -> None:
     from embedded.setup import golang
+    from embedded.setup.moved import settle
     from embedded.setup.stages import stages
 
     _check_machine()
+    report, began = reporter(), time.monotonic()
+    settle(report)
     if not paths().bin.is_dir():
         _check_space()
-    report, began = reporter(), time.monotonic()
     images = arguments.lab and _builds(arguments.then)
     tasks = stages(report, lab=arguments.lab, dev=arguments.dev, images=images)
     report.total = len(tasks)

@@ -137,7 +137,17 @@ def programs_step(go: Path) -> Step:
         for name, package in GO_PROGRAMS.items():
             (folder / package.removeprefix("./")).rename(folder / name)
 
-    return Step("BuildKit and helpers, from source (one to three minutes)", paths().bin, build)
+    return Step("BuildKit and helpers, from source (one to three minutes)", paths().bin, build, programs_stand)
+
+
+def programs_stand(folder: Path) -> bool:
+    """Is each program there, and can it be run?"""
+    return all(os.access(folder / name, os.X_OK) for name in GO_PROGRAMS)
+
+
+def dev_programs_stand(folder: Path) -> bool:
+    """The same for the programs that only the tests use."""
+    return all(os.access(folder / name, os.X_OK) for name in DEV_PROGRAMS)
 
 
 def dev_programs_step(go: Path) -> Step:
@@ -146,4 +156,4 @@ def dev_programs_step(go: Path) -> Step:
     def build(folder: Path, job: Job) -> None:
         _build(go, f"{folder}/", list(DEV_PROGRAMS.values()), job)
 
-    return Step("programs that the tests use", step_folder("dev-bin"), build)
+    return Step("programs that the tests use", step_folder("dev-bin"), build, dev_programs_stand)

@@ -63,7 +63,7 @@ class PlainReporter:
 
     def _line(self, title: str, rest: str) -> None:
         """Print a step's title and what there is to say of it on one line, and of both the second whole."""
-        print(_PREFIX + _within(title, _width() - len(_PREFIX) - len(rest)) + rest, file=sys.stderr, flush=True)
+        _say(_PREFIX + _within(title, _width() - len(_PREFIX) - len(rest)) + rest)
 
     def _left(self) -> str:
         with self._lock:
@@ -72,7 +72,7 @@ class PlainReporter:
 
     def note(self, text: str) -> None:
         """Print something, on lines that fit the width."""
-        print(_wrapped(text), file=sys.stderr, flush=True)
+        _say(_wrapped(text))
 
 
 @dataclass
@@ -162,6 +162,12 @@ class LiveReporter(PlainReporter):
         )
         line = head + title + clock
         return line + shown(one.detail)[: width - len(line)]
+
+
+def _say(text: str) -> None:
+    """Write a text and its line break in one piece: several threads do."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _width() -> int:

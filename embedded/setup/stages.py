@@ -51,9 +51,9 @@ def _go_tasks(report: Reporter, *, dev: bool) -> list[Task]:
     tasks: list[Task] = []
     if not paths().protos.is_dir():
         tasks.append(Task("protos", lambda: ensure(protos.protos_step(go()), report), ["go", "venv"]))
-    if not paths().bin.is_dir():
+    if not golang.programs_stand(paths().bin):
         tasks.append(Task("programs", lambda: ensure(golang.programs_step(go()), report), ["go"]))
-    if dev and not step_folder("dev-bin").is_dir():
+    if dev and not golang.dev_programs_stand(step_folder("dev-bin")):
         tasks.append(Task("dev-bin", lambda: ensure(golang.dev_programs_step(go()), report), ["programs", "go"]))
     if tasks:
         machine = golang.machine_go(paths().setup / "logs" / "go.log")

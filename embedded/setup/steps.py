@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedded.setup import process
+from embedded.setup.contents import note_contents
 from embedded.setup.errors import SetupError
 from embedded.setup.paths import paths
 from embedded.setup.progress import Detail, Reporter
@@ -146,6 +147,7 @@ def _build(step: Step, log: Path, report: Reporter) -> None:
         try:
             with job.timed(step.title):
                 step.build(aside, job)
+            note_contents(aside, step.folder)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise

@@ -311,6 +311,26 @@ def test_a_failed_command_is_told_with_its_last_lines() -> None:
     assert str(error).splitlines() == ["`tar -` ended with exit code 3:", *(str(n) for n in range(10, 30))]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "write /out/a: no space left on device\n",
+        "OSError: [Errno 28] No space left on device: '/out/a'\n" + "later\n" * 30,
+        "dd: error writing '/x': Disk quota exceeded\n",
+    ],
+)
+def test_a_command_that_found_a_full_disk_says_what_to_do(said: str) -> None:
+    lines = str(in_words(exec_error(["imager", "-"], 1, stderr=said))).splitlines()
+    assert lines[-1].startswith("The disk is full: free room there (`./daggerw --engine prune`")
+    assert lines[0] == "`imager -` ended with exit code 1:"
+
+
+def test_the_embedded_engines_own_hint_is_not_said_twice() -> None:
+    said = "no space left on device\n\nempty the cache with `./daggerw --engine prune`, or\n"
+    assert str(in_words(exec_error(["imager", "-"], 1, stderr=said))).count("prune") == 1
+    assert "prune" not in str(in_words(exec_error(["imager", "-"], 1, stderr="401 unauthorized\n")))
+
+
 def test_what_the_engine_answers_is_told_as_it_is() -> None:
     error = in_words(engine_error(f"no manifest matches requested platform{TRACE}"))
     assert isinstance(error, BuildError)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import posixpath
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,8 +169,18 @@ class Engine:
         if code == HELPER_FAILED and "exec helper:" in stderr:
             return EngineError(shown(stderr.split("\n")[-1]))
         if NO_SPACE in stderr.lower() or NO_SPACE in stdout.lower():
-            stderr += f"\n\nThe disk of the engine's cache is full. {FULL_DISK_HINT}"
+            stderr += f"\n\n{self._no_space()}"
         return ExecFailedError(command, code, stdout, stderr)
+
+    def _no_space(self) -> str:
+        """Say what to do when a command found no space left: what it wrote is gone by now, and so is the full disk."""
+        if host := os.environ.get("BUILDKIT_HOST"):
+            return f"No space was left where the command wrote. Free some on the machine of {shown(host)}."
+        free = shutil.disk_usage(self.scratch).free / 1e9
+        return (
+            "No space was left where the command wrote. If that was the disk of the engine's cache, which has"
+            f" {free:.1f} GB free now: {FULL_DISK_HINT}"
+        )
 
     async def _unread(self, error: SolveError, path: str, tree: llb.Output) -> EngineError:
         """Return the error for a path that can't be read: it is not there, or what it comes from can't be had.

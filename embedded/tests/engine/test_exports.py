@@ -56,3 +56,28 @@ def test_a_full_disk_is_told_and_holds_no_cut_off_file(calls: Calls, words: list
     assert ".part" not in said
     assert "cache" not in said
     assert [path for path in small_disk.rglob("*") if path.is_file() and not path.is_symlink()] == []
+
+
+IMAGER = "ghcr.io/siderolabs/imager:v1.13.6"
+KERNEL = ["--args=/bin/imager,metal,--arch,amd64,--output-kind,kernel"]
+
+
+@pytest.mark.parametrize(
+    ("image", "words", "said_by"),
+    [
+        (IMAGE, ["--args=sh,-c,head -c 9000000 /dev/zero >/out/f"], "no space left on device"),
+        (IMAGER, KERNEL, "no space left on device"),
+    ],
+    ids=["a program", "the imager"],
+)
+def test_a_disk_that_is_full_inside_a_container_is_told_with_the_way_out(
+    calls: Calls, image: str, words: list[str], said_by: str
+) -> None:
+    small = ["with-mounted-temp", "--path=/out", "--size=1048576"]
+    code, _, err = calls.run(
+        "--lab", "-s", "core", "container", "from", "--address", image, *small, "with-exec", *words, "sync"
+    )
+    assert code != 0
+    assert said_by in err.lower()
+    assert "No space was left where the command wrote. If that was the disk of the engine's cache, which has " in err
+    assert "`./daggerw --engine prune`" in err

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from embedded.setup.contents import CONTENTS
 from embedded.setup.errors import SetupError
 from embedded.setup.paths import paths
 from embedded.setup.steps import Job, Step, ensure, locked, locked_if_free
@@ -56,7 +57,7 @@ def test_what_is_no_longer_whole_is_made_again(folder: Path, notes: Notes) -> No
     (ensure(step, notes) / "python").unlink()
     (step.folder / "of old").touch()
     ensure(step, notes)
-    assert [path.name for path in step.folder.iterdir()] == ["python"]
+    assert sorted(path.name for path in step.folder.iterdir()) == [CONTENTS, "python"]
 
 
 def test_a_failing_step_leaves_nothing_but_its_log(folder: Path, notes: Notes) -> None:
@@ -82,7 +83,7 @@ def test_two_at_once_make_it_once_and_the_second_says_that_it_waits(start: Start
     (tmp_path / "go").touch()
     assert (first.wait(15), second.wait(15)) == (0, 0)
     assert (tmp_path / "built").read_text() == "x\n"
-    assert [path.name for path in (folder / "thing-1").iterdir()] == ["whole"]
+    assert sorted(path.name for path in (folder / "thing-1").iterdir()) == [CONTENTS, "whole"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -111,7 +112,7 @@ def test_a_killed_set_up_ends_its_program_and_can_be_resumed(start: Start, folde
     eventually(lambda: not alive(int(pid.read_text())))
     assert (folder / ".thing-1.new/half").exists()
     assert start("-c", DRIVER, "true", str(folder)).wait(15) == 0
-    assert [path.name for path in (folder / "thing-1").iterdir()] == ["whole"]
+    assert sorted(path.name for path in (folder / "thing-1").iterdir()) == [CONTENTS, "whole"]
     assert not (folder / ".thing-1.new").exists()
 
 

@@ -11,6 +11,7 @@ import pytest
 from embedded.setup import process, tasks
 from embedded.setup.errors import SetupError
 from embedded.setup.paths import dev_marker, paths, step_folder
+from embedded.setup.programs import DEV_PROGRAMS, GO_PROGRAMS
 from embedded.setup.progress import LiveReporter, PlainReporter
 from embedded.setup.stages import stages
 from embedded.setup.tasks import Task
@@ -116,10 +117,23 @@ def test_what_stands_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> 
     for folder in (paths().protos, paths().bin, step_folder("dev-bin"), paths().venv / "bin"):
         folder.mkdir(parents=True)
     (paths().venv / "bin/python").touch(mode=0o755)
+    for folder, names in ((paths().bin, GO_PROGRAMS), (step_folder("dev-bin"), DEV_PROGRAMS)):
+        for name in names:
+            (folder / name).touch(mode=0o755)
     assert _names() == {}
     assert _names(dev=True).keys() == {"dev"}
     dev_marker().touch()
     assert _names(dev=True) == {}
+
+
+def test_programs_that_cannot_be_run_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedded.setup.debian.machine_program", lambda _: Path("/usr/bin/it"))
+    for folder in (paths().protos, paths().bin, paths().venv / "bin"):
+        folder.mkdir(parents=True)
+    (paths().venv / "bin/python").touch(mode=0o755)
+    for name in GO_PROGRAMS:
+        (paths().bin / name).touch(mode=0o644)
+    assert "programs" in _names()
 
 
 def test_plain_lines_say_what_is_done_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,9 +82,20 @@ def archive(called: str, *, name: str = "sensors", version: str = "1.0", platfor
 class Layout:
     """A folder, and the image that would be read from its tar."""
 
-    def __init__(self, image: Archive, *names: str) -> None:
+    def __init__(self, image: Archive, *names: str, index: str = "") -> None:
         self.image = image
         self.names = names
+        self.index = index or f'{{"manifests": [{{"digest": "{digest("1")}"}}]}}'
+
+    def file(self, path: str) -> Layout:
+        assert path == "index.json"
+        return self
+
+    async def size(self) -> int:
+        return len(self.index)
+
+    async def contents(self) -> str:
+        return self.index
 
     async def entries(self) -> list[str]:
         return [*self.names]
@@ -150,11 +161,18 @@ HOW = "give a folder as `crane pull --format oci` or `skopeo copy … oci:` writ
 @pytest.mark.parametrize(
     ("names", "image", "message"),
     [
-        (["boot.md", "ci/"], archive("layout.tar"), f"no OCI layout: it has no index.json; {HOW}"),
-        (["blobs/", "index.json"], archive("layout.tar"), f"no OCI layout: it has no oci-layout; {HOW}"),
+        (["boot.md", "ci/"], archive("layout.tar"), f"with boot.md, ci/): no OCI layout: it has no index.json; {HOW}"),
+        ([], archive("layout.tar"), f"empty): no OCI layout: it has no index.json; {HOW}"),
+        (["a", "b", "c", "d", "e"], archive("layout.tar"),
+         f"with a, b, c and 2 more): no OCI layout: it has no index.json; {HOW}"),
+        (["a\nb\x1b[2J"], archive("layout.tar"),
+         f"with a\\nb\\x1b[2J): no OCI layout: it has no index.json; {HOW}"),
+        (["blobs/", "index.json"], archive("layout.tar"),
+         f"image {digest('1')}): no OCI layout: it has no oci-layout; {HOW}"),
         (LAYOUT, Archive("layout.tar", ""),
-         f"no image for linux/arm64 can be read from it; {HOW}. The engine says: no such thing"),
-        (LAYOUT, Archive("layout.tar"), "no system extension: the image has no /manifest.yaml"),
+         f"image {digest('1')}): no image for linux/arm64 can be read from it; {HOW}. The engine says: no such thing"),
+        (LAYOUT, Archive("layout.tar"),
+         f"image {digest('1')}): no system extension: the image has no /manifest.yaml"),
     ],
 )  # fmt: skip
 async def test_a_folder_that_can_not_be_taken_is_refused_by_flag_and_number(
@@ -163,7 +181,28 @@ async def test_a_folder_that_can_not_be_taken_is_refused_by_flag_and_number(
     good = Layout(archive("layout.tar"), *LAYOUT)
     with pytest.raises(UserError) as raised:
         await read(monkeypatch, layouts=[good, Layout(image, *names)])
-    assert str(raised.value) == f"--extension-layout, folder 2: {message}"
+    assert str(raised.value) == f"--extension-layout, folder 2 of 2 ({message}"
+
+
+@pytest.mark.parametrize(
+    ("index", "seen"),
+    [
+        ('{"manifests": [{"digest": "sha256:1", "annotations": {"org.opencontainers.image.ref.name": "v1"}}]}',
+         "image v1"),
+        ('{"manifests": [{"annotations": {"io.containerd.image.name": "x:v1"}}]}',
+         "image x:v1"),
+        ('{"manifests": [{"digest": "a\\nb\\u001b[2J"}]}', "image a\\nb\\x1b[2J"),
+        ('{"manifests": []}', "with blobs/, index.json, oci-layout"),
+        ("[" * 100_000, "with blobs/, index.json, oci-layout"),
+        ("x" * (2 << 20), "with blobs/, index.json, oci-layout"),
+    ],
+)  # fmt: skip
+async def test_a_folder_is_called_by_what_is_known_of_it(
+    index: str, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError) as raised:
+        await read(monkeypatch, layouts=[Layout(Archive("layout.tar"), *LAYOUT, index=index)])
+    assert str(raised.value).startswith(f"--extension-layout, folder 1 of 1 ({seen}): no system extension")
 
 
 # The plan

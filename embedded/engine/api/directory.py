@@ -12,7 +12,7 @@ from embedded.engine.api import trees
 from embedded.engine.api.contents import content_digest
 from embedded.engine.api.context import Engine
 from embedded.engine.api.globs import glob
-from embedded.engine.api.hostpaths import make_host_folder, note_export, refuse_to_wipe, written
+from embedded.engine.api.hostpaths import is_own, make_host_folder, note_export, refuse_to_wipe, written
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory, File, Named
 from embedded.engine.buildkit import FileStat
@@ -230,8 +230,10 @@ async def export(self: Directory, engine: Engine, path: str, wipe: bool = False)
     target = engine.host_path(path)
     if wipe:
         refuse_to_wipe(target, engine.workdir, engine.exports)
+    own = wipe or is_own(target, engine.exports)
     await export_directory(engine, self, target, wipe=wipe)
-    note_export(target, engine.exports)
+    if own:  # what others have put there is still there else
+        note_export(target, engine.exports)
     return str(target)
 
 

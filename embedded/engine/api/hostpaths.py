@@ -78,16 +78,27 @@ def refuse_to_wipe(target: Path, workdir: Path, exports: Path | None) -> None:
     way_out = "Name a folder of its own for the result, or leave out --wipe: what is there stays, then."
     if workdir.resolve().is_relative_to(place):
         raise EngineError(f"--wipe would delete all of {target}, which holds the folder of this call", way_out)
-    if place == Path(os.environ.get("HOME") or "/").resolve():
-        raise EngineError(f"--wipe would delete all of {target}, which is your home folder", way_out)
+    home = Path(os.environ.get("HOME") or "/").resolve()
+    if home.is_relative_to(place):
+        what = "is" if place == home else "holds"
+        raise EngineError(f"--wipe would delete all of {target}, which {what} your home folder", way_out)
     for name in (".git", "dagger.json"):
         if (place / name).exists():
             raise EngineError(f"--wipe would delete all of {target}, which holds {name}", way_out)
-    if exports is None or not (exports / _key(place)).exists():
+    if not is_own(target, exports):
         raise EngineError(
             f"--wipe would delete all of {target}, and no earlier export wrote that folder",
             f"Empty it yourself if that is meant. {way_out}",
         )
+    if exports is not None and exports.resolve().is_relative_to(place):
+        raise EngineError(f"--wipe would delete all of {target}, which holds the engine's cache", way_out)
+
+
+def is_own(target: Path, exports: Path | None) -> bool:
+    """Tell whether all in a folder is what exports wrote: it is new, it is empty, or it was that the last time."""
+    if not target.is_dir() or not any(target.iterdir()):
+        return True
+    return exports is not None and (exports / _key(target.resolve())).exists()
 
 
 def note_export(target: Path, exports: Path | None) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from embedded.engine.api import directory
 from embedded.engine.api.hostpaths import note_export, refuse_to_wipe, written
 from embedded.engine.errors import EngineError
 
@@ -74,6 +76,50 @@ def test_the_home_folder_is_never_emptied(tmp_path: Path, work: Path, monkeypatc
     monkeypatch.setenv("HOME", str(target))
     note_export(target, tmp_path / "exports")
     assert "which is your home folder" in refused(target, work, tmp_path / "exports")
+
+
+def test_what_holds_the_home_folder_or_the_cache_is_never_emptied(
+    tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above = filled(tmp_path / "all")
+    (above / "home" / "me").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(above / "home/me"))
+    note_export(above, tmp_path / "exports")
+    assert "which holds your home folder" in refused(above, work, tmp_path / "exports")
+    monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
+    note_export(above, above / "cache/exports")
+    assert "which holds the engine's cache" in refused(above, work, above / "cache/exports")
+    assert "which holds" in refused(Path("/"), work, tmp_path / "exports")
+
+
+class Written:
+    """A directory's export with what it does to the host only."""
+
+    def __init__(self, exports: Path) -> None:
+        self.exports = exports
+        self.workdir = exports.parent / "work"
+
+    def host_path(self, path: str) -> Path:
+        return Path(path)
+
+
+async def test_an_export_next_to_what_others_left_does_not_make_it_its_own(
+    tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def write(_engine: object, _source: object, target: Path, *, wipe: bool = False) -> None:
+        filled(target, "made")
+
+    monkeypatch.setattr(directory, "export_directory", write)
+    engine: Any = Written(tmp_path / "exports")
+    documents = filled(tmp_path / "documents")
+    for _ in range(2):
+        await directory.export(directory.Directory(), engine, str(documents))
+    assert "no earlier export wrote that folder" in refused(documents, work, engine.exports)
+    with pytest.raises(EngineError, match="no earlier export wrote"):
+        await directory.export(directory.Directory(), engine, str(documents), wipe=True)
+    for _ in range(2):
+        await directory.export(directory.Directory(), engine, str(tmp_path / "new"))
+    refuse_to_wipe(tmp_path / "new", work, engine.exports)
 
 
 def test_what_is_empty_or_not_there_is_no_loss(tmp_path: Path, work: Path) -> None:

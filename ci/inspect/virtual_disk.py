@@ -152,9 +152,8 @@ class Qcow2(Clusters):
         place = f"compressed cluster at byte {offset}"
         try:
             if self._zstd:
-                found = (
-                    zstandard.ZstdDecompressor(max_window_size=2 * size).decompressobj().decompress(data)[: size + 1]
-                )
+                # As a stream: a frame of a few kilobytes may expand to gigabytes.
+                found = zstandard.ZstdDecompressor(max_window_size=2 * size).stream_reader(data).read(size + 1)
             else:
                 found = zlib.decompressobj(wbits=-15).decompress(data, size + 1)
         except BLOCK_ERRORS as error:

@@ -26,6 +26,7 @@ from embedded.engine.api.secret import plaintext
 from embedded.engine.api.values import Container, File, ImageSettings, Secret
 from embedded.engine.buildkit import SolveError
 from embedded.engine.errors import EngineError, UnsupportedError
+from embedded.shown import shown
 
 MEDIA_TYPES = {"OCIMediaTypes": "true", "OCI": "true", "DockerMediaTypes": "false", "DOCKER": "false"}
 COMPRESSIONS = {"gzip": "gzip", "zstd": "zstd", "estargz": "estargz", "uncompressed": "uncompressed"}
@@ -58,11 +59,21 @@ async def from_(self: Container, engine: Engine, address: str, registry_service:
         raise engine.unresolved(reference.registry, str(reference), self.platform, error) from None
     pinned = replace(reference, digest=image.digest)
     tree = llb.source(f"docker-image://{pinned}", {}, self.platform, f"pull {reference} for {self.platform}")
-    return replace(with_config(self, image.config), root=tree, image_ref=str(pinned))
+    return replace(with_config(self, image.config, str(reference)), root=tree, image_ref=str(pinned))
 
 
-def with_config(self: Container, config: dict[str, Any]) -> Container:
+def with_config(self: Container, config: dict[str, Any], name: str) -> Container:
     """Take over an image's config; the platform too, which is that of the image even where another was asked for."""
+    try:
+        return _with_config(self, config)
+    except (TypeError, AttributeError, ValueError, KeyError):
+        raise EngineError(
+            f"the config of the image {shown(name)} is not one",
+            "Whoever made it has to make it anew; https://github.com/opencontainers/image-spec says what is in one.",
+        ) from None
+
+
+def _with_config(self: Container, config: dict[str, Any]) -> Container:
     run: dict[str, Any] = config.get("config") or {}
     parts = [config.get("os", "linux"), config.get("architecture") or self.platform.split("/")[1]]
     variant = config.get("variant", "")
@@ -102,7 +113,7 @@ async def import_(self: Container, engine: Engine, source: str, tag: str = "") -
     identifier = f"oci-layout://cozystack-talos/import@{image.digest}"
     tree = llb.source(identifier, {"oci.store": store}, image.platform, f"import {archive.name}")
     await engine.solve(tree)  # now, while the layout is on offer
-    return replace(with_config(self, image.config), root=tree)
+    return replace(with_config(self, image.config, archive.name), root=tree)
 
 
 @resolver("Container", "imageRef")

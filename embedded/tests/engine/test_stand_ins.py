@@ -11,7 +11,7 @@ from embedded.engine.errors import EngineError
 from embedded.lab import oci
 
 REAL = Container("linux/amd64")
-MARKED = with_config(REAL, {"architecture": "amd64", "config": {"Labels": {oci.STAND_IN: oci.STAND_IN_WORD}}})
+MARKED = with_config(REAL, {"architecture": "amd64", "config": {"Labels": {oci.STAND_IN: oci.STAND_IN_WORD}}}, "a")
 
 
 def test_the_mark_is_the_labs() -> None:

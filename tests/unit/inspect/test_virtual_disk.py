@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import lzma
 import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -142,6 +145,37 @@ def test_bytes_overwritten_in_tables_give_a_typed_error_or_none(tmp_path: Path, 
     run()
     assert words
     assert all(words)
+
+
+@pytest.mark.parametrize("name", ["zlib.qcow2", "zstd.qcow2"])
+def test_a_cluster_that_expands_without_end_is_refused_at_its_size(name: str) -> None:
+    data = bytearray(stored(name))
+    disk = Qcow2(BytesSource(name, bytes(data)), Context())
+    bits = data[23]
+    size = 1 << bits
+    cluster = next(n for n in range(disk.size // size) if disk._entry(n) & 1 << 62)  # pyright: ignore[reportPrivateUsage]
+    entry = disk._entry(cluster)  # pyright: ignore[reportPrivateUsage]
+    endless = bytes(60 << 20)
+    if name.startswith("zstd"):  # with a window that the reader takes
+        window = zstandard.ZstdCompressionParameters(window_log=bits)
+        packer = zstandard.ZstdCompressor(compression_params=window).compressobj()
+        bomb = packer.compress(endless) + packer.flush()
+    else:
+        bomb = zlib.compress(endless, wbits=-15)
+    data += bytes(-len(data) % 512)
+    at = len(data)
+    data += bomb.ljust(2 << bits, b"\0")
+    table = bytes(data).index(struct.pack(">Q", entry))
+    sectors = (1 << bits - 8) - 1
+    data[table : table + 8] = struct.pack(">Q", 1 << 62 | sectors << 62 - (bits - 8) | at)
+    disk = Qcow2(BytesSource(name, bytes(data)), Context())
+    tracemalloc.start()
+    try:
+        with pytest.raises(InspectError, match=f"it expands to {size + 1} bytes and not to {size}"):
+            disk.read_at(cluster * size, 10, "a part")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_looking_for_holes_ends(monkeypatch: pytest.MonkeyPatch) -> None:

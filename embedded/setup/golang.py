@@ -25,6 +25,7 @@ USUAL_GO = "/usr/local/go/bin/go"
 COMPILING = ("-trimpath", "-gcflags=all=-dwarf=false")
 """Nobody debugs these programs: what the compiler writes for debuggers is a tenth of its work."""
 
+_DOWNLOADS = re.compile(r"go: downloading ")
 # Of the user's GOFLAGS only those are kept that change neither what is built nor from what.
 _HARMLESS_FLAGS = ("-p=", "-v", "-x", "-buildvcs=", "-modcacherw")
 
@@ -126,7 +127,7 @@ def clear_caches() -> None:
 
 def _build(go: Path, output: Path | str, packages: Sequence[str], job: Job) -> None:
     flags = (*COMPILING, "-ldflags=-s -w -buildid=", "-v")
-    job.run(go, "build", *flags, "-o", output, *packages, env=go_environment(go), cwd=TOOLS)
+    job.run(go, "build", *flags, "-o", output, *packages, env=go_environment(go), cwd=TOOLS, downloads=_DOWNLOADS)
 
 
 def programs_step(go: Path) -> Step:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -57,6 +59,43 @@ def hint_for(text: str) -> str:
     """The way out, by what a failing program wrote."""
     lower = text.lower()
     return next((hint for words, hint in _HINTS if any(word in lower for word in words)), "")
+
+
+NETWORK_VARIABLE = "COZYSTACK_TALOS_NETWORK_SECONDS"
+NETWORK_SECONDS = 60.0
+PATIENCE = 5
+"""So many limits long a program may say nothing while it downloads: it reports a download's begin, not its progress."""
+
+
+class _Watch:
+    """Ends a program that says nothing after a line that reports a download."""
+
+    def __init__(self, process: subprocess.Popen[str], downloads: re.Pattern[str]) -> None:
+        try:
+            seconds = float(os.environ.get(NETWORK_VARIABLE) or NETWORK_SECONDS)
+        except ValueError:
+            seconds = NETWORK_SECONDS
+        self.seconds = PATIENCE * seconds
+        self.silent = ""
+        """What was being downloaded when it was ended."""
+        self._process = process
+        self._downloads = downloads
+        self._line, self._since = "", time.monotonic()
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def hear(self, line: str) -> None:
+        self._line, self._since = line, time.monotonic()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(min(1.0, self.seconds / 5)):
+            if self._downloads.match(self._line) and time.monotonic() - self._since > self.seconds:
+                self.silent = self._line
+                end_group(self._process)
+                return
 
 
 _LIBC = ctypes.CDLL(None)
@@ -125,11 +164,13 @@ def run(
     on_line: Callable[[str], None] = lambda _: None,
     on_end: Callable[[float], None] = lambda _: None,
     check: bool = True,
+    downloads: re.Pattern[str] | None = None,
 ) -> str:
     """Run a command, append what it says to the log, and return that text.
 
     Each line is also given to `on_line`, and to `on_end` the seconds of processor time that it and its children took.
-    Raises SetupError with the last lines when it fails (unless `check` is off).
+    Raises SetupError with the last lines when it fails (unless `check` is off), and when it says nothing for long after
+    a line that reports a download, which is one that `downloads` matches.
     """
     words = [str(word) for word in command]
     lines: list[str] = []
@@ -150,11 +191,14 @@ def run(
             preexec_fn=_die_with_parent,
         )
         assert process.stdout is not None
+        watch = _Watch(process, downloads) if downloads else None
         try:
             for line in process.stdout:
                 file.write(line)
                 lines.append(line)
                 if text := line.strip():
+                    if watch:
+                        watch.hear(text)
                     tail.append(text)
                     on_line(text)
             code, seconds = _reap(process)
@@ -164,10 +208,18 @@ def run(
             raise
         finally:
             _running.discard(process)
+            if watch:
+                watch.end()
         file.write(f"[exit code {code}]\n")
     output = "".join(lines)
     if _stopped.is_set():
         raise SetupError(INTERRUPTED)
+    if watch and watch.silent:
+        raise SetupError(
+            f"{Path(words[0]).name} heard nothing for {watch.seconds:.0f} s ({watch.silent})",
+            hint=f"check the network and its proxy (GOPROXY, HTTPS_PROXY); set {NETWORK_VARIABLE} to wait longer",
+            log=log,
+        )
     if check and code != 0:
         text = "\n".join(tail)
         raise SetupError(f"{Path(words[0]).name} failed with exit code {code}", tail=text, log=log, hint=hint_for(text))

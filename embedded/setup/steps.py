@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -35,9 +36,13 @@ class Job:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         check: bool = True,
+        downloads: re.Pattern[str] | None = None,
     ) -> str:
         """Run a program; its lines go to the log, and the newest is shown. Raises SetupError when it fails."""
-        return process.run(command, log=self.log, env=env, cwd=cwd, on_line=self.detail, on_end=self._took, check=check)
+        return process.run(
+            command, log=self.log, env=env, cwd=cwd, on_line=self.detail, on_end=self._took, check=check,
+            downloads=downloads,
+        )  # fmt: skip
 
     def _took(self, seconds: float) -> None:
         self.seconds += seconds

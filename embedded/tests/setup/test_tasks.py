@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -48,6 +49,29 @@ def test_the_first_failure_ends_what_runs_and_is_what_is_told(tmp_path: Path) ->
         tasks.run([Task("sleep", sleep), Task("fail", fail), Task("later", lambda: later.append("x"), ["sleep"])])
     assert time.monotonic() - began < 10
     assert later == []
+
+
+def test_a_download_of_which_nothing_is_heard_ends_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.allow()
+    monkeypatch.setenv("COZYSTACK_TALOS_NETWORK_SECONDS", "0.1")
+    downloads = re.compile("go: downloading ")
+    begin = time.monotonic()
+    script = "echo 'go: downloading example.org/x v1.0.0'; sleep 60"
+    with pytest.raises(SetupError) as caught:
+        process.run(["sh", "-c", script], log=tmp_path / "log", downloads=downloads)
+    assert time.monotonic() - begin < 15
+    assert caught.value.message == "sh heard nothing for 0 s (go: downloading example.org/x v1.0.0)"
+    assert "set COZYSTACK_TALOS_NETWORK_SECONDS to wait longer" in caught.value.hint
+
+
+def test_what_compiles_may_be_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process.allow()
+    monkeypatch.setenv("COZYSTACK_TALOS_NETWORK_SECONDS", "0.1")
+    script = "echo 'go: downloading example.org/x v1.0.0'; echo example.org/x; sleep 1; echo done"
+    downloads = re.compile("go: downloading ")
+    assert process.run(["sh", "-c", script], log=tmp_path / "log", downloads=downloads).endswith("done\n")
 
 
 def test_nothing_is_started_once_all_is_to_end(tmp_path: Path) -> None:

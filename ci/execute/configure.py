@@ -13,6 +13,7 @@ from dagger import dag
 from ci.common.concurrency import gather_each
 from ci.common.errors import AssetsError, FileError, UserError, said
 from ci.common.progress import say
+from ci.common.text import escaped
 from ci.common.yamltext import check_size
 from ci.execute import commands, examine
 from ci.execute.tools import base, with_module
@@ -60,7 +61,12 @@ class _Image:
 
     async def services(self) -> list[Service]:
         files = await self.root.glob(f"{FOLDER}/*.yaml")
-        return [parse_service(f"{self.name}:/{file}", await self.root.file(file).contents()) for file in sorted(files)]
+        return [await self._service(file) for file in sorted(files)]
+
+    async def _service(self, path: str) -> Service:
+        file, called = self.root.file(path), f"{self.name}:/{path}"
+        check_size(await file.size(), escaped(called), FileError)
+        return parse_service(called, await file.contents())
 
 
 async def check_services(plan: Plan, variant: Variant, pipeline: Pipeline) -> tuple[Service, ...]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import yaml
 
+from ci.common.text import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -116,7 +118,7 @@ def merged(parts: Iterable[Document]) -> list[Document]:
 
 def comment(lines: Iterable[str]) -> str:
     """Return lines as YAML comments."""
-    return "".join(f"# {line}".rstrip() + "\n" for text in lines for line in text.splitlines() or [""])
+    return "".join(f"# {escaped(line)}".rstrip() + "\n" for text in lines for line in text.splitlines() or [""])
 
 
 class _Dumper(yaml.SafeDumper):

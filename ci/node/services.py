@@ -7,12 +7,13 @@ boot waits for all of them (siderolabs/talos, pkg/machinery/extensions/services;
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from ci.common import yamltext
 from ci.common.errors import FileError
+from ci.common.text import escaped, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,18 +38,29 @@ class _Lenient(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+def _one_line(text: str) -> str:
+    if not is_plain(text):
+        raise ValueError(f"{text!r} has control characters, line breaks or bidirectional overrides in it")
+    return text
+
+
+#: As Talos takes it (pkg/machinery/extensions/services, `Validate`).
+_Name = Annotated[str, StringConstraints(pattern=r"^[-_a-z0-9]{1,128}$")]
+_Line = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_one_line)]
+
+
 class _Dependency(_Lenient):
-    service: str | None = None
-    path: str | None = None
+    service: _Line | None = None
+    path: _Line | None = None
     configuration: bool = False
 
 
 class _Container(_Lenient):
-    environment_file: str | None = Field(default=None, alias="environmentFile")
+    environment_file: _Line | None = Field(default=None, alias="environmentFile")
 
 
 class _Spec(_Lenient):
-    name: str
+    name: _Name
     depends: tuple[_Dependency, ...] = ()
     container: _Container = _Container()
 
@@ -71,6 +83,7 @@ class Service:
 
 def parse_service(file: str, text: str) -> Service:
     """Read a service file; `file` is what errors call it. Raises `FileError`."""
+    file = escaped(file)
     spec = yamltext.validate(_Spec, yamltext.parse_yaml(text, file, FileError), FileError)
     paths = [dependency.path for dependency in spec.depends if dependency.path]
     if spec.container.environment_file:

@@ -47,6 +47,9 @@ class Tree:
     def file(self, path: str) -> Tree:
         return Tree(self.files, self.below + path)
 
+    async def size(self) -> int:
+        return len(self.files[self.below])
+
     async def contents(self) -> str:
         return self.files[self.below]
 
@@ -222,6 +225,25 @@ class Given:
 
     async def contents(self) -> str:
         return self.text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a\nb\x1b[2J.yaml", "name: [", "zfs:/usr/local/etc/containers/a\\nb\\x1b[2J.yaml:1: not YAML: "),
+        (
+            "a.yaml",
+            "name: x\n" + "#" * (1 << 20),
+            "zfs:/usr/local/etc/containers/a.yaml: 1048584 characters are too many",
+        ),
+    ],
+)
+async def test_a_hostile_service_file_is_refused_by_name(
+    name: str, text: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FileError) as raised:
+        await check("spin-only", monkeypatch, {"zfs": {f"{SERVICES}/{name}": text}})
+    assert str(raised.value).startswith(says)
 
 
 async def test_a_configuration_of_300_mb_is_refused_before_it_is_read() -> None:

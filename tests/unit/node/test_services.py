@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ci.common.errors import FileError
+from ci.node.documents import comment
 from ci.node.services import Service, parse_service, unmet
 
 #: Dependencies as in the service files of Talos v1.11.3 and v1.13.6 (siderolabs/extensions).
@@ -49,9 +50,16 @@ def test_an_environment_file_is_waited_for_like_a_path() -> None:
         ("depends: []\n", "zfs:/a.yaml:1: 'name' is missing"),
         ("name: x\ndepends:\n  - path: [a]\n", "zfs:/a.yaml:3: depends[0].path: a text is expected, not a list"),
         ("name: [\n", "zfs:/a.yaml:2: not YAML: "),
+        ('name: "a\\nb"\n', "zfs:/a.yaml:1: name: string should match pattern"),
+        ("name: ../../evil\n", "zfs:/a.yaml:1: name: string should match pattern"),
+        ('name: x\ndepends:\n  - path: "/x\\nmachine:\\n  type: evil"\n',
+         "zfs:/a.yaml:3: depends[0].path: '/x\\nmachine:\\n  type: evil' has control characters"),
+        ('name: x\ndepends:\n  - service: "a\\u202eb"\n', "zfs:/a.yaml:3: depends[0].service: 'a\\u202eb' has control"),
+        ('name: x\ncontainer:\n  environmentFile: "/a\\eb"\n', "zfs:/a.yaml:3: container.environmentFile: '/a\\x1bb' has"),
+        (f"name: x\ndepends:\n  - path: /{'x' * 5000}\n", "zfs:/a.yaml:3: depends[0].path: string should have at most"),
         ("", "zfs:/a.yaml: the file is empty"),
     ],
-)
+)  # fmt: skip
 def test_a_service_file_that_is_none_is_refused(text: str, message: str) -> None:
     with pytest.raises(FileError) as raised:
         parse_service("zfs:/a.yaml", text)
@@ -103,3 +111,7 @@ def test_what_every_talos_node_has_is_met() -> None:
 
 def test_all_that_is_missing_is_said_at_once() -> None:
     assert len(list(unmet(SERVICES, [], []))) == 2
+
+
+def test_a_comment_holds_nothing_that_ends_it() -> None:
+    assert comment(["a\x1b[2J\u202eb\nc\u2028d\x85e"]) == "# a\\x1b[2J\\u202eb\n# c\n# d\n# e\n"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci.boot.model import Stage
+from ci.common.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,8 @@ class Line:
         return tuple((_KERNEL_TIME.sub("", part), self.whole and at == last) for at, part in enumerate(parts))
 
 
+#: Characters of a line; a console that never ends one would fill the memory.
+_LONGEST = 1 << 16
 #: `[    1.234567] `, with CONFIG_PRINTK_CALLER `[    1.234567][    T1] `.
 _KERNEL_TIME = re.compile(r"^\[ *(\d+\.\d+)\](?:\[ *[TC]\d+\])? ?")
 #: Where a message with the kernel's time begins in the middle of another one.
@@ -60,7 +63,7 @@ _CONTROL = re.compile(
 
 def clean(text: str) -> str:
     """Return a line without what only a terminal understands, and without spaces at its end."""
-    return _CONTROL.sub("", text).rstrip()
+    return shown(_CONTROL.sub("", text).rstrip())
 
 
 class Splitter:
@@ -73,6 +76,9 @@ class Splitter:
     def feed(self, data: bytes) -> Iterator[str]:
         """Yield the lines that are whole now."""
         *whole, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
+        if len(self._rest) > _LONGEST:  # a line that does not end is cut where it is too long
+            whole.append(self._rest)
+            self._rest = ""
         for raw in whole:
             yield from self._parts(raw)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from ci.common import yamltext
 from ci.common.errors import FileError, ReferenceSyntaxError
 from ci.common.references import parse_reference
+from ci.common.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +85,6 @@ def _descriptions(text: str) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for key, value in cast("dict[str, object]", data).items():
         if not isinstance(value, dict):
-            raise FileError(DESCRIPTIONS, document.line((key,)), f"{key}: author and description are expected")
+            raise FileError(DESCRIPTIONS, document.line((key,)), f"{escaped(key)}: author and description are expected")
         found[key] = {name: str(words) for name, words in cast("dict[str, object]", value).items()}
     return found

@@ -79,3 +79,23 @@ def test_any_other_log_has_the_kernels_times() -> None:
         (1.5, "continued"),
         (2.0, "[    2.000000] later"),
     ]
+
+
+def test_a_console_that_never_ends_a_line_is_cut() -> None:
+    splitter = Splitter()
+    lines = [line for _ in range(100) for line in splitter.feed(b"x" * 10_000)]
+    assert lines
+    assert max(map(len, lines)) < 5000
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ("a\u009b2Jb\n", "a\\x9b2Jb"),
+        ("a\u202eb\u2066c\n", "a\\u202eb\\u2066c"),
+        ("a\u2028ok    all.checks\n", "a\\u2028ok    all.checks"),
+        ("a\tb ✓ é\n", "a\tb ✓ é"),
+    ],
+)
+def test_nothing_of_a_console_is_obeyed_by_who_reads_it(data: str, line: str) -> None:
+    assert list(Splitter().feed(data.encode())) == [line]

@@ -55,7 +55,7 @@ def test_an_environment_file_is_waited_for_like_a_path() -> None:
         ('name: x\ndepends:\n  - path: "/x\\nmachine:\\n  type: evil"\n',
          "zfs:/a.yaml:3: depends[0].path: '/x\\nmachine:\\n  type: evil' has control characters"),
         ('name: x\ndepends:\n  - service: "a\\u202eb"\n', "zfs:/a.yaml:3: depends[0].service: 'a\\u202eb' has control"),
-        ('name: x\ncontainer:\n  environmentFile: "/a\\eb"\n', "zfs:/a.yaml:3: container.environmentFile: '/a\\x1bb' has"),
+        ('name: x\ncontainer:\n  environmentFile: "/a\\eb"\n', "zfs:/a.yaml:3: container.environmentFile: '/a\\x1bb'"),
         (f"name: x\ndepends:\n  - path: /{'x' * 5000}\n", "zfs:/a.yaml:3: depends[0].path: string should have at most"),
         ("", "zfs:/a.yaml: the file is empty"),
     ],

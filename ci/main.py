@@ -154,10 +154,10 @@ class CozystackTalos(
         Prints a line for each requirement and variant, of images with the image's name; one that is not met, or a unit
         test that fails, is an error. Images are looked at with crane, from outside: they have no shell.
         """
+        inputs = await self._inputs()  # first: the unit tests' image may be in a registry that wants a login
         printed = await selftest.unit_tests(source)
         lines: list[str] = []
         failed = False
-        inputs = await self._inputs()
         orders = await several.plan_all(inputs)
         for assets in await several.build_orders(inputs, orders):
             variant = assets.plan.variant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, cast
 
 import pytest
@@ -17,26 +18,41 @@ class AskedError(Exception):
     """Something was asked of the engine."""
 
 
-@pytest.mark.parametrize(
-    ("function", "arguments"),
-    [
-        ("inspect", {"image": "registry.example.com/a:b"}),
-        ("verify", {"image": "registry.example.com/a:b"}),
-        ("diff", {"before_image": "registry.example.com/a:b", "after_image": "registry.example.com/a:c"}),
-        ("plan", {"variant": "spin-only"}),
-        ("build", {"variant": "spin-only"}),
-        ("schematic", {"variant": "spin-only"}),
-        ("installer", {"variant": "spin-only"}),
-        ("images", {"variant": "spin-only"}),
-        ("reproduce", {"variant": "spin-only"}),
-        ("machine_config", {"variant": "spin-only"}),
-        ("boot", {"variant": "spin-only"}),
-        ("outdated", {}),
-        ("update", {"source": cast("Any", None)}),
-    ],
+#: Arguments that functions need before they ask anything.
+GIVEN: dict[str, Any] = {
+    "variant": "spin-only",
+    "image": "registry.example.com/a:b",
+    "before_image": "registry.example.com/a:b",
+    "after_image": "registry.example.com/a:c",
+    "address": "registry.example.com/x",
+    "vendor": ["github"],
+}
+#: Those that ask no registry: they print what is in this project, or write files of it.
+ASKING_NOTHING = {"variants", "ci_files"}
+FUNCTIONS = sorted(
+    name
+    for name, method in inspect.getmembers(CozystackTalos, inspect.isfunction)
+    if hasattr(method, "__wrapped__") and not name.startswith("_")
 )
+
+
+def arguments_of(function: str) -> dict[str, Any]:
+    """Give what a function requires, and the images that it looks up."""
+    parameters = inspect.signature(getattr(CozystackTalos, function)).parameters
+    return {
+        name: GIVEN.get(name)
+        for name, parameter in parameters.items()
+        if name != "self" and (parameter.default is inspect.Parameter.empty or name.endswith("image"))
+    }
+
+
+def test_all_functions_are_found() -> None:
+    assert {"build", "publish", "inspect", "verify", "diff", "outdated", "update", "matchbox"} <= set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in ASKING_NOTHING])
 async def test_a_login_is_given_to_the_engine_before_anything_is_asked(
-    function: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[str] = []
 
@@ -51,9 +67,10 @@ async def test_a_login_is_given_to_the_engine_before_anything_is_asked(
         monkeypatch.setattr(module, "load_checkout", asked)
     monkeypatch.setattr(inputs, "read_local_images", asked)
     monkeypatch.setattr("ci.execute.examine.subject", asked)
+    monkeypatch.setattr("ci.execute.selftest.unit_tests", asked)
     module: Any = CozystackTalos(
         upstream=None, registry="registry.example.com", registry_username="me", registry_password=SECRET
     )
     with pytest.raises(AskedError):
-        await getattr(module, function)(**arguments)
+        await getattr(module, function)(**arguments_of(function))
     assert happened[:1] == ["registry.example.com"]

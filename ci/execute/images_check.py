@@ -155,8 +155,10 @@ async def registry_facts(reference: str, digest: str, arch: Arch, login: Login |
         return RegistryFacts(unknown=f"the registry can't be asked for the manifest: {error}")
     if found is None:
         return RegistryFacts(unknown=f"the registry does not give a manifest for {arch.platform}")
-    document: Any = json.loads(found.content)
-    return RegistryFacts(annotations=document.get("annotations") or {}, digest=digest)
+    try:
+        return RegistryFacts(annotations=json.loads(found.content).get("annotations") or {}, digest=digest)
+    except (ValueError, AttributeError, RecursionError):  # pydantic's error is a ValueError
+        return RegistryFacts(unknown="what the registry gives as the manifest is not one")
 
 
 def of_platform(index: bytes, arch: Arch) -> str | None:

@@ -139,5 +139,5 @@ def _host(request: httpx.Request) -> str:
 def _asked(request: httpx.Request) -> str:
     return (
         f"({request.method} {request.url.path}): check that it can be reached and that no proxy is in between; "
-        "--network-seconds waits longer"
+        "publish waits longer with --network-seconds"
     )

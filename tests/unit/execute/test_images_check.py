@@ -10,9 +10,11 @@ import pytest
 
 from ci.common.arch import Arch
 from ci.common.errors import UpstreamError
+from ci.common.oci import MANIFEST
 from ci.execute import images_check
 from ci.plan.images import KINDS, image_spec
 from ci.plan.outputs import NETBOOT
+from ci.publish.client import Manifest
 from ci.verify.checksums import render_checksums
 from tests.unit.catalogs import digest
 from tests.unit.planning import plan_of, request
@@ -121,3 +123,16 @@ def test_the_platforms_manifest_is_found_in_an_index() -> None:
     assert images_check.of_platform(json.dumps(index).encode(), Arch.ARM64) == digest("c")
     for text in (b"{}", b"[]", b"a word", b'{"manifests": [1]}', b'{"manifests": []}'):
         assert images_check.of_platform(text, Arch.ARM64) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"no JSON", b"[]", b'{"annotations": {"a": [1]}}', b'{"annotations": "x"}', b"[" * 100_000, b"\xff"]
+)
+async def test_a_manifest_that_is_none_is_said_to_be_unknown(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hostile(images_check.Registry):
+        async def manifest(self, repository: str, reference: str) -> Manifest | None:
+            return Manifest(content, MANIFEST)
+
+    monkeypatch.setattr(images_check, "Registry", Hostile)
+    facts = await images_check.registry_facts("registry.example.com/a:b", "sha256:0", Arch.ARM64, None)
+    assert facts.unknown == "what the registry gives as the manifest is not one"

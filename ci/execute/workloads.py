@@ -133,6 +133,8 @@ async def find(folder: dagger.Directory | None, release: str | None, asked: Aske
         raise UpstreamError(
             "--upstream", None, f"a checkout and the release {release} are both given: leave out one of them"
         )
+    if asked.login is not None:  # the engine pulls images, too: those in which files are read
+        await asked.login.log_in()
     if folder is not None:
         title, called = "the checkout given as --upstream", "--upstream"
     else:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from ci.common.documents import json_text, yaml_text
 from ci.common.text import escaped
 from ci.common.values import Value
-from ci.report.documents import json_text, yaml_text
 from ci.report.pages.templating import render_page
 from ci.report.tables import Format, grid, render, wrapped
 from ci.workloads.advise import Advice

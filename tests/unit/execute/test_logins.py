@@ -26,6 +26,7 @@ GIVEN: dict[str, Any] = {
     "after_image": "registry.example.com/a:c",
     "address": "registry.example.com/x",
     "vendor": ["github"],
+    "before_upstream": cast("Any", object()),
 }
 #: Those that ask no registry: they print what is in this project, or write files of it.
 ASKING_NOTHING = {"variants", "ci_files"}
@@ -68,6 +69,8 @@ async def test_a_login_is_given_to_the_engine_before_anything_is_asked(
     monkeypatch.setattr(inputs, "read_local_images", asked)
     monkeypatch.setattr("ci.execute.examine.subject", asked)
     monkeypatch.setattr("ci.execute.selftest.unit_tests", asked)
+    for name in ("release_tag", "tools"):
+        monkeypatch.setattr(f"ci.execute.workloads.{name}", asked)
     module: Any = CozystackTalos(
         upstream=None, registry="registry.example.com", registry_username="me", registry_password=SECRET
     )

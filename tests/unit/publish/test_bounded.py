@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from ci.publish import bounded
 from ci.publish.address import parse_address
 from ci.publish.auth import Credentials
 from ci.publish.client import Manifest, Registry
+from ci.publish.reading import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -161,3 +163,26 @@ async def test_what_a_registry_says_of_an_error_is_one_short_line() -> None:
     )
     assert len(str(raised.value)) < 1000
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (silent, f"did not answer for {SECONDS:g} s (GET /v2/a/blobs/sha256:0): "),
+        (stops, f"did not answer for {SECONDS:g} s (GET /v2/a/blobs/sha256:0): "),
+        (trickle(HEAD + b"Content-Length: 5000\r\n\r\n"), "sent "),
+    ],
+    ids=["silent", "stops", "trickles"],
+)
+async def test_a_blob_that_does_not_come_ends_with_its_registry(
+    answer: Callable[[socket.socket], None], says: str
+) -> None:
+    async def download(host: str) -> None:
+        async with Reader(parse_address(host)) as reader:
+            reader._client = bounded.Client(SECONDS)  # pyright: ignore[reportPrivateUsage]
+            reader._schemes = ["http"]  # pyright: ignore[reportPrivateUsage]
+            await reader.download("a", "sha256:0", io.BytesIO(), 1 << 20)
+
+    with serving(answer) as host, pytest.raises(RegistryError) as raised:
+        await download(host)
+    assert str(raised.value).startswith(f"{host} {says}")

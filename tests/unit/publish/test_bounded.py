@@ -170,13 +170,15 @@ async def test_what_a_registry_says_of_an_error_is_one_short_line() -> None:
     [
         (silent, f"did not answer for {SECONDS:g} s (GET /v2/a/blobs/sha256:0): "),
         (stops, f"did not answer for {SECONDS:g} s (GET /v2/a/blobs/sha256:0): "),
-        (trickle(HEAD + b"Content-Length: 5000\r\n\r\n"), "sent "),
+        (trickle(HEAD + b"Content-Length: 5000\r\n\r\n"), "did not end its answer within "),
     ],
     ids=["silent", "stops", "trickles"],
 )
 async def test_a_blob_that_does_not_come_ends_with_its_registry(
-    answer: Callable[[socket.socket], None], says: str
+    answer: Callable[[socket.socket], None], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bounded, "_LARGE", 3)
+
     async def download(host: str) -> None:
         async with Reader(parse_address(host)) as reader:
             reader._client = bounded.Client(SECONDS)  # pyright: ignore[reportPrivateUsage]

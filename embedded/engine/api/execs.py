@@ -36,6 +36,11 @@ INLINE_STDIN = 32 << 10
 _ABOUT = re.compile(r"^ *(?:kind|platform|arch): ([\w.-]{1,40})$", re.MULTILINE)
 """Lines of a YAML document on standard input by which two runs of one program can be told apart."""
 
+_CARRIED = re.compile(r"^ *- tarballPath: \S*/([\w.+-]{1,60})\.tar$", re.MULTILINE)
+"""Lines of such a document that name what goes in: runs for different extensions are different steps."""
+_NAMED = 3
+"""So many of them are named."""
+
 # the helper may run as any user, and the root of an empty mount belongs to root
 _OUTPUT = llb.file_op(llb.SCRATCH, [trees.make_folder("/" + OUTPUT_FOLDER, 0o777)], "make room for the output")
 
@@ -199,5 +204,10 @@ def _label(command: Command) -> str:
     """Name a command by its words, and by what its standard input is about: the imager's profiles say that."""
     text = " ".join(command.args).replace("\n", " ")
     text = text if len(text) <= 100 else text[:99] + "…"
-    about = list(dict.fromkeys(_ABOUT.findall(command.stdin))) if len(command.stdin) <= INLINE_STDIN else []
-    return f"{text} < {' '.join(about)}" if about else text
+    if len(command.stdin) > INLINE_STDIN:
+        return text
+    about = " ".join(dict.fromkeys(_ABOUT.findall(command.stdin)))
+    carried = _CARRIED.findall(command.stdin)
+    more = [f"and {len(carried) - _NAMED} more"] if len(carried) > _NAMED else []
+    names = f"({' '.join([', '.join(carried[:_NAMED]), *more])})" if carried else ""
+    return " ".join([text, *(part for part in ("<" if about or names else "", about, names) if part)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -103,6 +104,10 @@ def test_two_runs_of_the_imager_can_be_told_apart() -> None:
 
 def test_other_input_says_nothing_of_a_command() -> None:
     assert _label(Command(("sh", "-c", "cat\n  -"), "some text: kind\n")) == "sh -c cat   -"
+    for names, said in ((["zfs"], "(zfs)"), (["a", "b", "c", "d", "e"], "(a, b, c and 2 more)")):
+        tars = "".join(f"    - tarballPath: /in/extensions/{name}.tar\n" for name in names)
+        document = f"arch: arm64\nplatform: metal\ninput:\n  systemExtensions:\n{tars}output:\n  kind: initramfs\n"
+        assert _label(Command(("imager", "-"), document)) == f"imager - < arm64 metal initramfs {said}"
     assert _label(Command(("cat",), f"kind: {'x' * 50}\n")) == "cat"
     assert _label(Command(("cat",), "kind: \x1b[2J\n")) == "cat"
 
@@ -172,7 +177,8 @@ def image(*names: str) -> llb.Output:
     ],
 )
 async def test_what_cannot_be_read_names_the_image_that_it_is_of(text: str, message: str, tmp_path: Path) -> None:
-    engine = Engine(Bridge(SolveError(text)), cast("Any", None), "linux/arm64", tmp_path, tmp_path, llb.SCRATCH)
+    session = cast("Any", SimpleNamespace(end=""))
+    engine = Engine(Bridge(SolveError(text)), session, "linux/arm64", tmp_path, tmp_path, llb.SCRATCH)
     tree = image("ghcr.io/some/image:1")
     error = await engine._unread(SolveError(text), "/x", tree)
     assert error.message.startswith(message)

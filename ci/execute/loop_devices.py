@@ -39,7 +39,7 @@ exec "$own" "$@"
 """
 
 #: Called with the imager's own entry point and arguments. A loop device counts as a run's where it was not attached
-#: before that run, and its file is a disk image in the imager's folder; `diskseq` is another one each time.
+#: before that run, and its file is in the folder that the imager writes to; `diskseq` is another one each time.
 IN_TURN: Final = f"""\
 #!{BUSYBOX} sh
 line_feed='
@@ -55,7 +55,7 @@ attached() {{
 detach_since() {{
     attached | while read -r loop number file; do
         case "$line_feed$1$line_feed" in *"$line_feed$loop $number $file$line_feed"*) continue ;; esac
-        case "$file" in /out/*.raw*) ;; *) continue ;; esac
+        case "$file" in /out/*) ;; *) continue ;; esac
         echo "detaching /dev/$loop, which $2 left attached" >&2
         {BUSYBOX} losetup -d "/dev/$loop"
     done

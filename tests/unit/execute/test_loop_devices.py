@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+import dagger
 import pytest
 
+from ci.execute import imager, loop_devices
 from ci.execute.loop_devices import IN_TURN, MKFS_VFAT
 from ci.execute.privileges import unprivileged
 from tests.unit.engine import engine_error, exec_error
@@ -187,3 +189,39 @@ async def test_other_outputs_errors_stay_as_they_are() -> None:
     (output,) = plan.outputs
     error = engine_error("security.insecure is not allowed")
     assert unprivileged(error, output) is error
+
+
+class Recorder:
+    """A container, or what makes one, that takes down what is done with it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*given: Any, **options: Any) -> Recorder:
+            self.calls.append((name, given, options))
+            return self
+
+        return call
+
+    async def entrypoint(self) -> list[str]:
+        return ["/bin/imager"]
+
+    def named(self, name: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+        return [(given, options) for found, given, options in self.calls if found == name]
+
+
+async def test_the_imager_runs_in_turn_with_a_cache_that_one_run_has_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Recorder()
+    monkeypatch.setattr(loop_devices, "dag", made)
+    monkeypatch.setattr(imager, "dag", made)
+    container = Recorder()
+    await loop_devices.with_loop_devices(cast("dagger.Container", container))
+    (entrypoint,) = container.named("with_entrypoint")
+    assert entrypoint[0] == (["/before/in-turn", "/bin/imager"],)
+    ((place, _), options) = container.named("with_mounted_cache")[0]
+    assert (place, options) == ("/turns", {"sharing": dagger.CacheSharingMode.LOCKED})
+    written = {given[0]: given[1] for given, _ in container.named("with_new_file")}
+    assert written == {"/before/mkfs.vfat": MKFS_VFAT, "/before/in-turn": IN_TURN}
+    # The same one for all runs of an engine, whatever they build.
+    assert made.named("cache_volume") == [(("cozystack-talos-loop-devices",), {})]

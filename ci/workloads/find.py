@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ci.workloads.charts import Parsed, load, render
 from ci.workloads.checkout import packages_in
 from ci.workloads.interpret import plain_lines
-from ci.workloads.known import read_yaml
+from ci.workloads.known import HOLE, read_yaml
 from ci.workloads.loose import mapping
 from ci.workloads.model import FoundImage, How, Package, Place, Unresolved, Workloads
 from ci.workloads.names import whole
@@ -57,7 +57,7 @@ def _package(name: str, files: Mapping[str, str], parsed: Parsed) -> Package:
     folder = f"packages/{name}"
     chart = load(files, folder)
     sure, named = Occurrences(), Occurrences()
-    _templates(chart, parsed, sure)
+    understood = _templates(chart, parsed, sure)
     _plain(chart, sure)
     for path in chart.files:
         if _OVERLAY.fullmatch(path):
@@ -65,7 +65,9 @@ def _package(name: str, files: Mapping[str, str], parsed: Parsed) -> Package:
     for version in _versions(chart):
         chart.values["version"] = version
         _templates(chart, parsed, named)
-    _add_values(files, folder, sure, named)
+    # Where templates give no image, and are not understood, what the values name is what most likely runs.
+    likely = not understood and not sure.found
+    _add_values(files, folder, sure, named, likely=likely)
     return Package(
         name=name,
         chart=str(chart.about["Name"]),
@@ -75,11 +77,16 @@ def _package(name: str, files: Mapping[str, str], parsed: Parsed) -> Package:
     )
 
 
-def _templates(chart: Chart, parsed: Parsed, out: Occurrences) -> None:
+def _templates(chart: Chart, parsed: Parsed, out: Occurrences) -> bool:
+    """Add the images of a chart's templates; return whether they are understood wholly."""
+    whole, some = True, False
     for one in render(chart, parsed):
+        some = True
+        whole = whole and one.problem is None and not any(HOLE in line.text for line in one.lines)
         found = read_objects(one.file, one.lines)
         out.found += found.found
         out.unresolved += found.unresolved
+    return whole and some
 
 
 def _plain(chart: Chart, out: Occurrences) -> None:
@@ -104,12 +111,12 @@ def _versions(chart: Chart) -> list[str]:
     return [str(version) for version in known if str(version) != own][:_MOST_VERSIONS]
 
 
-def _add_values(files: Mapping[str, str], folder: str, sure: Occurrences, named: Occurrences) -> None:
-    """Add the images that values name; where templates give none at all, these are what most likely runs."""
+def _add_values(files: Mapping[str, str], folder: str, sure: Occurrences, named: Occurrences, *, likely: bool) -> None:
+    """Add the images that values name; those of `values.yaml` run if that is likely."""
     known = {one.reference for one in sure.found}
     running = {_untagged(reference) for reference in known}
     for one in _values(files, folder):
-        if not known and one.place.file.endswith("/values.yaml"):
+        if likely and one.place.file.endswith("/values.yaml"):
             sure.found.append(one)
         # The templates' own way of choosing a tag wins over the guess that it is the chart's version.
         elif one.reference in known or _untagged(one.reference) not in running:

@@ -82,6 +82,12 @@ def test_split_values_that_no_template_is_understood_to_use_are_taken_as_they_ar
     }
 
 
+def test_values_are_not_taken_where_templates_are_understood_and_give_no_image() -> None:
+    template = "kind: Service\nmetadata:\n  name: {{ .Release.Name }}\n"
+    files = package("system/a", {"values.yaml": "image: quay.io/x/y:1\n", "templates/s.yaml": template})
+    assert {image.reference: image.runs for image in found(files).images} == {"quay.io/x/y:1": False}
+
+
 def test_values_that_templates_do_not_use_are_named_and_do_not_run() -> None:
     values = "image: {repository: quay.io/x/y, tag: v1}\nother: {enabled: false, image: quay.io/x/other:v2}\n"
     template = pods("{{ .Values.image.repository }}:{{ .Values.image.tag }}")

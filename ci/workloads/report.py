@@ -149,7 +149,9 @@ def _table(title: str, arch: str, rows: Iterable[SourceState], *, own: bool) -> 
 
 
 def _cause(cause: Cause) -> str:
-    through = f" (through {cause.through.removeprefix('cozystack.')})" if cause.through else ""
+    source = cause.through.removeprefix("cozystack.").rpartition("/")[2]
+    # A source that has the package's own name says nothing more.
+    through = f" (through {source})" if source and source != cause.package.rpartition("/")[2] else ""
     images = ", ".join(_last(image) for image in cause.images[:_SHOWN])
     more = f" and {len(cause.images) - _SHOWN} more" if len(cause.images) > _SHOWN else ""
     return escaped(f"{cause.package}{through}: {images}{more}")

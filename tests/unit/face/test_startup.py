@@ -51,10 +51,11 @@ def loaded() -> tuple[set[str], list[str]]:
 def test_the_face_starts_with_no_library_but_those_of_the_sdk() -> None:
     """pydantic, yaml, httpx, rich, dulwich, zstandard and the like are loaded by the function that uses them."""
     _, libraries = loaded()
-    assert libraries == []
+    assert libraries == [], f"loaded before a function is called: {', '.join(libraries)}"
 
 
 def test_the_face_starts_with_nothing_that_functions_do() -> None:
     own, _ = loaded()
-    assert [name for name in sorted(own) if name.count(".") > 1 and name.split(".")[1] in LATE] == []
+    early = [name for name in sorted(own) if name.count(".") > 1 and name.split(".")[1] in LATE]
+    assert early == [], f"loaded before a function is called: {', '.join(early)}"
     assert len(own) <= MOST_FILES

@@ -153,7 +153,7 @@ def _parts(figures: Figures) -> str:
     """Say what (b) consists of now."""
     alone = figures.upstream["initramfs"].wall
     text = (
-        "The imager makes the squashfs image of each extension in a run of its own, those with kernel modules in one "
+        "The imager makes the squashfs image of each extension in a separate run, those with kernel modules in one "
         "run, at the same time and shared by all variants; the initramfs is put together from these runs, compressed "
         "once (`ci/steps/normalise/assemble.py`). In (a) one run makes all of them, for each output anew, in "
         f"{alone:.1f} s: the imager has zstd's level 18 go over what is compressed already. (c) and (e) repeat only "

@@ -36,7 +36,7 @@ async def build_assets(
     """Build a plan's assets, print plan and report; their checks may have failed.
 
     `signers` are those whose signatures were found, by reference with digest: the report names them. `place` is where
-    the assets lie in what is returned.
+    the assets are in what is returned.
     """
     say(tables.plan_summary(plan))
     assets = await (await inputs.pipeline(plan)).sealed(_signed(signers) if signers else None, place)

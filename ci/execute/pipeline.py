@@ -136,7 +136,7 @@ class Pipeline:
             return
         check = await tools("ci.steps.verify")
         paths: list[str] = []
-        # Each in a folder of its own: in one they would all be copied for it.
+        # Each in a separate folder: in one they would all be copied.
         for extension, tar in zip(
             plan.extensions, await gather_each(self._extension_tar, plan.extensions), strict=True
         ):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Order:
-    """A plan, and where its assets lie in what is returned."""
+    """A plan, and where its assets are in what is returned."""
 
     plan: Plan
     place: str

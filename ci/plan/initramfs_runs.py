@@ -1,7 +1,7 @@
 """The imager runs that the initramfs is put together from (`ci.steps.normalise.assemble`).
 
-The imager makes the same squashfs image of an extension wherever it stands in the list, so each extension has a run of
-its own, which other variants share. Those with kernel modules share one run: the index of modules is over all of them.
+The imager makes the same squashfs image of an extension wherever it is in the list, so each extension has a separate
+run, which other variants share. Those with kernel modules share one run: the index of modules is over all of them.
 """
 
 from __future__ import annotations

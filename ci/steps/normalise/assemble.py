@@ -53,7 +53,7 @@ class Run:
 
 @dataclass(frozen=True)
 class _Member:
-    """A member of an archive; its content lies in the spool, in pieces (start, size)."""
+    """A member of an archive; its content is in the spool, in pieces (start, size)."""
 
     header: bytes
     mode: int

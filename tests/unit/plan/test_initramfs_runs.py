@@ -18,7 +18,7 @@ def given(count: int, with_modules: Collection[int] = ()) -> list[tuple[int, ...
     return [run.numbers for run in imager_runs(count, with_modules)]
 
 
-def test_each_extension_has_a_run_of_its_own() -> None:
+def test_each_extension_has_a_separate_run() -> None:
     assert imager_runs(3, []) == tuple(ImagerRun((number,), has_modules=False) for number in range(3))
 
 

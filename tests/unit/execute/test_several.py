@@ -33,9 +33,9 @@ class Given:
         self.variants = variants or read_variants(BUILTIN)
 
     async def plan(
-        self, variant: str, outputs: Iterable[str] | None, layout: str, arch: Arch, disk_size: str | None
+        self, variant: str, outputs: Iterable[str] | None, layout: str, arch: Arch, *given: str | None
     ) -> Plan:
-        assert (outputs, disk_size) == (None, None)
+        assert (outputs, *given) == (None, None, None)
         return await plan_of(request(self.variants.get(variant), arch=arch, layout=Layout(layout)))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -266,3 +268,41 @@ def test_a_run_without_numbers_and_a_file_is_refused(run: str, capsys: pytest.Ca
     with pytest.raises(SystemExit):
         main(["assemble", "base", "out", "--epoch", "1", "--run", run])
     assert "is no run: write the numbers of its extensions and its file" in capsys.readouterr().err
+
+
+CPIO = ("cpio", "-H", "newc", "--create", "--reproducible", "--quiet", "-R", "+0:+0")
+
+
+def by_tools(folder: Path, extensions: Sequence[Extension], base: bytes) -> bytes:
+    """The initramfs of one imager run, by the programs that the imager calls, on files of this machine."""
+    folder.mkdir()
+    texts: list[str] = []
+    for number in sorted(range(len(extensions)), key=str):
+        one = extensions[number]
+        (folder / f"{number}.sqsh").write_bytes(one.image())
+        for path, data in one.firmware.items():
+            file = folder / "usr/lib/firmware" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        texts.append(layer(f"{number}.sqsh", one.name, one.description))
+    (folder / "extensions.yaml").write_text("layers:\n" + "".join(texts))
+    names = sorted((path.relative_to(folder) for path in folder.rglob("*")), key=lambda path: path.parts)
+    listing = "".join(f"{name}\n" for name in names).encode()
+    archive = subprocess.run(CPIO, cwd=folder, input=listing, stdout=subprocess.PIPE, check=True).stdout
+    packed = subprocess.run(["zstd", "-1", "-c", "-q"], input=archive, stdout=subprocess.PIPE, check=True)
+    return base + packed.stdout
+
+
+@pytest.mark.skipif(not shutil.which("cpio") or not shutil.which("zstd"), reason="needs cpio and zstd")
+def test_it_is_so_with_the_programs_that_the_imager_calls(tmp_path: Path) -> None:
+    extensions = [*plain(9), firmware("bnx2", "bnx2x/a.fw", "b.fw"), firmware("qed", "qed/c.bin", "b.fw"), *plain(1)]
+    (tmp_path / "base").write_bytes(BASE)
+    given: list[str] = []
+    for number, one in enumerate(extensions):
+        (tmp_path / f"run-{number}").write_bytes(by_tools(tmp_path / f"tree-{number}", [one], b""))
+        given += ["--run", f"{number}={tmp_path / f'run-{number}'}"]
+    epoch = ("--epoch", str(EPOCH))
+    assert main(["assemble", str(tmp_path / "base"), str(tmp_path / "out"), *epoch, *given]) == 0
+    (tmp_path / "whole").write_bytes(by_tools(tmp_path / "tree", extensions, BASE))
+    assert main(["initramfs", str(tmp_path / "whole"), str(tmp_path / "normalised"), *epoch]) == 0
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "normalised").read_bytes()

@@ -26,6 +26,8 @@ def _row(name: str, sign: str, hint: str) -> Cause:
 
 #: What the embedded engine adds to such an output.
 _HINTED: Final = "daggerw --engine prune"
+#: What it says where a host did not answer.
+_LIMIT: Final = "COZYSTACK_TALOS_NETWORK_SECONDS"
 _OTHER_LOGIN: Final = "give --registry, --registry-username and --registry-password"
 
 CAUSES: Final = (
@@ -67,6 +69,12 @@ CAUSES: Final = (
         f"The registry asks for a login, or for another one: {_OTHER_LOGIN}",
     ),
     _row(
+        "file name",
+        r"contains invalid UTF-8",
+        "A file name in a folder that was given is not UTF-8: rename it (`LC_ALL=C find FOLDER -name '*[! -~]*'` lists "
+        "names with bytes beyond ASCII)",
+    ),
+    _row(
         "full disk",
         r"no space left on device|disk quota exceeded",
         "The disk is full: free room there (`./daggerw --engine prune`, or `dagger core engine local-cache prune`)",
@@ -97,5 +105,5 @@ def full_disk_of(output: str) -> str:
 
 def with_hint(answer: str) -> str:
     """Return an answer with its cause's hint on a separate line."""
-    cause = cause_of(answer)
+    cause = None if _LIMIT in answer else cause_of(answer)
     return f"{answer}\n{cause.hint}" if cause else answer

@@ -9,7 +9,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, cast
 
-from ci.common.text import shown
+from ci.common.text import escaped, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,8 @@ class FileError(CozystackTalosError):
     """A text file can't be taken as it is; the message begins with `file:line:`."""
 
     def __init__(self, file: str, line: int | None, reason: str) -> None:
-        super().__init__(f"{file}:{line}: {reason}" if line else f"{file}: {reason}")
+        called = escaped(file)
+        super().__init__(f"{called}:{line}: {reason}" if line else f"{called}: {reason}")
         self.file = file
         self.line = line
         self.reason = reason

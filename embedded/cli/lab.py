@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from embedded.cli.chain import Chain
     from embedded.cli.protocol import Mode
 
-LAB_NOTICE = "lab: working against the stand-in upstream; what comes out is for trying, not for use"
+LAB_NOTICE = "lab: the upstream is a stand-in; what comes out is for trying, not for use"
 
 
 def fallback_arguments(mode: Mode) -> dict[str, str]:

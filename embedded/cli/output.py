@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, cast
 
 from embedded.engine.errors import EngineError
@@ -18,9 +20,28 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Print lines for the person, on standard error; nothing in them is obeyed by the terminal."""
+    """Print lines for the person, on standard error; nothing in them is obeyed by the terminal.
+
+    On a terminal long lines are broken between words; elsewhere they stay whole, to be searched.
+    """
+    lines = shown_lines(text)
     with contextlib.suppress(OSError):  # nobody is there to hear that nobody hears it
-        print(shown_lines(text), file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            lines = wrapped(lines, shutil.get_terminal_size().columns)
+        print(lines, file=sys.stderr, flush=True)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return a text whose lines are broken between words; a word that is longer than a line stays whole."""
+    return "\n".join(line if len(line) <= width else _broken(line, width) for line in text.split("\n"))
+
+
+def _broken(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line.strip(), width, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def write_out(text: str) -> None:

@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 LEAST_OUTPUT, MOST_OUTPUT = 12, 1 << 20
 """Characters of a command's output that tell it apart, and that are worth keeping."""
+NOT_UTF8 = "contains invalid UTF-8"
+UPLOAD = "upload "
+"""What the name of a step begins with that uploads a folder of the host."""
 NO_SPACE = "no space left on device"
 AGAIN = "Call again: what was finished is still in the engine's cache."
 RECEIVER = "error from receiver: "
@@ -198,6 +201,10 @@ class Engine:
         text = error.message
         if end := self.attachables.end:
             return EngineError(f"the session with the BuildKit engine broke off: {end}; BuildKit says: {text}", AGAIN)
+        if NOT_UTF8 in text and (found := not_utf8(tree)):
+            return EngineError(
+                f"the file name {shown(found)} is not UTF-8, and only such names can be uploaded", "Rename the file."
+            )
         if NO_SPACE in text:
             return EngineError(f"the disk of the engine's cache is full: {text}", FULL_DISK_HINT)
         if "is not allowed" in text and "security.insecure" in text:
@@ -262,6 +269,17 @@ class Engine:
             return await self.bk.read_file(reference, file.path)
         except SolveError as error:
             raise await self._unread(error, file.path.lstrip("/"), file.tree) from None
+
+
+def not_utf8(tree: llb.Output) -> str:
+    """Return the first name that is not UTF-8 in the folders of the host that a tree needs; empty where all are."""
+    for vertex in llb.vertices(tree):
+        uploaded = vertex.name.removeprefix(UPLOAD)
+        for parent, folders, files in os.walk(uploaded) if uploaded != vertex.name else ():
+            for name in sorted([*folders, *files]):
+                if not name.isascii() and name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") != name:
+                    return os.path.join(parent, name)  # noqa: PTH118  a path of such names
+    return ""
 
 
 def missing(path: str) -> EngineError:

@@ -12,7 +12,7 @@ from embedded.cli import check
 from embedded.cli import help as help_texts
 from embedded.cli.app import print_error
 from embedded.cli.live import LiveProgress
-from embedded.cli.output import say
+from embedded.cli.output import say, wrapped
 from embedded.cli.progress import PlainProgress, Progress
 from embedded.engine.errors import EngineError, ExecFailedError
 from embedded.engine.events import StepEvent
@@ -96,6 +96,17 @@ def test_what_is_said_obeys_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().err
     assert undrawn(said) == []
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_long_errors_are_broken_between_words(width: int) -> None:
+    reference = f"ghcr.io/some/image:1@sha256:{'0' * 64}"
+    error = f"Error: {'some words of an error ' * 20}\n    indented {'more of it ' * 20}\n{reference} is not there"
+    lines = wrapped(error, width).split("\n")
+    assert all(len(line) <= width for line in lines if reference not in line)
+    assert " ".join(" ".join(lines).split()) == " ".join(error.split())
+    assert lines[0].startswith("Error: some words")
+    assert any(line.startswith("    indented") for line in lines)
 
 
 def test_errors_and_their_output_obey_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,9 @@ ANSWERS = {
         "unexpected status from HEAD request to https://ghcr.io/v2/a/manifests/b: 403 Forbidden",
         "HEAD https://r.example/v2/a: 401 Unauthorized",
     ],
+    "file name": [
+        "rpc error: code = Internal desc = grpc: error while marshaling: string field contains invalid UTF-8"
+    ],
     "full disk": ["write /var/lib/x: no space left on device"],
     "no answer": ["dial tcp 10.0.0.1:443: i/o timeout", "context deadline exceeded"],
     "out of reach": [
@@ -59,3 +62,8 @@ def test_every_cause_has_an_answer() -> None:
 @pytest.mark.parametrize("answer", ["exit code: 3", "file not found: a.txt", "no manifest matches requested platform"])
 def test_another_answer_has_no_cause(answer: str) -> None:
     assert cause_of(answer) is None
+
+
+def test_a_hint_of_the_embedded_engine_is_enough() -> None:
+    answer = "h did not answer for 4 s (look up h/a:1)\nCheck it; set COZYSTACK_TALOS_NETWORK_SECONDS to wait longer."
+    assert str(in_words(engine_error(answer))) == answer

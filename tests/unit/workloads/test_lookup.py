@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 
@@ -31,6 +33,27 @@ async def test_an_index_with_arm64_is_there() -> None:
 async def test_an_index_without_arm64_says_what_it_has_and_attestations_are_no_platform() -> None:
     images = Images()
     images.index("quay.io/a/b", "1", {"linux/amd64": "amd64"}, attested=True)
+    assert await state_of(images, "quay.io/a/b:1") == (State.NO, "it is there for linux/amd64")
+
+
+@pytest.mark.parametrize(
+    "attestation",
+    [
+        {"platform": {"os": "unknown", "architecture": "unknown"}},
+        {
+            "platform": {"os": "linux", "architecture": "arm64"},
+            "annotations": {"vnd.docker.reference.type": "attestation-manifest"},
+        },
+    ],
+)
+async def test_an_attestation_is_known_by_its_platform_or_by_its_annotation(attestation: dict[str, Any]) -> None:
+    images = Images()
+    image = images.single("quay.io/a/b", None, "amd64")
+    entries = [
+        {"digest": image, "platform": {"os": "linux", "architecture": "amd64"}},
+        {"digest": DIGEST, **attestation},
+    ]
+    images.put("quay.io/a/b", "1", {"schemaVersion": 2, "manifests": entries})
     assert await state_of(images, "quay.io/a/b:1") == (State.NO, "it is there for linux/amd64")
 
 

@@ -188,7 +188,9 @@ def test_what_in_a_dockerfile_stands_in_the_way() -> None:
 
 
 def test_a_dockerfile_in_which_nothing_stands_in_the_way_only_has_to_be_built() -> None:
-    one, _ = advice("FROM --platform=$BUILDPLATFORM golang:1.26 AS b\nRUN GOARCH=$TARGETARCH go build\nFROM scratch\n")
+    # what compiles may run on the builder's own architecture alone
+    builder = "FROM --platform=$BUILDPLATFORM quay.io/only/amd64:1 AS b\n"
+    one, _ = advice(builder + "RUN GOARCH=$TARGETARCH go build\nFROM scratch\n")
     assert one.obstacles == ()
     assert "make -C packages/system/kubeovn image PLATFORM=linux/amd64,linux/arm64" in one.what
 

@@ -217,7 +217,8 @@ def boot(request: str, assets: str, out: str, *, kvm: bool = False) -> list[str]
 def find_workloads(checkout: str, name: str, rendered: str | None = None) -> list[str]:
     """Find the images that a checkout's packages run; `rendered` has what Helm made of them."""
     more = ["--rendered", rendered] if rendered else []
-    return ["python", "-m", "ci.steps.workloads", checkout, "--name", name, *more]
+    # In one word: a name may begin with dashes, as an option's does.
+    return ["python", "-m", "ci.steps.workloads", checkout, f"--name={name}", *more]
 
 
 def helm_templates(checkout: str, values: str, out: str) -> list[str]:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 #: How long a server may be silent, in seconds; --network-seconds sets it.
 SECONDS: Final = 60.0
-#: Of these, for a connection: one that nobody takes is known earlier than one that nobody answers.
-_CONNECTING: Final = 6
 #: So many times the limit for a whole answer, and once more for each MiB that is sent.
 _PATIENCE: Final = 3
 #: So many times the limit for something large, such as a layer.
@@ -51,7 +49,7 @@ class Client(httpx.AsyncClient):
     ) -> None:
         super().__init__(
             verify=trusted(),
-            timeout=httpx.Timeout(seconds, connect=seconds / _CONNECTING),
+            timeout=httpx.Timeout(seconds),
             transport=transport,
             mounts=mounts,
             headers={"User-Agent": "cozystack-talos", "Accept-Encoding": "identity"},
@@ -97,9 +95,8 @@ class Client(httpx.AsyncClient):
         try:
             with anyio.fail_after(limit):
                 return await work()
-        except httpx.TimeoutException as error:
-            waited = self._seconds / _CONNECTING if isinstance(error, httpx.ConnectTimeout) else self._seconds
-            raise RegistryError(f"{_host(request)} did not answer for {waited:g} s {_asked(request)}") from None
+        except httpx.TimeoutException:
+            raise RegistryError(f"{_host(request)} did not answer for {self._seconds:g} s {_asked(request)}") from None
         except TimeoutError:
             raise RegistryError(
                 f"{_host(request)} did not end its answer within {limit:g} s {_asked(request)}"

@@ -43,5 +43,5 @@ def test_other_names_are_none(folder: Path) -> None:
 
 @pytest.mark.engine
 def test_a_folder_with_such_a_name_is_refused_with_it(calls: Calls, folder: Path) -> None:
-    said = calls.refused("--lab", "-s", "call", "inspect", "--assets", str(folder))
+    said = calls.refused("-s", "core", "address", f"--value={folder}", "directory", "entries")
     assert f"the file name {folder}/deep/caf\\xe9\\x1b.bin is not UTF-8" in said

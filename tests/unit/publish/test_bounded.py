@@ -36,7 +36,6 @@ def _loopback_may_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         CONNECT(own, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
-    monkeypatch.setattr(bounded, "_CONNECTING", 1)
 
 
 @contextlib.contextmanager

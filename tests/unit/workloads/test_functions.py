@@ -173,3 +173,35 @@ async def test_wrong_arguments_are_refused_before_anything_is_read() -> None:
 async def test_the_modules_own_upstream_has_no_packages() -> None:
     with pytest.raises(UserError, match="--upstream belongs behind this function"):
         await CozystackTalos(upstream=UPSTREAM).workloads(None, offline=offline())
+
+
+class Repository:
+    """CozyStack's repository, of which only the tags are asked for."""
+
+    async def tags(self, *, patterns: list[str]) -> list[str]:
+        assert patterns == ["v*"]
+        return ["v1.5.4", "v1.6.2", "v1.7.0", "v1.8.0-rc.1"]
+
+
+class Dag:
+    def git(self, url: str) -> Repository:
+        assert url == "https://github.com/cozystack/cozystack"
+        return Repository()
+
+
+@pytest.mark.parametrize(
+    ("release", "pinned", "tag"),
+    [
+        (None, None, "v1.6.2"),
+        (None, "v1.5.4", "v1.5.4"),
+        ("pinned", "v1.5.4", "v1.5.4"),
+        ("v1.0.8", "v1.5.4", "v1.0.8"),
+        ("newest", None, "v1.7.0"),
+        ("newest", "v1.7.0", "v1.7.0"),
+    ],
+)
+async def test_a_release_by_its_tag_or_by_a_word(
+    release: str | None, pinned: str | None, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "dag", Dag())
+    assert await execute.release_tag(release, pinned) == tag

@@ -20,6 +20,7 @@ from ci.functions.workloads import WorkloadFunctions
 
 with deferred():
     from ci.boot import request
+    from ci.common import concurrency
     from ci.execute import boots, build, images_check, inputs, secureboot, selftest, several, signatures
     from ci.execute import registry as registries
     from ci.plan import outputs as forms
@@ -155,23 +156,26 @@ class CozystackTalos(
         test that fails, is an error. Images are looked at with crane, from outside: they have no shell.
         """
         inputs = await self._inputs()  # first: the unit tests' image may be in a registry that wants a login
-        printed = await selftest.unit_tests(source)
-        lines: list[str] = []
-        failed = False
         orders = await several.plan_all(inputs)
-        for assets in await several.build_orders(inputs, orders):
-            variant = assets.plan.variant
-            lines += await selftest.requirement_lines(assets)
-            failed = failed or not assets.passed
-            of_images, good = await images_check.image_lines(inputs, variant)
-            lines += of_images
-            failed = failed or not good
-            for way in WAYS if boot else ():
-                options = request.parse_options(DEADLINE, None, kvm=False)
-                booted = await build.boot_variant(inputs, variant, way, options)
-                lines += boots.boot_lines(booted)
-                failed = failed or not booted.up
-        if failed:
+
+        async def requirements() -> tuple[list[str], bool]:
+            lines: list[str] = []
+            met = True
+            for assets in await several.build_orders(inputs, orders):
+                variant = assets.plan.variant
+                lines += await selftest.requirement_lines(assets)
+                of_images, good = await images_check.image_lines(inputs, variant)
+                lines += of_images
+                met = met and assets.passed and good
+                for way in WAYS if boot else ():
+                    options = request.parse_options(DEADLINE, None, kvm=False)
+                    booted = await build.boot_variant(inputs, variant, way, options)
+                    lines += boots.boot_lines(booted)
+                    met = met and booted.up
+            return lines, met
+
+        printed, (lines, met) = await concurrency.gather_two(lambda: selftest.unit_tests(source), requirements)
+        if not met:
             raise BuildError("\n".join(["a requirement is not met:", *lines]))
         return "\n".join([printed, *lines, ""])
 

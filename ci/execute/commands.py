@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _JUDGING: Final = ("common", "inspect", "load", "plan", "report", "resolve", "verify")
 
 
+#: Pytest on all cores, by pytest-xdist. Whoever has nothing left to do takes over tests of those who have.
+PARALLEL: Final = ("--numprocesses", "auto", "--dist", "worksteal")
+
+
 def _of(program: str, *rooms: str) -> tuple[str, ...]:
     return "__init__.py", "steps/__init__.py", f"steps/{program}", *rooms
 
@@ -49,10 +53,14 @@ CONVERTERS: Final[Mapping[DiskFormat, tuple[str, ...]]] = dict.fromkeys(
 )
 
 
-def pip_install(requirements: str, constraints: str) -> list[str]:
-    """Install what a requirements file names, in the versions of a constraints file, on top of what the image has."""
+def pip_install(requirements: str, constraints: str, *, compiled: bool = True) -> list[str]:
+    """Install what a requirements file names, in the versions of a constraints file, on top of what the image has.
+
+    Compiled once, it need not be in each run; where there is but one run, only what is imported is worth it.
+    """
     return [
         *("python", "-m", "pip", "install", "--quiet", "--break-system-packages", "--ignore-installed"),
+        *(() if compiled else ("--no-compile",)),
         *("--requirement", requirements, "--constraint", constraints),
     ]
 
@@ -63,8 +71,8 @@ def compile_modules(folder: str) -> list[str]:
 
 
 def pytest(folder: str) -> list[str]:
-    """Run a folder's tests; nothing is written next to them."""
-    return ["python", "-m", "pytest", "-p", "no:cacheprovider", "--quiet", folder]
+    """Run a folder's tests on all cores; pytest's cache is not written."""
+    return ["python", "-m", "pytest", "-p", "no:cacheprovider", "--quiet", *PARALLEL, folder]
 
 
 def tar(folder: str, out: str, epoch: int) -> list[str]:

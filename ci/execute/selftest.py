@@ -39,6 +39,8 @@ async def unit_tests(source: dagger.Directory) -> str:
         .with_exec(commands.apt_install(PROGRAMS))
         .with_mounted_file("/usr/local/bin/crane", await crane())
         .with_env_variable("CI", "true")
+        # Dozens of tests start a program: each would compile all of its modules anew.
+        .with_env_variable("PYTHONDONTWRITEBYTECODE", "")
         .with_directory(SOURCE, source)
         .with_workdir(SOURCE)
         .with_exec(commands.pytest("tests/unit"), expect=dagger.ReturnType.ANY)

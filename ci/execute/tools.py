@@ -44,7 +44,9 @@ def python(*, extra: str | None = None) -> dagger.Container:
         .with_mounted_cache("/root/.cache/pip", dag.cache_volume("cozystack-talos-pip"))
         .with_new_file("/etc/pip/requirements.txt", wanted.requirements)
         .with_new_file("/etc/pip/constraints.txt", wanted.constraints)
-        .with_exec(commands.pip_install("/etc/pip/requirements.txt", "/etc/pip/constraints.txt"))
+        .with_exec(
+            commands.pip_install("/etc/pip/requirements.txt", "/etc/pip/constraints.txt", compiled=extra is None)
+        )
         .without_mount("/root/.cache/pip")
     )
 

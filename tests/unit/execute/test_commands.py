@@ -29,6 +29,12 @@ def test_pip_installs_what_a_file_names_in_the_versions_of_another() -> None:
     ]  # fmt: skip
 
 
+def test_pip_compiles_nothing_where_it_is_told_so() -> None:
+    compiled = commands.pip_install("/wanted", "/versions")
+    command = commands.pip_install("/wanted", "/versions", compiled=False)
+    assert (set(command) - set(compiled), set(compiled) - set(command)) == ({"--no-compile"}, set())
+
+
 def test_pytest_runs_a_folder() -> None:
     assert commands.pytest("tests/unit") == [
         "python",
@@ -37,6 +43,10 @@ def test_pytest_runs_a_folder() -> None:
         "-p",
         "no:cacheprovider",
         "--quiet",
+        "--numprocesses",
+        "auto",
+        "--dist",
+        "worksteal",
         "tests/unit",
     ]
 

@@ -26,7 +26,7 @@ def test_containers_get_the_dependencies_without_the_dagger_client() -> None:
 
 def test_the_unit_tests_get_what_they_need_beside_them() -> None:
     plain, test = (set(lines(requirements(TEXT, extra=extra).requirements)) for extra in (None, "test"))
-    assert test - plain == {"dagger-io==0.21.8", "hypothesis", "pytest", "pytest-asyncio", "spdx-tools"}
+    assert test - plain == {"dagger-io==0.21.8", "hypothesis", "pytest", "pytest-asyncio", "pytest-xdist", "spdx-tools"}
     assert plain < test
 
 

@@ -308,19 +308,18 @@ class Pipeline:
         await check_overlay(plan)
         expected = (await with_overlay(expectation(plan), plan)).model_dump_json()
         # They are from the start where `build` returns them: moving them afterwards would copy them all once more.
-        # In a folder of the tree, for the reason that `normalised` has.
+        # And they are all that the tree holds: of a folder of it the engine would make one more copy to export it.
         place = place or assets_path(plan)
-        sealed = posixpath.join(_TREE, place)
-        tree = self.folder(await self.outputs(), sealed)
+        tree = self.folder(await self.outputs(), place)
         if records is not None:
-            tree = tree.with_directory(posixpath.join(sealed, VALIDATION), records)
+            tree = tree.with_directory(posixpath.join(place, VALIDATION), records)
         seal = (
             (await tools("ci.steps.verify"))
-            .with_mounted_directory(_TREE, tree.directory(_TREE))
+            .with_mounted_directory(_TREE, tree)
             .with_new_file("/in/expected.json", expected)
             .with_new_file("/in/plan.json", plan.to_json())
             .with_exec(
-                commands.seal(sealed, "/in/expected.json", "/in/plan.json"),
+                commands.seal(posixpath.join(_TREE, place), "/in/expected.json", "/in/plan.json"),
                 expect=dagger.ReturnType.ANY,
             )
         )

@@ -46,12 +46,15 @@ def builder() -> Builder:
 
 
 def for_builds() -> list[str]:
-    """Return what a build of any variant asks for; the extensions' layers come to that."""
-    from embedded.lab.contents import bases, busybox
+    """Return what a build of any variant asks for; the extensions' layers come to that.
+
+    And crane, for `test`: it takes seconds after BuildKit, which is made of much the same, and half a minute later.
+    """
+    from embedded.lab.contents import bases, busybox, crane
     from embedded.lab.contents.releases import NEW, REGISTRY
 
     images = (f"{REGISTRY}/{name}:{NEW.talos}" for name in ("extensions", "imager", "installer-base"))
-    return [f"part/checkout/{NEW.talos}", bases.PYTHON, busybox.REFERENCE, *images]
+    return [f"part/checkout/{NEW.talos}", bases.PYTHON, busybox.REFERENCE, crane.reference(), *images]
 
 
 def images() -> list[str]:

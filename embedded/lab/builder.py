@@ -167,6 +167,7 @@ class Builder:
             finally:
                 compiled, self._run = self._run.compiled, None
                 self._clean()
+                shutil.rmtree(self.lab / "apt", ignore_errors=True)  # lists of packages: the next build asks anew
                 if compiled:
                     _clear_compiler_caches()
 

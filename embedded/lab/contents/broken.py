@@ -62,14 +62,14 @@ def _foreign_module(bench: Bench, manifest: Manifest, architecture: str) -> Tree
     (path,) = (path for path in root.entries if path.endswith("/spl.ko"))
     entry = root.entries.pop(path)
     assert isinstance(entry, File)
-    assert isinstance(entry.content, Path)
-    content = entry.content.read_bytes().removesuffix(_SIGNED)
+    assert isinstance(entry.content, bytes)
+    content = entry.content.removesuffix(_SIGNED)
     release = str(bench.need(f"part/kernel/{architecture}").value["release"])
     # As long as before, so that nothing moves; the second word is what a kernel with symbol versions compares.
     other = f"5.0.0-other-{architecture}".ljust(len(release), "x")[: len(release)]
     magic, words = f"vermagic={release} SMP ".encode(), f"vermagic={other} UP? ".encode()
     if content.count(magic) != 1:
-        raise LabError(f"cannot make {bench.name}: {entry.content.name} does not say that it is for {release}")
+        raise LabError(f"cannot make {bench.name}: spl.ko does not say that it is for {release}")
     root.add(path.replace("/spl.ko", "/foreign.ko"), File(content.replace(magic, words)))
     return image_root(manifest, root)
 

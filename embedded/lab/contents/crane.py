@@ -30,6 +30,11 @@ def version() -> str:
     return found[1]
 
 
+def reference() -> str:
+    """Return the image's reference."""
+    return f"gcr.io/go-containerregistry/crane:{version()}"
+
+
 def _program() -> Recipe:
     def make(bench: Bench) -> Value:
         golang.build(bench, SOURCE, {"crane": f"{MODULE}/cmd/crane"}, NATIVE, bench.out)
@@ -46,7 +51,7 @@ def _image() -> Recipe:
         return bench.image(bench.blobs.put_image(platforms, description="crane built from its Go module"))
 
     return Recipe(
-        f"gcr.io/go-containerregistry/crane:{version()}",
+        reference(),
         make,
         (f"part/crane/{NATIVE}",),
         code=(Path(golang.__file__),),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from embedded.lab.contents import kernel as kernels
 from embedded.lab.contents import manifest, seeded, services
 from embedded.lab.contents.kernel import EXTENSION_MODULES, INDEXES
 from embedded.lab.contents.layers import layer
@@ -20,7 +21,7 @@ from embedded.lab.contents.seeded import image_root, program
 from embedded.lab.debian import ARCHITECTURES
 from embedded.lab.oci import Platform
 from embedded.lab.recipe import Bench, Recipe, Value
-from embedded.lab.tree import Folder, Tree
+from embedded.lab.tree import File, Folder, Tree
 
 Content = Callable[[Bench, str], Tree]
 """Gives an extension's root filesystem for an architecture."""
@@ -76,7 +77,8 @@ def modules(bench: Bench, architecture: str, folder: str, names: tuple[str, ...]
     for index in INDEXES:
         tree.copy(kernel.folder / index, f"{home}/{index}")
     for name in names:
-        tree.copy(kernel.folder / "extension/kernel" / EXTENSION_MODULES[name], f"{home}/{folder}/{name}.ko")
+        content = kernels.module(kernel.folder / "extension", EXTENSION_MODULES[name])
+        tree.add(f"{home}/{folder}/{name}.ko", File(content))
     return tree
 
 

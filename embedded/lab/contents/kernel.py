@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from embedded.lab import golang, payload
+from embedded.lab.contents import layers
 from embedded.lab.debian import ARCHITECTURES, NATIVE, Packages
 from embedded.lab.recipe import Bench, Recipe, Value
 from embedded.lab.tree import File, Folder, Link, Tree
@@ -68,9 +69,9 @@ def _kernel(architecture: str) -> Recipe:
         wanted = [path for path in EXTENSION_MODULES.values() if path in tree.paths]
         base = tree.closure(tree.matching(BASE_MODULES)) | (tree.closure(wanted) - set(wanted))
         base -= set(EXTENSION_MODULES.values())
-        tree.decompress(base, bench.out / "base")
-        tree.decompress([path for path in EXTENSION_MODULES.values() if path in tree.paths], bench.out / "extension")
-        tree.decompress(BOOT_MODULES, bench.out / "boot")
+        tree.copy(base, bench.out / "base")
+        tree.copy([path for path in EXTENSION_MODULES.values() if path in tree.paths], bench.out / "extension")
+        tree.copy(BOOT_MODULES, bench.out / "boot")
         for name in INDEXES:
             shutil.copyfile(modules / name, bench.out / name)
         shutil.copyfile(unpacked / "boot" / f"vmlinuz-{release}", bench.out / "vmlinuz")
@@ -114,18 +115,36 @@ class _Modules:
                 pending += [self._by_name[name] for name in _needs(self._content(path)) if name in self._by_name]
         return found
 
-    def decompress(self, paths: Iterable[str], into: Path) -> None:
-        """Write modules below `into`/kernel."""
+    def copy(self, paths: Iterable[str], into: Path) -> None:
+        """Copy modules below `into`/kernel, as Debian packs them: the lab keeps them for all that it makes of them."""
         for path in sorted(paths):
+            source = self._files[path]
             target = into / "kernel" / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self._content(path))
+            shutil.copyfile(source, target.with_name(target.name + source.name.removeprefix(target.name)))
 
     def _content(self, path: str) -> bytes:
         if path not in self._contents:
-            content = self._files[path].read_bytes()
-            self._contents[path] = lzma.decompress(content) if self._files[path].suffix == ".xz" else content
+            self._contents[path] = _unpacked(self._files[path])
         return self._contents[path]
+
+
+def module(folder: Path, path: str) -> bytes:
+    """Return a module of a part's folder of modules: `path` is relative to its `kernel` and ends in `.ko`."""
+    (file,) = (folder / "kernel" / path).parent.glob(f"{Path(path).name}*")
+    return _unpacked(file)
+
+
+def _unpacked(file: Path) -> bytes:
+    return lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
+
+
+def _unpack(folder: Path, into: Path) -> None:
+    """Write all modules of a part's folder, unpacked."""
+    for file in sorted((folder / "kernel").rglob("*.ko*")):
+        target = into / file.relative_to(folder / "kernel").with_name(file.name.removesuffix(".xz"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(_unpacked(file))
 
 
 def _name(path: str) -> str:
@@ -139,16 +158,17 @@ def _needs(module: bytes) -> list[str]:
 
 
 def _initramfs(architecture: str) -> Recipe:
+    """Make it as the layer of the imager that holds it, and nothing else: beside that it would be a copy."""
     kernel = f"part/kernel/{architecture}"
 
     def make(bench: Bench) -> Value:
         made = bench.need(kernel)
         init = bench.scratch / "init"
-        init_program(bench, architecture, made.folder / "boot/kernel", init)
+        init_program(bench, architecture, made.folder / "boot", init)
         bench.say("rootfs.sqsh")
         release = str(made.value["release"])
         modules = bench.scratch / "modules/usr/lib/modules" / release
-        shutil.copytree(made.folder / "base/kernel", modules / "kernel")
+        _unpack(made.folder / "base", modules / "kernel")
         for name in INDEXES:
             shutil.copyfile(made.folder / name, modules / name)
         bench.run_in_tools("depmod", "--basedir", bench.scratch / "modules/usr", release)
@@ -182,13 +202,15 @@ def _initramfs(architecture: str) -> Recipe:
         squash = f"mksquashfs - {archive}/rootfs.sqsh {options} < {tar}"
         bench.run_in_tools("sh", "-c", squash)
         bench.say("initramfs")
+        packed = bench.scratch / "initramfs.xz"
         pack = (
             "chmod 644 rootfs.sqsh && touch --date=@$SOURCE_DATE_EPOCH init rootfs.sqsh && "
             "printf 'init\\nrootfs.sqsh\\n' | "
-            f"cpio --quiet --reproducible -o -H newc -R 0:0 | zstd -q -3 > {bench.out}/initramfs.xz"
+            f"cpio --quiet --reproducible -o -H newc -R 0:0 | zstd -q -3 > {packed}"
         )
         bench.run_in_tools("sh", "-c", pack, cwd=archive)
-        return {"release": release}
+        tree = Tree().copy(packed, f"usr/install/{architecture}/initramfs.xz")
+        return {"release": release, "layer": layers.layer(bench, tree).as_json()}
 
     return Recipe(
         f"part/initramfs/{architecture}",
@@ -196,7 +218,7 @@ def _initramfs(architecture: str) -> Recipe:
         (TOOLS, kernel),
         inputs={"payload": PAYLOAD_SIZE},
         files=(golang.PROGRAMS / "go.mod", golang.PROGRAMS / "go.sum", golang.PROGRAMS / "init"),
-        code=(Path(payload.__file__),),
+        code=(Path(payload.__file__), Path(layers.__file__)),
         compiles=True,
     )
 
@@ -205,7 +227,7 @@ def init_program(bench: Bench, architecture: str, modules: Path, target: Path) -
     """Build the init with the modules that it carries; `modules` holds the files of BOOT_MODULES."""
     source = golang.copy_source(golang.PROGRAMS, bench.scratch / "source")
     for number, name in enumerate(BOOT_MODULES):
-        shutil.copyfile(modules / name, source / "init/modules" / f"{number}-{Path(name).name}")
+        (source / "init/modules" / f"{number}-{Path(name).name}").write_bytes(module(modules, name))
     golang.build(bench, source, {target.name: "./init"}, architecture, target.parent)
 
 

@@ -72,7 +72,6 @@ def _install(bench: Bench) -> Tree:
     for name in ARCHITECTURES:
         folder = f"usr/install/{name}"
         tree.copy(bench.need(f"part/kernel/{name}").folder / "vmlinuz", f"{folder}/vmlinuz")
-        tree.copy(bench.need(f"part/initramfs/{name}").folder / "initramfs.xz", f"{folder}/initramfs.xz")
         tree.copy(bench.need(f"part/boot-loader/{name}").folder, folder)
     return tree
 
@@ -117,9 +116,10 @@ def _config(release: Release, architecture: str, entrypoint: str) -> dict[str, A
 def _imager(release: Release) -> list[Recipe]:
     own = f"part/imager/program/{release.talos}"
     roots = tuple(f"part/root/imager/{name}" for name in ARCHITECTURES)
+    shared = (*(f"part/initramfs/{name}" for name in ARCHITECTURES), INSTALL_LAYER, GRUB_LAYER)
 
     def make(bench: Bench) -> Value:
-        upper = [bench.need(part).layer for part in (INSTALL_LAYER, GRUB_LAYER, own)]
+        upper = [bench.need(part).layer for part in (*shared, own)]
         platforms: list[Platform] = []
         for name in ARCHITECTURES:
             tools = bench.need(f"part/root/imager/{name}")
@@ -130,7 +130,7 @@ def _imager(release: Release) -> list[Recipe]:
 
     return [
         _layer_recipe(own, _program(release), (), inputs={"talos": release.talos}, files=(IMAGER,)),
-        Recipe(f"{REGISTRY}/imager:{release.talos}", make, (*roots, INSTALL_LAYER, GRUB_LAYER, own)),
+        Recipe(f"{REGISTRY}/imager:{release.talos}", make, (*roots, *shared, own)),
     ]
 
 
@@ -229,7 +229,7 @@ def _matchbox(release: Release) -> Recipe:
 
 def recipes() -> list[Recipe]:
     """Return the recipes of Talos's images and Matchbox."""
-    inputs = tuple(f"part/{kind}/{name}" for kind in ("kernel", "initramfs", "boot-loader") for name in ARCHITECTURES)
+    inputs = tuple(f"part/{kind}/{name}" for kind in ("kernel", "boot-loader") for name in ARCHITECTURES)
     return [
         _tools(),
         foreign_root("imager", ("usr/bin/mksquashfs",)),

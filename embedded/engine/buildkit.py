@@ -13,7 +13,7 @@ import contextlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, cast
 
@@ -458,12 +458,12 @@ def _file_stat(entry: Any) -> FileStat:
     return FileStat(entry.path, entry.mode, entry.size, entry.linkname, (entry.uid, entry.gid))
 
 
-def prune_cache(address: str) -> None:
-    """Remove all that BuildKit at an address has cached and nobody uses."""
+def prune_cache(address: str, filters: Sequence[str] = (), seconds: float | None = None) -> None:
+    """Remove what BuildKit at an address has cached and nobody uses: all of it, or what one of the filters fits."""
     with grpc.insecure_channel(address) as channel:
         prune = channel.unary_stream(CONTROL + "Prune", _serialized, control.UsageRecord.FromString)
         try:
-            list(prune(control.PruneRequest(all=True)))
+            list(prune(control.PruneRequest(all=True, filter=filters), timeout=seconds))
         except grpc.RpcError as error:
             raise solve_error(cast("Any", error)) from None
 

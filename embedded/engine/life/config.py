@@ -24,6 +24,12 @@ CACHE_SIZE_VARIABLE = "COZYSTACK_TALOS_CACHE_SIZE"
 HISTORY_LIMITS = {"maxAge": "24h", "maxEntries": 20}
 """BuildKit's records of past builds: nobody reads them here, but they hold on to what was built."""
 
+SUPERSEDED = (r'description~="^mount / from exec .*[ ]kind: (installer|image)"',)
+"""What goes when a daemon ends, as filters for `prune`: runs of the imager whose result another step has made ready.
+
+Nobody asks for it again unless that step changes, and it is as large as what is kept.
+"""
+
 NETWORKS_AHEAD = 4
 """Containers' networks made before they are needed: making one takes longer than a small command runs."""
 

@@ -26,7 +26,7 @@ from embedded.setup.paths import EMBEDDED, Paths
 
 LEAST_ROOM = 32 << 20
 """Bytes of the disk that must be free: with less not even BuildKit's own records fit."""
-STOP_SECONDS = 4.0
+STOP_SECONDS = 4.5
 """How long a supervisor has to end its daemon; killing it ends the daemon too."""
 
 
@@ -144,7 +144,7 @@ def _why(place: Place, said: Path) -> EngineError:
 
 
 def stop(place: Place) -> bool:
-    """End a place's daemon and all that belongs to it; returns whether there was one. Takes five seconds at most."""
+    """End a place's daemon and all that belongs to it; returns whether there was one. Takes six seconds at most."""
     supervisor = supervisor_of(place)
     if supervisor is None:
         return False

@@ -22,9 +22,11 @@ from typing import Any, cast
 
 from embedded.engine.errors import EngineError
 from embedded.engine.life import clients
+from embedded.engine.life.config import SUPERSEDED
 from embedded.engine.life.diagnosis import failed_start
 from embedded.engine.life.network import add_rules, remove_bridge, remove_rules
 from embedded.engine.life.place import MODES, Place
+from embedded.engine.life.sharing import share
 
 START_SECONDS = 60.0
 TURN_SECONDS = 10.0
@@ -32,6 +34,9 @@ TURN_SECONDS = 10.0
 STUCK_HINT = "`./daggerw --engine stop` ends it."
 GRACE_SECONDS = 2.5
 """How long a daemon has to end by itself."""
+PRUNE_SECONDS = 1.0
+SHARE_SECONDS = 2.5
+"""How long it takes at most to let go of what is superseded, and to share what is the same."""
 
 
 class Supervisor:
@@ -150,7 +155,10 @@ class Supervisor:
     def _stop(self) -> None:
         place = self._place
         place.state.unlink(missing_ok=True)
+        unused = clients.nobody(self._clients)  # else it ends in the middle of something, and at once
         if self._daemon:
+            if unused:
+                self._let_go()
             inner = child_of(self._daemon.pid)
             if inner:
                 with contextlib.suppress(ProcessLookupError):
@@ -158,7 +166,17 @@ class Supervisor:
             end(self._daemon, GRACE_SECONDS if inner else 0)
         if self._registry:
             end(self._registry, 0)
+        if unused:
+            share(place.root, place.cache / "lab", place.folder / "shared.new", SHARE_SECONDS)
         self._clean_up()
+
+    def _let_go(self) -> None:
+        """Have a daemon that still works remove what nobody will ask for again."""
+        if self._daemon and self._daemon.poll() is None:
+            from embedded.engine.buildkit import prune_cache
+
+            with contextlib.suppress(EngineError):
+                prune_cache(self._place.address, SUPERSEDED, PRUNE_SECONDS)
 
     def _clean_up(self) -> None:
         """Remove what this daemon, or an earlier one that was killed, left on the machine."""

@@ -59,6 +59,7 @@ def guarded(work: Callable[[], object]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="daggerw --engine setup", description=__doc__)
     parser.add_argument("--lab", action="store_true", help="also what the stand-in upstream (daggerw --lab) needs")
+    parser.add_argument("--for-builds", action="store_true", help="with --lab: also its images that builds ask for")
     parser.add_argument("--dev", action="store_true", help="also the tools for checks and tests of embedded/ itself")
     parser.add_argument("--stamp", type=Path, help="write this file at the end: the programs to keep, one a line")
     parser.add_argument("then", nargs="*", metavar="-- ARGUMENT", help="run the engine's Python with these at the end")
@@ -97,7 +98,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
     settle(report)
     if not paths().bin.is_dir():
         _check_space()
-    images = arguments.lab and _builds(arguments.then)
+    images = arguments.lab and (arguments.for_builds or _builds(arguments.then))
     tasks = stages(report, lab=arguments.lab, dev=arguments.dev, images=images)
     report.total = len(tasks)
     with report.live(), golang.building(report):

@@ -129,3 +129,32 @@ def test_a_program_that_is_not_set_up_is_told_with_the_way_out() -> None:
 def test_status_of_a_machine_without_set_up_says_so(start: Start, cache: Path) -> None:
     stdout, _ = start("-m", "embedded", "status").communicate(timeout=15)
     assert stdout == f"nothing is set up below {cache}: the first ./daggerw call does it\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "images"),
+    [
+        (["--lab"], False),
+        (["--lab", "--for-builds"], True),
+        (["--for-builds"], False),
+        (["--lab", "--", "-m", "embedded.cli", "--lab", "call", "build"], True),
+        (["--lab", "--", "-m", "embedded.cli", "--lab", "call", "plan"], False),
+        (["--", "-m", "embedded.cli", "call", "build"], False),
+    ],
+)
+def test_the_labs_images_are_made_where_something_is_built_of_them(
+    words: list[str], images: bool, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    asked: list[object] = []
+
+    def stages(*_: object, **given: object) -> list[object]:
+        asked.append(given["images"])
+        return []
+
+    monkeypatch.setattr("embedded.setup.stages.stages", stages)
+    monkeypatch.setattr(setup, "become_engine_python", lambda _: None)
+    monkeypatch.setattr(setup, "_check_machine", lambda: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["setup", *words])
+    assert setup.main() == 0
+    assert asked == [images]

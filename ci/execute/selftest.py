@@ -13,10 +13,11 @@ from ci.execute.tools import SOURCE, crane, python
 if TYPE_CHECKING:
     from ci.execute.pipeline import BuiltAssets
 
-#: Debian's packages of the programs that the readers are held against.
+#: Debian's packages of the programs that the readers are held against, and of the one that pages name.
 PROGRAMS: Final = (
     "binutils-multiarch",  # an objdump that knows both architectures
     "cpio",
+    "curl",  # what the pages tell to type
     "genisoimage",
     "git",
     "qemu-utils",

@@ -199,7 +199,7 @@ async def test_a_unit_test_that_fails_is_an_error_with_what_was_printed(
         with pytest.raises(BuildError, match=r"^the unit tests fail:\n1 failed$"):
             await selftest.unit_tests(source)
     install, run = container.commands
-    assert {"cpio", "squashfs-tools", "xorriso"} <= set(install)
+    assert {"cpio", "curl", "squashfs-tools", "xorriso"} <= set(install)
     assert run[2] == "pytest"
     assert container.files == ["/usr/local/bin/crane"]
     # no reader goes unheld: what is skipped fails

@@ -44,6 +44,10 @@ CALLS: dict[str, dict[str, Any]] = {
 }
 
 
+#: Functions whose formats `tests/unit/workloads/test_functions.py` tests.
+ELSEWHERE = ("workloads", "workloads_diff")
+
+
 def with_format(of: object) -> list[str]:
     """The functions that take an argument `format` of this type."""
     found: list[str] = []
@@ -55,13 +59,13 @@ def with_format(of: object) -> list[str]:
 
 
 def test_every_function_with_a_format_is_called_here() -> None:
-    assert sorted(with_format(args.Format) + with_format(args.DiffFormat)) == sorted(CALLS)
-    assert with_format(args.DiffFormat) == ["diff"]
+    assert sorted(with_format(args.Format) + with_format(args.DiffFormat)) == sorted([*CALLS, *ELSEWHERE])
+    assert with_format(args.DiffFormat) == ["diff", *ELSEWHERE]
     assert with_format(args.ImagesFormat) == ["images"]
     assert with_format(args.DiskFormat) == ["metal", "nocloud"]
     formats = [name for name, member in inspect.getmembers(CozystackTalos, inspect.isfunction)
                if "format_" in inspect.signature(member).parameters]  # fmt: skip
-    assert sorted(formats) == sorted([*CALLS, "images", "metal", "nocloud"])
+    assert sorted(formats) == sorted([*CALLS, *ELSEWHERE, "images", "metal", "nocloud"])
 
 
 @dataclass

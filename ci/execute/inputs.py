@@ -9,6 +9,7 @@ from ci.common.concurrency import Memo
 from ci.execute.load import Checkout, EngineResolver, load_checkout, load_variants, look_up_plan
 from ci.execute.local import LocalImage, read_local_images
 from ci.execute.pipeline import Pipeline
+from ci.load.upstream import parse_release
 from ci.plan.make import BuildRequest, choose_source_date
 from ci.plan.outputs import DEFAULT_OUTPUTS, parse_base_url, parse_disk_size, parse_layout, parse_outputs
 
@@ -72,8 +73,10 @@ class Inputs:
         """Give the login to the engine, read the variants, and take all else as it is.
 
         `epoch` is the time of all timestamps, in seconds since 1970. Raises `VariantError` for a variant file that is
-        refused.
+        refused, `UpstreamError` for a release that is no tag.
         """
+        if source.release is not None:
+            parse_release(source.release)  # also where the function needs no checkout
         if login is not None:
             await login.log_in()
         return cls(await load_variants(variants), arch, keys, source, epoch, files, sector_size)

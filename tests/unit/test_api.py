@@ -305,6 +305,11 @@ async def test_variants_are_listed_without_an_engine() -> None:
     assert "(also tailscale+spin)" in table
 
 
+async def test_a_release_that_is_no_tag_is_refused_also_where_no_checkout_is_read() -> None:
+    said = await refused(CozystackTalos(upstream=None, release="v1\x1b[31m\nX").variants())
+    assert said.startswith("--release: bad release 'v1\\x1b[31m\\nX': write CozyStack's tag, such as v")
+
+
 def test_a_failed_command_is_told_with_its_last_lines() -> None:
     error = in_words(exec_error(["tar", "-"], 3, stdout="a\n", stderr="".join(f"{n}\n" for n in range(30))))
     assert isinstance(error, BuildError)

@@ -37,9 +37,9 @@ def helper(folder: Path, body: str) -> Attachables:
         ("printf '\\377\\n'; exit 1", "\ufffd"),
         ("head -c 100000 /dev/zero | tr '\\0' x; echo; exit 1", "x" * LINE_LIMIT + "… (98000 more characters)"),
         ("head -c 200000 /dev/zero | tr '\\0' x >&2; echo >&2; echo last >&2; exit 1", "last"),
-        ("head -c 9000000 /dev/zero; sleep 30", "the session helper did not answer for 1 s"),
+        ("head -c 9000000 /dev/zero; exec sleep 30", "the session helper did not answer for 1 s"),
         ("printf 'panic: a slip\\n\\ngoroutine 1 [running]:\\nmain.main()\\n' >&2; exit 2", "panic: a slip"),
-        ("sleep 30", "the session helper did not answer for 1 s"),
+        ("exec sleep 30", "the session helper did not answer for 1 s"),
     ],
 )  # fmt: skip
 async def test_why_no_session_is_opened(tmp_path: Path, body: str, cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,10 +61,13 @@ async def test_why_no_session_is_opened(tmp_path: Path, body: str, cause: str, m
         ("read line; echo 'panic: a slip'; exit 2", "panic: a slip"),
         ("read line; echo 'panic: a slip' >&2; exit 2", "panic: a slip"),
         ("read line; echo 'fatal error: out of memory' >&2; echo more >&2; exit 2", "fatal error: out of memory"),
-        ("read line; head -c 9000000 /dev/zero; sleep 30", "the session helper answers with more than 4194304 bytes"),
+        (
+            "read line; head -c 9000000 /dev/zero; exec sleep 30",
+            "the session helper answers with more than 4194304 bytes",
+        ),
         ('head -c 300000 /dev/zero >&2; read line; echo \'{"n": 1, "error": "no such folder"}\'', "no such folder"),
         ('read line; echo \'{"n": 1, "error": [1]}\'', "[1]"),
-        ("read line; sleep 30", "the session helper did not answer for 1 s"),
+        ("read line; exec sleep 30", "the session helper did not answer for 1 s"),
     ],
 )
 async def test_why_something_is_not_taken(

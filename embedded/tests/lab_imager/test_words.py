@@ -482,5 +482,5 @@ def test_image_without_a_known_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImagerError, match="reads its Talos version from"):
         installed_contract(tmp_path / "VERSION")
     (tmp_path / "VERSION").write_text("v1.12.0\n")
-    with pytest.raises(ImagerError, match=r"no contract for 'v1\.12\.0' .* put v1\.11\.3 or v1\.13\.6 there"):
+    with pytest.raises(ImagerError, match=r"no contract for 'v1\.12\.0' .* put v1\.11\.3 or .* or v1\.13\.6 or"):
         installed_contract(tmp_path / "VERSION")

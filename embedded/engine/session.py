@@ -17,6 +17,7 @@ from embedded.engine import api as _api  # noqa: F401  # pyright: ignore[reportU
 from embedded.engine import llb, server
 from embedded.engine.api.context import Engine
 from embedded.engine.api.execs import CA_SECRET
+from embedded.engine.api.hostpaths import FROM_COMMAND_LINE
 from embedded.engine.api.registry import Nested
 from embedded.engine.attachables import Attachables
 from embedded.engine.buildkit import BuildKit
@@ -167,8 +168,12 @@ class Session:
     # --- queries --------------------------------------------------------------------------------------------------
 
     async def execute(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Run a GraphQL document and return its data; its first error is raised."""
-        result = await self._run(self, query, dict(variables or {}), None)
+        """Run a document of the command line and return its data; its first error is raised."""
+        asked = FROM_COMMAND_LINE.set(True)
+        try:
+            result = await self._run(self, query, dict(variables or {}), None)
+        finally:
+            FROM_COMMAND_LINE.reset(asked)
         for error in result.errors or ():
             if isinstance(error.original_error, EngineError):
                 raise error.original_error

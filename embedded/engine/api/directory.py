@@ -12,7 +12,14 @@ from embedded.engine.api import trees
 from embedded.engine.api.contents import content_digest
 from embedded.engine.api.context import Engine
 from embedded.engine.api.globs import glob
-from embedded.engine.api.hostpaths import is_own, make_host_folder, note_export, refuse_to_wipe, written
+from embedded.engine.api.hostpaths import (
+    FROM_COMMAND_LINE,
+    is_own,
+    make_host_folder,
+    note_export,
+    refuse_to_wipe,
+    written,
+)
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.values import Directory, File, Named
 from embedded.engine.buildkit import FileStat
@@ -228,7 +235,7 @@ async def sync(self: Directory, engine: Engine) -> str:
 @resolver("Directory", "export")
 async def export(self: Directory, engine: Engine, path: str, wipe: bool = False) -> str:
     target = engine.host_path(path)
-    if wipe:
+    if wipe and FROM_COMMAND_LINE.get():
         refuse_to_wipe(target, engine.workdir, engine.exports)
     own = wipe or is_own(target, engine.exports)
     await export_directory(engine, self, target, wipe=wipe)

@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Generator
+from contextvars import ContextVar
 from pathlib import Path
 
 from embedded.engine.errors import EngineError
@@ -65,6 +66,10 @@ def file_place(what: str, target: Path) -> Path:
     if kind not in ("", "file"):
         raise EngineError(f"can't write {what} to {target}: it is a {kind}, not a file")
     return target.resolve() if target.is_symlink() else target
+
+
+#: Whether the call came from the command line, where --wipe is one word too many; programs get what Dagger's API does.
+FROM_COMMAND_LINE: ContextVar[bool] = ContextVar("from_command_line", default=False)
 
 
 def refuse_to_wipe(target: Path, workdir: Path, exports: Path | None) -> None:

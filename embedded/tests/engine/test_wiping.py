@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from embedded.engine.api import directory
-from embedded.engine.api.hostpaths import note_export, refuse_to_wipe, written
+from embedded.engine.api.hostpaths import FROM_COMMAND_LINE, note_export, refuse_to_wipe, written
 from embedded.engine.errors import EngineError
 
 
@@ -115,8 +115,12 @@ async def test_an_export_next_to_what_others_left_does_not_make_it_its_own(
     for _ in range(2):
         await directory.export(directory.Directory(), engine, str(documents))
     assert "no earlier export wrote that folder" in refused(documents, work, engine.exports)
+    asked = FROM_COMMAND_LINE.set(True)
     with pytest.raises(EngineError, match="no earlier export wrote"):
         await directory.export(directory.Directory(), engine, str(documents), wipe=True)
+    FROM_COMMAND_LINE.reset(asked)
+    # A program gets what Dagger's API does (tests/engine/questions_files.py).
+    await directory.export(directory.Directory(), engine, str(filled(tmp_path / "programs")), wipe=True)
     for _ in range(2):
         await directory.export(directory.Directory(), engine, str(tmp_path / "new"))
     refuse_to_wipe(tmp_path / "new", work, engine.exports)

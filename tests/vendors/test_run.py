@@ -81,7 +81,9 @@ def test_every_call_of_every_file_succeeds(tmp_path: Path) -> None:
 def test_every_call_of_a_users_own_release_succeeds(tmp_path: Path) -> None:
     """With the user's own variants, which are not in this project."""
     (variants := tmp_path / "work/talos/variants").mkdir(parents=True)
-    (variants / "edge.yaml").write_text("description: An edge node\nrole: worker\n")
+    # `site` writes machine configuration, which needs what CozyStack's own zfs extension waits for.
+    modules = "configuration: {kernelModules: [{name: zfs, provides: [/dev/zfs], reason: its service waits for it}]}\n"
+    (variants / "edge.yaml").write_text(f"description: An edge node\nrole: worker\n{modules}")
     arguments = Arguments(
         module="github.com/OWNER/cozystack-talos@v0.1.0",
         variants_folder="talos/variants",

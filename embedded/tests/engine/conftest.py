@@ -12,9 +12,18 @@ from embedded.tests.engine.calls import COLD_SECONDS, IMAGE, Calls
 from embedded.tests.engine.publishing import Registry, serving
 from embedded.tests.life.alone import alone
 
+VARIANT = """\
+description: for tests
+role: test
+extensions:
+  drop:
+"""
+DROPPED = ("bnx2-bnx2x", "intel-ice-firmware", "qlogic-firmware", "drbd")
+
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
+def unused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
+    """An engine that has made nothing yet; what set-up and the lab made is the machine's."""
     own, shared = tmp_path_factory.mktemp("cache") / "cozystack-talos", paths().cache
     own.mkdir()
     for name in ("setup", "lab", "modules", "uv-cache", "go"):
@@ -22,13 +31,27 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
         (own / name).symlink_to(shared / name)
     try:
         with alone(Calls(own)) as calls:
-            # BuildKit survives the call that starts it, so that is to be another than those which are looked at
-            words = ["container", "from", "--address", IMAGE, "with-exec", "--args=true", "stdout"]
-            first = calls.start("--lab", "-s", "core", *words)
-            assert first.wait(COLD_SECONDS) == 0, "the lab's image can't be had"
             yield calls
     finally:
         forkservers.stop_all(own)
+
+
+@pytest.fixture(scope="module")
+def calls(unused: Calls) -> Calls:
+    # BuildKit survives the call that starts it, so that is to be another than those which are looked at
+    words = ["container", "from", "--address", IMAGE, "with-exec", "--args=true", "stdout"]
+    first = unused.start("--lab", "-s", "core", *words)
+    assert first.wait(COLD_SECONDS) == 0, "the lab's image can't be had"
+    return unused
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The arguments for a variant with little in it."""
+    folder = tmp_path_factory.mktemp("variants")
+    drops = "".join(f"    - {{name: {name}, reason: takes time}}\n" for name in DROPPED)
+    (folder / "small.yaml").write_text(VARIANT + drops)
+    return ("--variants", str(folder))
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,6 @@ REASON = (
     "the imager of Talos v1.11.3 partitions a disk image through a loop device and mounts it; from v1.13 on it does "
     "without"
 )
-VARIANT = """\
-description: for tests
-role: test
-extensions:
-  drop:
-"""
-DROPPED = ("bnx2-bnx2x", "intel-ice-firmware", "qlogic-firmware", "drbd")
 WAYS_OUT = "build for a CozyStack release with Talos v1.13 or newer, or leave metal.raw.zst out"
 
 
@@ -37,15 +30,6 @@ def call(calls: Calls, *words: str, **env: str) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=COLD_SECONDS)
     assert "Traceback" not in err
     return process.returncode, out, err
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """The arguments for a variant with little in it."""
-    folder = tmp_path_factory.mktemp("variants")
-    drops = "".join(f"    - {{name: {name}, reason: takes time}}\n" for name in DROPPED)
-    (folder / "small.yaml").write_text(VARIANT + drops)
-    return ("--variants", str(folder))
 
 
 @pytest.fixture

@@ -16,14 +16,12 @@ from pathlib import Path
 import pytest
 
 from embedded import lab
-from embedded.engine.module import forkservers
 from embedded.lab import published
 from embedded.lab.contents.extensions import of_release, profile_extensions
 from embedded.lab.contents.releases import NEW
-from embedded.setup.paths import EMBEDDED, paths
+from embedded.setup.paths import EMBEDDED
 from embedded.tests.engine.calls import COLD_SECONDS, DAGGERW, WARM_SECONDS, Calls
 from embedded.tests.engine.upstreams import ADDRESS, BUNDLE, NAMES, Upstreams, serving
-from embedded.tests.life.alone import alone
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -62,21 +60,6 @@ def checkout(upstreams: Upstreams, tmp_path_factory: pytest.TempPathFactory) -> 
     return copy
 
 
-@pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
-    """An engine that has made nothing yet; what set-up and the lab made is the machine's."""
-    own, shared = tmp_path_factory.mktemp("cache") / "cozystack-talos", paths().cache
-    own.mkdir()
-    for name in ("setup", "lab", "modules", "uv-cache", "go"):
-        (shared / name).mkdir(parents=True, exist_ok=True)
-        (own / name).symlink_to(shared / name)
-    try:
-        with alone(Calls(own)) as calls:
-            yield calls
-    finally:
-        forkservers.stop_all(own)
-
-
 #: Files that name where the checkout came from: a repository's tag there, a folder here.
 OF_ORIGIN = {"checksums.sha256", "provenance.json", "build-report.html", "build-report.json", "build-report.txt"}
 
@@ -86,11 +69,11 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def build(calls: Calls, upstreams: Upstreams, checkout: Path, out: Path) -> subprocess.CompletedProcess[str]:
+def build(unused: Calls, upstreams: Upstreams, checkout: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         upstreams.command(checkout / "daggerw", *WORDS, out),
         cwd=checkout,
-        env=environment(calls),
+        env=environment(unused),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -99,8 +82,8 @@ def build(calls: Calls, upstreams: Upstreams, checkout: Path, out: Path) -> subp
     )
 
 
-def environment(calls: Calls) -> dict[str, str]:
-    return os.environ | {"DAGGERW_ENGINE": "embedded", "XDG_CACHE_HOME": str(calls.cache.parent)}
+def environment(unused: Calls) -> dict[str, str]:
+    return os.environ | {"DAGGERW_ENGINE": "embedded", "XDG_CACHE_HOME": str(unused.cache.parent)}
 
 
 def stamps() -> set[str]:
@@ -108,15 +91,15 @@ def stamps() -> set[str]:
 
 
 def test_without_the_lab_the_same_build_comes_from_the_real_names(
-    calls: Calls, upstreams: Upstreams, checkout: Path, tmp_path: Path
+    unused: Calls, upstreams: Upstreams, checkout: Path, tmp_path: Path
 ) -> None:
     for reference in PINNED:
         assert all(reference.partition("@")[2] not in (checkout / name).read_text() for name in NAMED_IN)
     made = stamps()
-    done = build(calls, upstreams, checkout, tmp_path / "real")
+    done = build(unused, upstreams, checkout, tmp_path / "real")
     assert done.returncode == 0, done.stderr
-    assert calls.place("real").state.exists()
-    assert not calls.place("lab").state.exists()
+    assert unused.place("real").state.exists()
+    assert not unused.place("lab").state.exists()
     assert stamps() == made
     hosts = {line.split()[1].partition("/")[0] for line in upstreams.asked}
     assert {"ghcr.io", "registry-1.docker.io", "auth.docker.io", "github.com"} <= hosts <= set(NAMES)
@@ -144,15 +127,15 @@ def test_without_the_lab_the_same_build_comes_from_the_real_names(
 
 
 def test_a_server_that_is_not_trusted_is_refused(
-    calls: Calls, upstreams: Upstreams, checkout: Path, tmp_path: Path
+    unused: Calls, upstreams: Upstreams, checkout: Path, tmp_path: Path
 ) -> None:
     shutil.copy(upstreams.folder / "hosts", tmp_path / "hosts")
     shutil.copy(BUNDLE, tmp_path / "bundle.crt")
     untrusted = Upstreams(tmp_path, upstreams.builder, upstreams.repositories)
     # The daemon of the calls before trusts them; a new one begins in the namespace of its call.
     command = [DAGGERW, "--engine", "stop"]
-    subprocess.run(command, env=environment(calls), check=True, capture_output=True, timeout=WARM_SECONDS)
-    done = build(calls, untrusted, checkout, tmp_path / "out")
+    subprocess.run(command, env=environment(unused), check=True, capture_output=True, timeout=WARM_SECONDS)
+    done = build(unused, untrusted, checkout, tmp_path / "out")
     assert done.returncode == 1
     assert "certificate" in done.stderr
     assert "Traceback" not in done.stderr

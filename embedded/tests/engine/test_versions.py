@@ -23,13 +23,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 ALL = "COZYSTACK_TALOS_ALL_VERSIONS"
 NEXT = "v1.14.0-rc.1"
 VERSIONS = [release.talos for release in RELEASES] if os.environ.get(ALL) else ["v1.12.6", NEXT]
-VARIANT = """\
-description: for tests
-role: test
-extensions:
-  drop:
-"""
-DROPPED = ("bnx2-bnx2x", "intel-ice-firmware", "qlogic-firmware", "drbd")
 
 
 def call(calls: Calls, talos: str, *words: str) -> tuple[int, str, str]:
@@ -37,15 +30,6 @@ def call(calls: Calls, talos: str, *words: str) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=COLD_SECONDS)
     assert "Traceback" not in err
     return process.returncode, out, err
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """The arguments for a variant with little in it."""
-    folder = tmp_path_factory.mktemp("variants")
-    drops = "".join(f"    - {{name: {name}, reason: takes time}}\n" for name in DROPPED)
-    (folder / "small.yaml").write_text(VARIANT + drops)
-    return ("--variants", str(folder))
 
 
 @pytest.mark.parametrize("talos", VERSIONS)

@@ -219,8 +219,8 @@ Installer: TypeAlias = Annotated[
 InstallDisk: TypeAlias = Annotated[
     str | None,
     Doc(
-        "Disk for the first installation, for example /dev/sda; from Talos v1.14 on also an expression, for example "
-        "disk.transport=='nvme'"
+        "With --installer: disk for the first installation, for example /dev/sda; from Talos v1.14 on also an "
+        "expression, for example disk.transport=='nvme'"
     ),
 ]
 JoinCidr: TypeAlias = Annotated[

@@ -66,6 +66,7 @@ class NodeFunctions(Functions):
             request.parse_subnets(node_subnets), request.parse_kind(for_, chosen), install_disk, talm
         )
         tailscale.settings(chosen, asked)  # before anything is fetched
+        request.check_disk(install_disk, has_installer=installer is not None)
         image = installers.parse_installer(installer, chosen.name, inputs.variants.names)
         plan = await inputs.plan(variant, ["installer"])
         services = await configure.check_services(plan, chosen, await inputs.pipeline(plan))

@@ -47,6 +47,10 @@ Put an expression that selects the disk in place of the placeholder, as the conf
 disk.dev_path == "/dev/sda"), or give machine-config --install-disk: this patch replaces the whole of
 provisioning, and without an expression no disk is selected."""
 
+_NO_EXPRESSION: Final = """
+The disk is not in it: machine.install.disk takes a path, and --install-disk is an expression. The configuration's own
+disk stays."""
+
 _OBJECTS: Final = f"""\
 The objects of {KUBERNETES} for a new cluster: Talos creates them itself. A patch for control plane nodes;
 other nodes ignore it."""
@@ -91,14 +95,22 @@ def _folder(form: Form) -> str:
     return OLDER if form is Form.FIELDS else ""
 
 
-def install(form: Form, name: str, variant: str, *, has_disk: bool) -> Iterator[str]:
+def install(form: Form, name: str, variant: str, *, disk: str | None) -> Iterator[str]:
     """Yield the head of the patch that says what a new node installs."""
     yield f"What a new node of variant {variant} installs on which disk: a patch in addition to {_folder(form)}{NODE}."
     yield "A node that is installed already does not need it."
     yield from which(form)
     yield from ("", f"    talosctl machineconfig patch THIS-NODE.yaml --patch @{name} --output THIS-NODE.yaml")
-    if form is Form.DOCUMENTS and not has_disk:
+    if form is Form.DOCUMENTS and disk is None:
         yield _DISK
+    if form is Form.FIELDS:
+        yield from expression(disk)
+
+
+def expression(disk: str | None) -> Iterator[str]:
+    """Yield that a patch of the older form leaves an expression for the disk out, where one is given."""
+    if disk is not None and not disk.startswith("/"):
+        yield _NO_EXPRESSION
 
 
 def control_plane(form: Form, name: str, *, both: bool, has_subnets: bool, has_manifests: bool) -> Iterator[str]:

@@ -199,7 +199,7 @@ class _Writer:
     def _install(self, form: Form, installer: Reference) -> str:
         name = INSTALL if form is Form.DOCUMENTS else OLDER + INSTALL
         part = install_part(form, str(installer), self.node.disk)
-        head = heads.install(form, name, self.variant.name, has_disk=self.node.disk is not None)
+        head = heads.install(form, name, self.variant.name, disk=self.node.disk)
         body = {"machine": {"install": part}} if form is Form.FIELDS else part
         return comment(head) + "\n" + dump(body)
 
@@ -229,8 +229,9 @@ class _Writer:
         return comment([*head, *reasons]) + "---\n".join(dump(part) for part in parts)
 
     def _talm_node(self, warnings: Iterable[str]) -> str:
+        left_out = heads.expression(self.node.disk) if self.installer else ()
         return (
-            comment([*heads.talm_node(self.variant.name), *self._cautions(warnings)])
+            comment([*heads.talm_node(self.variant.name), *left_out, *self._cautions(warnings)])
             + "\n"
             + "---\n".join(self._node_documents(Form.FIELDS, talm=True))
         )

@@ -75,6 +75,16 @@ def parse_subnets(texts: Iterable[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(subnets))
 
 
+def check_disk(text: str | None, *, has_installer: bool) -> None:
+    """Refuse a disk where no patch says what is installed. Raises `UserError`."""
+    if text is not None and not has_installer:
+        raise UserError(
+            f"--install-disk: {text!r} goes next to the installer's reference, and without --installer no patch has "
+            "one: add --installer with the reference that publish prints, or leave --install-disk out, and give it to "
+            "`talosctl gen config`, which has it as well"
+        )
+
+
 def parse_disk(text: str | None, talos_version: str) -> str | None:
     """Read the disk to install on. Raises `UserError` for an expression where only a path is possible."""
     if text is not None and not text.startswith("/dev/") and not quirks(talos_version).has_documents:

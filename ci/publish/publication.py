@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ci.common.values import Value
+from ci.plan.quirks import quirks
 from ci.report.schematic import schematic, schematic_as, schematic_id
 from ci.report.tables import Format, document_as, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ci.plan.model import Plan
 
@@ -101,16 +102,35 @@ def publication_as(images: Sequence[PublishedImage], plan: Plan, form: Format) -
             tagged, digest = _halves(image)
             lines += ["talosctl upgrade --nodes NODE --image \\", f"  {tagged}\\", digest, ""]
         lines += ["to install them, in their machine configuration", "(machine-config writes it: --installer):", ""]
-        for image in installers:
-            tagged, digest = _halves(image)
-            lines += ["machine:", "  install:", f'    image: "{tagged}\\', f'      {digest}"', ""]
+        lines += [line for form, told in _forms(plan) for line in (*told, *_configured(installers, form))]
     return "\n".join([*lines, schematic_as(plan, Format.TEXT)])
+
+
+#: How a configuration names the installer, in each of its two forms (`Quirks.has_documents`).
+_FIELD: Final = "machine:\n  install:\n    image: "
+_DOCUMENT: Final = "apiVersion: v1alpha1\nkind: UnattendedInstallConfig\ninstaller:\n  image: "
 
 
 def _halves(image: PublishedImage) -> tuple[str, str]:
     """Return a reference in two: a line of 80 columns does not hold it, and shell and YAML put both together again."""
     tagged, at, digest = image.reference.partition("@")
     return tagged, at + digest
+
+
+def _forms(plan: Plan) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the lines before an installer's reference in a configuration, and for which configurations they are."""
+    if quirks(plan.talos_version).has_documents:
+        yield _DOCUMENT, ("in one that talosctl made from v1.14 on (a patch has to select the disk too):", "")
+        yield _FIELD, ("in one that talosctl made before v1.14, or talm:", "")
+    else:
+        yield _FIELD, ()
+
+
+def _configured(installers: Iterable[PublishedImage], form: str) -> Iterator[str]:
+    indent = " " * (form.splitlines()[-1].index("image") + 2)
+    for image in installers:
+        tagged, digest = _halves(image)
+        yield from (f'{form}"{tagged}\\', f'{indent}{digest}"', "")
 
 
 def _attached(referrer: Referrer, indent: int) -> Iterator[str]:

@@ -1,16 +1,13 @@
-"""What is refused before anything is built for publishing, what is attached, and what is printed."""
+"""What is refused before anything is built for publishing, and what is attached."""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
-import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-import yaml
 
 from ci.common.arch import Arch, parse_arches
 from ci.common.errors import RegistryError, UserError
@@ -24,19 +21,12 @@ from ci.publish import cosign, statements
 from ci.publish.address import parse_address
 from ci.publish.auth import Credentials
 from ci.publish.client import Manifest, Registry
-from ci.publish.publication import (
-    PublishedImage,
-    PublishedPlatform,
-    PublishedTag,
-    Referrer,
-    publication_as,
-    upgrade_line,
-)
+from ci.publish.publication import PublishedPlatform
 from ci.publish.push import Pusher, digest_of
-from ci.report.tables import Format
 from tests.unit.catalogs import digest
 from tests.unit.planning import plan_of, request
 from tests.unit.publish.fake import FakeRegistry
+from tests.unit.publish.published import published
 
 if TYPE_CHECKING:
     import dagger
@@ -269,135 +259,3 @@ async def test_a_password_without_a_key_is_refused() -> None:
     assert Signer.of(None, None) is None
     with pytest.raises(UserError, match="--sign-password is the password of a key: add --sign-key"):
         Signer.of(None, SECRET)
-
-
-# What is printed
-
-
-def published(name: str = "installer", **changes: Any) -> PublishedImage:
-    platform = PublishedPlatform(
-        platform="linux/arm64",
-        digest=digest("b"),
-        plan="c" * 64,
-        referrers=(Referrer(artifact_type="application/spdx+json", digest=digest("d")),),
-    )
-    image = PublishedImage(
-        image=name,
-        repository="ghcr.io/me/talos",
-        digest=digest("a"),
-        tags=(
-            PublishedTag(tag="spin-only-v1.13.6-v1.6.2", before=None),
-            PublishedTag(tag="spin-only-stable", before=digest("0")),
-        ),
-        platforms=(platform,),
-        referrers=(),
-        sent_blobs=2,
-        sent_bytes=3_000_000,
-        sent_manifests=4,
-    )
-    return image.model_copy(update=changes)
-
-
-UPGRADE = f"talosctl upgrade --nodes NODE --image ghcr.io/me/talos:spin-only-v1.13.6-v1.6.2@{digest('a')}"
-
-
-async def test_the_text_tells_references_and_the_upgrade() -> None:
-    text = publication_as([published()], await plan_of(request(outputs=("cmdline",))), Format.TEXT)
-    assert text.startswith(
-        "installer: ghcr.io/me/talos\n"
-        f"  {digest('a')}\n"
-        "  tag spin-only-v1.13.6-v1.6.2\n"
-        "  tag spin-only-stable\n"
-        "    moved from\n"
-        f"      {digest('0')}\n"
-        "  linux/arm64\n"
-        f"    {digest('b')}\n"
-        f"    plan {'c' * 64}\n"
-        "    application/spdx+json\n"
-        f"      {digest('d')}\n"
-        "  sent: 2 blobs (3.0 MB), 4 manifests and tags\n"
-        "\n"
-        "to upgrade nodes of the role 'worker', and no others:\n"
-        "\n"
-        "talosctl upgrade --nodes NODE --image \\\n"
-        "  ghcr.io/me/talos:spin-only-v1.13.6-v1.6.2\\\n"
-        f"@{digest('a')}\n"
-        "\n"
-        "to install them, in their machine configuration\n"
-        "(machine-config writes it: --installer):\n"
-        "\n"
-        "machine:\n"
-        "  install:\n"
-        '    image: "ghcr.io/me/talos:spin-only-v1.13.6-v1.6.2\\\n'
-        f'      @{digest("a")}"\n'
-        "\n"
-        "# schematic "
-    )
-
-
-def shell(command: str) -> str:
-    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout
-
-
-async def test_the_text_fits_80_columns_and_can_be_copied_from() -> None:
-    signature = Referrer(
-        artifact_type="application/vnd.dev.sigstore.bundle.v0.3+json",
-        digest=digest("e"),
-        predicate_type="https://sigstore.dev/cosign/sign/v1",
-    )
-    (platform,) = published().platforms
-    image = published(platforms=(platform.model_copy(update={"referrers": (signature,)}),), referrers=(signature,))
-    served = netboot("linux/arm64", "linux/amd64")
-    text = publication_as([image, served], await plan_of(request(outputs=("cmdline",))), Format.TEXT)
-    schematic = text.index("# schematic ")
-    assert max(map(len, text[:schematic].splitlines())) <= 80
-    command = re.search(r"^talosctl .*\\\n.*\\\n.*$", text, re.MULTILINE)
-    assert command
-    assert shell(f"printf '%s ' {command[0]}") == f"{UPGRADE} "
-    configuration = re.search(r"^machine:\n(?: .*\n)+", text, re.MULTILINE)
-    assert configuration
-    assert yaml.safe_load(configuration[0])["machine"]["install"]["image"] == published().reference
-
-
-async def test_the_text_tells_where_nothing_changed() -> None:
-    tag = PublishedTag(tag="spin-only-v1.13.6-v1.6.2", before=digest("a"))
-    image = published("matchbox", tags=(tag,), sent_blobs=0, sent_manifests=0)
-    text = publication_as([image], await plan_of(request(outputs=("cmdline",))), Format.TEXT)
-    assert "  tag spin-only-v1.13.6-v1.6.2, as before\n" in text
-    assert "  nothing was sent: the registry had all of it\n" in text
-    assert "talosctl" not in text
-
-
-SERVED = (
-    "the machine that runs this image takes the one of its own architecture, and serves kernel and initramfs of that "
-    "alone: for others see docs/publish.md, Several architectures"
-)
-
-
-def netboot(*platforms: str) -> PublishedImage:
-    (one,) = published().platforms
-    return published("matchbox", platforms=tuple(one.model_copy(update={"platform": name}) for name in platforms))
-
-
-async def test_the_text_tells_whom_a_netboot_server_of_two_architectures_serves() -> None:
-    plan = await plan_of(request(outputs=("cmdline",)))
-    both = netboot("linux/arm64", "linux/amd64")
-    assert f" note: {SERVED} sent: " in " ".join(publication_as([both], plan, Format.TEXT).split())
-    for image in (netboot("linux/arm64"), published(platforms=both.platforms)):
-        assert "note:" not in publication_as([image], plan, Format.TEXT)
-
-
-async def test_the_json_tells_whom_a_netboot_server_of_two_architectures_serves() -> None:
-    plan = await plan_of(request(outputs=("cmdline",)))
-    for image, notes in ((netboot("linux/arm64", "linux/amd64"), [SERVED]), (netboot("linux/arm64"), [])):
-        assert json.loads(publication_as([image], plan, Format.JSON))["notes"] == notes
-
-
-async def test_the_json_tells_the_same() -> None:
-    plan = await plan_of(request(outputs=("cmdline",)))
-    found = json.loads(publication_as([published(), published("assets")], plan, Format.JSON))
-    assert [one["image"] for one in found["images"]] == ["installer", "assets"]
-    assert found["images"][0]["reference"] == upgrade_line(published()).rpartition(" ")[2]
-    assert found["upgrade"] == [UPGRADE]
-    assert found["install"] == [found["images"][0]["reference"]]
-    assert len(found["schematic"]["id"]) == 64

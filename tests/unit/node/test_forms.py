@@ -16,7 +16,7 @@ from ci.common.errors import UserError
 from ci.common.references import parse_reference
 from ci.node.documents import DISK_PLACEHOLDER
 from ci.node.machine_config import MachineConfig, make_machine_config
-from ci.node.request import NodeSettings, parse_disk, parse_kind, parse_subnets
+from ci.node.request import NodeSettings, check_disk, parse_disk, parse_kind, parse_subnets
 from ci.node.tailscale import Asked, settings
 from ci.plan.quirks import quirks
 from tests.unit.node.test_machine_config import document_errors
@@ -130,9 +130,31 @@ def test_an_expression_selects_a_disk_in_a_document_only() -> None:
     found = made(NEW, node=NodeSettings(disk=parse_disk(expression, NEW))).files
     assert documents(found["install.yaml"])[0]["provisioning"]["diskSelector"]["match"] == expression
     assert documents(found["v1alpha1/install.yaml"]) == [{"machine": {"install": {"image": str(INSTALLER)}}}]
+    assert "--install-disk is an expression" in found["v1alpha1/install.yaml"]
+    assert "--install-disk is an expression" not in found["install.yaml"]
     with pytest.raises(UserError) as raised:
         parse_disk(expression, "v1.13.6")
     assert str(raised.value) == (f"--install-disk: Talos v1.13.6 takes a path such as /dev/sda, not {expression!r}")
+
+
+@pytest.mark.parametrize(("disk", "is_said"), [("disk.rotational", True), ("/dev/sda", False), (None, False)])
+def test_talms_file_says_where_it_leaves_an_expression_out(disk: str | None, *, is_said: bool) -> None:
+    found = made(NEW, node=NodeSettings(disk=disk, talm=True)).files
+    for name in ("talm/node.yaml", "v1alpha1/install.yaml"):
+        assert ("--install-disk is an expression" in found[name]) is is_said
+
+
+def test_a_disk_without_an_installer_is_refused() -> None:
+    """No patch would have it."""
+    check_disk(None, has_installer=False)
+    check_disk("/dev/sda", has_installer=True)
+    with pytest.raises(UserError) as raised:
+        check_disk("/dev/sda", has_installer=False)
+    assert str(raised.value) == (
+        "--install-disk: '/dev/sda' goes next to the installer's reference, and without --installer no patch has one: "
+        "add --installer with the reference that publish prints, or leave --install-disk out, and give it to `talosctl "
+        "gen config`, which has it as well"
+    )
 
 
 def test_without_an_installer_there_is_no_patch_for_it() -> None:

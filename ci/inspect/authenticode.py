@@ -21,6 +21,7 @@ from ci.inspect.limits import MIB
 from ci.inspect.pe import open_pe, read_pe
 from ci.inspect.source import ExtentSource, Source
 from ci.inspect.tar import list_members
+from ci.inspect.virtual_disk import vhd_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,10 @@ _SEQUENCE, _SET, _INTEGER, _OBJECT, _TAGGED = 0x30, 0x31, 0x02, 0x06, 0xA0
 _MBR: Final = range(446, 510, 16)
 _EFI_TYPE: Final = 0xEF
 
+#: A VHD's checksum and id, which are one behind the other: bytes from there to the file's end, and their number. The id
+#: is made of the disk's bytes, so that the same disk is the same file.
+_VHD_FOLLOWS, _VHD_FOLLOWING = 512 - 64, 4 + 16
+
 #: Where a signature is: the program's path, and bytes of the source.
 _Range = tuple[str, int, int]
 
@@ -52,12 +57,12 @@ class Unsigned:
 
 def without_signatures(source: Source) -> Unsigned:
     """Return a source as it is without the signatures of the programs in it; `""` is the source itself."""
-    ranges = sorted(_ranges(source), key=lambda found: found[1])
+    ranges = _ranges(source)
     if not ranges:
         return Unsigned(source)
     extents: list[tuple[int | None, int]] = []
     at = 0
-    for _, offset, length in ranges:
+    for offset, length in sorted([*((offset, length) for _, offset, length in ranges), *_following(source)]):
         if offset < at:
             return Unsigned(source)  # They overlap: no tool makes that.
         extents += [(at, offset - at), (None, length)]
@@ -66,6 +71,15 @@ def without_signatures(source: Source) -> Unsigned:
     return Unsigned(
         ExtentSource(source.name, source, extents), tuple(sorted(dict.fromkeys(name for name, _, _ in ranges)))
     )
+
+
+def _following(source: Source) -> list[tuple[int, int]]:
+    """Return the place of what follows from all bytes of the disk in a VHD, and so from the signatures in it."""
+    try:
+        is_vhd = vhd_content(source) is not None
+    except InspectError:  # It only looks like one, or is broken.
+        return []
+    return [(source.size - _VHD_FOLLOWS, _VHD_FOLLOWING)] if is_vhd else []
 
 
 def _ranges(source: Source) -> list[_Range]:

@@ -20,8 +20,10 @@ from ci.inspect.source import BytesSource
 from ci.steps.disks.ova import write_ova
 from ci.steps.disks.vmdk import write_vmdk
 from ci.steps.normalise.pack import Packing, pack
+from tests.unit.compare.test_differences import stored_as
 from tests.unit.inspect import sample_media, samples, signed_samples
 from tests.unit.inspect.samples import File
+from tests.unit.tools import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +129,24 @@ def test_another_program_differs(form: str, monkeypatch: pytest.MonkeyPatch) -> 
 
         monkeypatch.setattr(signed_samples, "boot_loader", of_kernel)
     assert first_difference(BytesSource("one", one), BytesSource("other", FORMS[form](LATE))) is not None
+
+
+@needs("qemu-img")
+@pytest.mark.parametrize("form", ["qcow2", "compressed.qcow2", "vhd", "vmdk"])
+def test_in_disks_that_qemu_img_writes_only_the_time_of_signing_differs(tmp_path: Path, form: str) -> None:
+    one, other = (stored_as(tmp_path, form, disk(time)) for time in (EARLY, LATE))
+    assert one != other
+    unsigned = set[str]()
+    assert first_difference(BytesSource("one", one), BytesSource("other", other), unsigned) is None
+    assert {name.rpartition("/")[2] for name in unsigned} >= {"BOOTAA64.EFI", "Talos.efi"}
+    changed = disk(LATE).replace(b"systemd-boot", b"Systemd-boot")
+    found = first_difference(BytesSource("one", one), BytesSource("other", stored_as(tmp_path, form, changed)))
+    assert found is not None
+
+
+def test_what_ends_like_a_vhd_and_is_broken_is_compared_as_it_is() -> None:
+    one, other = (disk(time) + b"conectix".ljust(511, b"\0") + end for time, end in ((EARLY, b"1"), (LATE, b"2")))
+    assert first_difference(BytesSource("one", one), BytesSource("other", other)) is not None
 
 
 def test_another_signer_makes_another_program() -> None:

@@ -453,6 +453,10 @@ Deep: TypeAlias = Annotated[
 Offline: TypeAlias = Annotated[
     dagger.File | None, Doc("Recorded answers (answers.json, or a report in the format json): no registry is asked")
 ]
+Save: TypeAlias = Annotated[
+    str | None,
+    Doc("Not possible: a function can't write to your machine. --format json -o FILE saves the report and the answers"),
+]
 Mirrors: TypeAlias = Annotated[
     list[str] | None,
     Doc("Where images are found, if not in their registry: ghcr.io=registry.example.com/ghcr.io"),

@@ -15,6 +15,13 @@ with deferred():
     from ci.report import tables
     from ci.workloads import answers, changes, report
 
+#: What `--save` is answered with.
+SAVING = (
+    "--save {file}: a Dagger function can't write to your machine, the command line can: write "
+    "`--format json -o {file}` instead. The report in that file has all answers; `--offline {file}` reads it and asks "
+    "no registry"
+)
+
 
 class WorkloadFunctions(Functions):
     """Functions that say which of CozyStack's packages run on an architecture."""
@@ -33,12 +40,16 @@ class WorkloadFunctions(Functions):
         mirrors: args.Mirrors = None,
         render: args.Render = False,
         rendered: args.RenderedCharts = None,
+        save: args.Save = None,
     ) -> str:
         """Show which bundles and applications of CozyStack run on arm64 nodes, and on which image each "no" depends.
 
-        The images of all packages are found in the checkout and looked up in their registries. In the formats json and
-        yaml the answers are recorded, and --offline takes them: asked once, read anywhere.
+        The images of all packages are found in the checkout and looked up in their registries.
+
+        Ask once, read anywhere: `--format json -o answers.json` saves the answers, `--offline answers.json` takes them.
         """
+        if save is not None:
+            raise UserError(SAVING.format(file=save or "answers.json"))
         form = tables.parse_format(format_, tables.Format)
         asked = self._asked_for(
             arch, bundle, mirrors=mirrors, offline=offline, deep=deep, render=render, rendered=rendered

@@ -75,6 +75,9 @@ def names(description: Description, settings: Settings, vendor: Vendor) -> Mappi
         "options": f"{settings.options} " if settings.options else "",
         "build": f"build --outputs {','.join(settings.outputs)} --variant",
         "outputs": ",".join(settings.outputs),
+        "workloads": "workloads-record --release newest --before pinned export --path",
+        "show_workloads": 'for report in workloads/*.txt; do [ ! -f "$report" ] || cat -- "$report"; done',
+        "weekly": "47 4 * * 1",
         "address": address,
         # whether the address is at a registry to which the vendor's jobs have no credentials of their own
         "login": "yes" if address and not vendor.has_registry(address) else "",

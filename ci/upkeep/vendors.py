@@ -59,7 +59,8 @@ VENDORS: Final = (
         "gitlab",
         "GitLab CI",
         (".gitlab-ci.yml",),
-        "A runner with the Docker executor in privileged mode (GitLab.com's own are), and the container registry.",
+        "A runner with the Docker executor in privileged mode (GitLab.com's own are), and the container registry. For "
+        "`workloads`, a schedule (Build, Pipeline schedules).",
         "CI/CD variables `REGISTRY_USERNAME` and `REGISTRY_PASSWORD` (masked); nothing for `registry.gitlab.com`.",
         registry="registry.gitlab.com",
     ),
@@ -88,28 +89,32 @@ VENDORS: Final = (
         "buildkite",
         "Buildkite",
         (".buildkite/pipeline.yml",),
-        "Agents with Docker; builds of tags switched on in the pipeline's GitHub settings.",
+        "Agents with Docker; builds of tags switched on in the pipeline's GitHub settings. For `workloads`, a schedule "
+        "in the pipeline's settings.",
         "`REGISTRY_USERNAME` and `REGISTRY_PASSWORD`, exported by the agents' `environment` hook.",
     ),
     Vendor(
         "woodpecker",
         "Woodpecker",
-        (".woodpecker/boot.yaml", ".woodpecker/build.yaml", ".woodpecker/test.yaml"),
-        "The repository is trusted with volumes, and tag events are switched on.",
+        (".woodpecker/boot.yaml", ".woodpecker/build.yaml", ".woodpecker/test.yaml", ".woodpecker/workloads.yaml"),
+        "The repository is trusted with volumes, and tag events are switched on. For `workloads`, a cron job of that "
+        "name in the repository's settings.",
         "Secrets `registry_username` and `registry_password`, allowed for tag events.",
     ),
     Vendor(
         "drone",
         "Drone",
         (".drone.yml",),
-        "The repository is trusted, and tag events are switched on.",
+        "The repository is trusted, and tag events are switched on. For `workloads`, a cron job of that name in the "
+        "repository's settings.",
         "Secrets `registry_username` and `registry_password`.",
     ),
     Vendor(
         "codebuild",
         "AWS CodeBuild",
         ("buildspec.yml",),
-        "A project in privileged mode, with webhooks for pull requests and tags.",
+        "A project in privileged mode, with webhooks for pull requests and tags. For `workloads`, a schedule of "
+        "EventBridge that starts a build with the variable `SCHEDULED=workloads`.",
         "Environment variables `REGISTRY_USERNAME` and `REGISTRY_PASSWORD` (of the type Secrets Manager).",
     ),
     Vendor(
@@ -122,15 +127,17 @@ VENDORS: Final = (
     Vendor(
         "argo",
         "Argo Workflows",
-        ("deploy/argo/workflow-template.yaml",),
-        "Nodes with an engine (docs/kubernetes.md) and an artifact repository; the file applied with kubectl.",
+        ("deploy/argo/cron-workflow.yaml", "deploy/argo/workflow-template.yaml"),
+        "Nodes with an engine (docs/kubernetes.md) and an artifact repository; the files applied with kubectl. For "
+        "`cron-workflow.yaml`, the ConfigMap that is named in it.",
         "A Kubernetes Secret `registry` with the keys `username` and `password`.",
     ),
     Vendor(
         "tekton",
         "Tekton",
         ("deploy/tekton/pipelines.yaml",),
-        "Nodes with an engine (docs/kubernetes.md); the file applied with kubectl.",
+        "Nodes with an engine (docs/kubernetes.md); the file applied with kubectl. For `cozystack-talos-workloads`, a "
+        "CronJob that creates a TaskRun of it.",
         "A Kubernetes Secret `registry` with the keys `username` and `password`.",
     ),
 )

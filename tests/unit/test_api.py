@@ -180,6 +180,7 @@ def test_the_functions_are_these() -> None:
             "render": False,
             "rendered": None,
             "deep": False,
+            "save": None,
         },
         "workloads_diff": {**ASKED, "before_upstream": ..., "before": None, "fail_on_loss": False},
         "workloads_record": {

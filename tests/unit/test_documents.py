@@ -108,6 +108,9 @@ def test_a_documented_call_names_functions_and_flags_that_exist(words: list[str]
             assert word.removeprefix("--") in allowed
             if allowed[word.removeprefix("--")]:
                 next(rest)
+        elif word == "-o":  # the command line's own: where the result is saved
+            assert called
+            next(rest)
         elif called is None:
             assert word in FUNCTIONS
             called = word

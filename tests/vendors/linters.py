@@ -102,9 +102,18 @@ def _broken(language: tree_sitter.Language, text: str) -> Iterator[str]:
 
 def workflow_template(text: str, folder: Path) -> list[str]:
     """Read with the types that are made from Argo's API; they drop keys that there are not."""
+    return _argo(text, argo.WorkflowTemplate)
+
+
+def cron_workflow(text: str, folder: Path) -> list[str]:
+    """Read with the types that are made from Argo's API, likewise."""
+    return _argo(text, argo.CronWorkflow)
+
+
+def _argo(text: str, of: type[argo.CronWorkflow | argo.WorkflowTemplate]) -> list[str]:
     document = yaml.safe_load(text)
     try:
-        read = argo.WorkflowTemplate.model_validate(document).model_dump(by_alias=True, exclude_unset=True)
+        read = of.model_validate(document).model_dump(by_alias=True, exclude_unset=True)
     except ValueError as error:
         return [str(error)]
     return list(_lost(document, read))

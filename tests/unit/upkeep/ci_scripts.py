@@ -29,6 +29,7 @@ EXPRESSIONS = {
     "$(params.repository)": "https://git.example.com/cozystack-talos",
     "$(params.revision)": "v1.0.0",
     "$(workspaces.assets.path)": "assets",
+    "$(workspaces.reports.path)": "workloads",
     "${{ vars.REGISTRY_USERNAME }}": "someone",
     "${{ secrets.REGISTRY_PASSWORD }}": "s3cret",
     "$(REGISTRY_USERNAME)": "someone",
@@ -142,11 +143,13 @@ def _jenkins(text: str) -> Iterator[Iterator[Script]]:
     credentials = {"REGISTRY_USR": "someone", "REGISTRY_PSW": "s3cret"}
     variables = credentials if "REGISTRY = credentials('registry')" in text else {}
     # A matrix runs its stages with each value of its axis; a variant is enough.
-    stages = re.findall(r"\bname '(\w+)'\s+values ([^\n]+).*?\bsh '''\n(.*?)'''", text, re.DOTALL)
-    for axis, values, script in stages:
-        taken = re.findall(r"'([^']+)'", values)
-        for value in ["spin-only"] if axis == "VARIANT" else taken:
-            yield iter([Script(textwrap.dedent(script), {**variables, axis: value})])
+    for stage in re.split(r"(?m)^    stage\(", text)[1:]:
+        axis = re.search(r"\bname '(\w+)'\s+values ([^\n]+)", stage)
+        (script,) = re.findall(r"\bsh '''\n(.*?)'''", stage, re.DOTALL)
+        taken = re.findall(r"'([^']+)'", axis[2]) if axis else [""]
+        for value in ["spin-only"] if axis and axis[1] == "VARIANT" else taken:
+            given = {**variables, axis[1]: value} if axis else {}
+            yield iter([Script(textwrap.dedent(script), given)])
 
 
 def _azure(text: str) -> Iterator[Iterator[Script]]:
@@ -179,6 +182,12 @@ def _argo(text: str) -> Iterator[Iterator[Script]]:
             assert container["command"] == ["sh", "-euc"]
             (script,) = container["args"]
             yield iter([Script(script, _environment(container))])
+
+
+def _argo_cron(text: str) -> Iterator[Iterator[Script]]:
+    (file,) = _documents(text)
+    assert file["spec"]["workflowSpec"]["workflowTemplateRef"]["name"] == "cozystack-talos"
+    return iter(())
 
 
 def _tekton(text: str) -> Iterator[Iterator[Script]]:
@@ -231,8 +240,10 @@ _READERS: dict[str, Callable[[str], Iterator[Iterator[Script]]]] = {
     ".woodpecker/boot.yaml": _steps,
     ".woodpecker/test.yaml": _steps,
     ".woodpecker/build.yaml": _steps,
+    ".woodpecker/workloads.yaml": _steps,
     ".drone.yml": _steps,
     "buildspec.yml": _codebuild,
+    "deploy/argo/cron-workflow.yaml": _argo_cron,
     "deploy/argo/workflow-template.yaml": _argo,
     "deploy/tekton/pipelines.yaml": _tekton,
     ".teamcity/settings.kts": _teamcity,

@@ -33,14 +33,22 @@ SITE = (
     "--archives https://github.com/example/cozystack-talos/releases/download/v1.0.0 export --path site"
 )
 
+WORKLOADS = "call workloads-record --release newest --before pinned export --path {}"
+
 #: What each file's jobs call, in their order.
 CALLS = {
-    ".buildkite/pipeline.yml": [[TEST], [BOOT], [BUILD.format("spin-only", "out/spin-only")]],
-    ".circleci/config.yml": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
+    ".buildkite/pipeline.yml": [
+        [TEST],
+        [BOOT],
+        [WORKLOADS.format("workloads")],
+        [BUILD.format("spin-only", "out/spin-only")],
+    ],
+    ".circleci/config.yml": [[TEST], [BOOT], [BUILD.format("spin-only", "out")], [WORKLOADS.format("workloads")]],
     ".drone.yml": [
         [TEST],
         [BOOT],
         [BUILD.format("spin-only", "out/spin-only"), BUILD.format("spin-tailscale", "out/spin-tailscale")],
+        [WORKLOADS.format("workloads")],
     ],
     ".github/workflows/pages.yml": [["--progress plain " + SITE]],
     ".github/workflows/release.yml": [
@@ -55,7 +63,7 @@ CALLS = {
         ["--progress plain call outdated", "--progress plain --auto-apply call update"],
     ],
     ".github/workflows/workloads.yml": [
-        ["--progress plain call workloads-record --release newest --before pinned export --path workloads"],
+        ["--progress plain " + WORKLOADS.format("workloads")],
     ],
     ".gitlab-ci.yml": [
         [TEST],
@@ -64,18 +72,36 @@ CALLS = {
             BUILD.format("spin-only", "out"),
             PUBLISH.format("registry.example.com/cozystack-talos", "CI_REGISTRY_PASSWORD"),
         ],
+        [WORKLOADS.format("workloads")],
     ],
-    ".teamcity/settings.kts": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
+    ".teamcity/settings.kts": [[TEST], [BOOT], [WORKLOADS.format("workloads")], [BUILD.format("spin-only", "out")]],
     ".woodpecker/boot.yaml": [[BOOT]],
     ".woodpecker/build.yaml": [[BUILD.format("spin-only", "out")]],
     ".woodpecker/test.yaml": [[TEST]],
-    "Jenkinsfile": [[TEST], [BOOT], [BUILD.format("spin-only", "out/spin-only")]],
-    "azure-pipelines.yml": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
+    ".woodpecker/workloads.yaml": [[WORKLOADS.format("workloads")]],
+    "Jenkinsfile": [
+        [TEST],
+        [BOOT],
+        [WORKLOADS.format("workloads")],
+        [BUILD.format("spin-only", "out/spin-only")],
+    ],
+    "azure-pipelines.yml": [[TEST], [BOOT], [WORKLOADS.format("workloads")], [BUILD.format("spin-only", "out")]],
     "buildspec.yml": [
         [BUILD.format("spin-only", "out/spin-only"), BUILD.format("spin-tailscale", "out/spin-tailscale")],
     ],
-    "deploy/argo/workflow-template.yaml": [[TEST], [BOOT], [BUILD.format("spin-only", "out")]],
-    "deploy/tekton/pipelines.yaml": [[TEST], [BOOT], [BUILD.format("spin-only", "assets/spin-only")]],
+    "deploy/argo/cron-workflow.yaml": [],
+    "deploy/argo/workflow-template.yaml": [
+        [TEST],
+        [BOOT],
+        [WORKLOADS.format("workloads")],
+        [BUILD.format("spin-only", "out")],
+    ],
+    "deploy/tekton/pipelines.yaml": [
+        [TEST],
+        [BOOT],
+        [WORKLOADS.format("workloads")],
+        [BUILD.format("spin-only", "assets/spin-only")],
+    ],
 }  # fmt: skip
 
 #: Have the command line in an image, or from their action.
@@ -144,6 +170,22 @@ def test_codebuild_tests_what_is_no_tag(tmp_path: Path) -> None:
         ["call", "test"],
         ["call", "boots"],
     ]
+
+
+def test_codebuild_reports_when_a_schedule_says_so(tmp_path: Path) -> None:
+    (job,) = scripts("buildspec.yml", files()["buildspec.yml"])
+    assert [" ".join(words) for words in dagger_calls(run(job, tmp_path, {"SCHEDULED": "workloads"}))] == [
+        WORKLOADS.format("out")
+    ]
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+def test_every_vendor_can_report_every_week(vendor: Vendor) -> None:
+    """By a schedule in its files, or else by one that is set up there, which the page says."""
+    rendered = "".join(files(vendors=[vendor]).values())
+    assert "workloads-record --release newest --before pinned" in rendered
+    scheduled = "47 4 * * 1" in rendered or "schedulingPolicy = weekly" in rendered
+    assert scheduled or re.search("For `[a-z-]*workloads`, a (?:schedule|cron job|CronJob)", vendor.setup)
 
 
 def test_the_release_on_github_has_checksums_of_all(tmp_path: Path) -> None:

@@ -170,6 +170,11 @@ async def test_wrong_arguments_are_refused_before_anything_is_read() -> None:
         await MODULE.workloads(UPSTREAM, offline=cast("Any", File("no")))
 
 
+async def test_saving_is_answered_with_the_way_to_do_it() -> None:
+    with pytest.raises(UserError, match=r"--save a\.json: .*write `--format json -o a\.json`.*`--offline a\.json`"):
+        await MODULE.workloads(UPSTREAM, save="a.json")
+
+
 async def test_the_modules_own_upstream_has_no_packages() -> None:
     with pytest.raises(UserError, match="--upstream belongs behind this function"):
         await CozystackTalos(upstream=UPSTREAM).workloads(None, offline=offline())

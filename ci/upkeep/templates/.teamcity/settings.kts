@@ -4,20 +4,36 @@ import jetbrains.buildServer.configs.kotlin.BuildType
 import jetbrains.buildServer.configs.kotlin.DslContext
 import jetbrains.buildServer.configs.kotlin.buildSteps.script
 import jetbrains.buildServer.configs.kotlin.project
+import jetbrains.buildServer.configs.kotlin.triggers.ScheduleTrigger
+import jetbrains.buildServer.configs.kotlin.triggers.schedule
 import jetbrains.buildServer.configs.kotlin.triggers.vcs
 import jetbrains.buildServer.configs.kotlin.version
 
 version = "2025.07"
 
+// Without branches it runs every week, on the default one.
 fun dagger(title: String, branches: String, vararg calls: String) = BuildType {
     name = title
-    artifactRules = "out/assets => assets"
+    artifactRules = "out/assets => assets\nworkloads => workloads"
     vcs {
         root(DslContext.settingsRoot)
     }
     triggers {
-        vcs {
-            branchFilter = branches
+        if (branches.isEmpty()) {
+            schedule {
+                schedulingPolicy = weekly {
+                    dayOfWeek = ScheduleTrigger.DAY.Monday
+                    hour = 4
+                    minute = 47
+                }
+                branchFilter = "+:<default>"
+                triggerBuild = always()
+                withPendingChangesOnly = false
+            }
+        } else {
+            vcs {
+                branchFilter = branches
+            }
         }
     }
     requirements {
@@ -38,6 +54,7 @@ fun dagger(title: String, branches: String, vararg calls: String) = BuildType {
 project {
     buildType(dagger("test", "+:*\n-:v*", "test"))
     buildType(dagger("boot", "+:*\n-:v*", "boots"))
+    buildType(dagger("workloads", "", "%%{workloads} workloads"))
     for (variant in listOf(%%{variants_quoted})) {
         buildType(dagger(
             "build $variant",

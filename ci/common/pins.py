@@ -68,7 +68,7 @@ CRANE: Final = (
 HELM: Final = "docker.io/alpine/helm:4.2.2@sha256:ee6fe3e96d9f8ea8dd1af9ecd7bbb3e233616a25f145392376f020fd2a51eb33"
 
 #: The images that work on what others make, each by the digest of an index with arm64 and amd64; `update` renews them.
-TOOLS: Final = (PYTHON, BUSYBOX, COSIGN, CRANE)
+TOOLS: Final = (PYTHON, BUSYBOX, COSIGN, CRANE, HELM)
 
 #: The files that name them.
 NAMED_IN: Final = (

@@ -247,6 +247,7 @@ async def tool_images(checkout: Checkout, resolver: EngineResolver) -> tuple[Pul
         Need("shell", (parse_reference(pins.BUSYBOX),)),
         Need("signatures", (parse_reference(pins.COSIGN),)),
         Need("images", (parse_reference(pins.CRANE),)),
+        Need("charts", (parse_reference(pins.HELM),)),
         Need("netboot", (netboot,)),
     )
     found = await resolve_all(needs, resolver)
@@ -257,6 +258,7 @@ async def tool_images(checkout: Checkout, resolver: EngineResolver) -> tuple[Pul
         Pulled(found["shell"].pinned, "a shell next to the imager"),
         Pulled(found["signatures"].pinned, "makes and checks signatures"),
         Pulled(found["images"].pinned, "looks at images"),
+        Pulled(found["charts"].pinned, "renders charts, for `workloads --render`"),
         Pulled(found["netboot"].pinned, "netboot server"),
     )
 

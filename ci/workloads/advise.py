@@ -105,6 +105,10 @@ def _newer(reference: str, answers: Answers, arch: str) -> str:
         return f"it is {repository}'s; its tags can't be listed: {newest.problem}"
     if newest.tag is None:
         return f"none of the newest tags of {repository} is there for {arch}: ask upstream for it"
+    manifest = answers.manifest(reference)
+    if newest.tag == tag_of(reference) and manifest and manifest.digest_for(f"linux/{arch}"):
+        # It is there by its label, and a program for another architecture is in it.
+        return f"no newer tag of {repository} is there for {arch}: tell upstream what is in this one"
     if newest.tag == tag_of(reference):
         return f"{repository}:{newest.tag} is there for {arch} by now: the digest is of an older one"
     return f"the newest tag with {arch} is {repository}:{newest.tag}"

@@ -26,6 +26,8 @@ _OVERLAY: Final = re.compile(r"values-[\w-]+\.yaml")
 _MANIFESTS: Final = ("files/", "manifests/")
 _VERSIONS: Final = "files/versions.yaml"
 _MOST_VERSIONS: Final = 40
+#: What references without registry and folder begin with.
+_UNNAMED: Final = "docker.io/library/"
 _MOST_UNRESOLVED: Final = 50
 _DEEPEST: Final = 9
 
@@ -115,16 +117,24 @@ def _add_values(files: Mapping[str, str], folder: str, sure: Occurrences, named:
     """Add the images that values name; those of `values.yaml` run if that is likely."""
     known = {one.reference for one in sure.found}
     running = {_untagged(reference) for reference in known}
+    last = {_last(reference) for reference in known}
     for one in _values(files, folder):
         if likely and one.place.file.endswith("/values.yaml"):
             sure.found.append(one)
-        # The templates' own way of choosing a tag wins over the guess that it is the chart's version.
-        elif one.reference in known or _untagged(one.reference) not in running:
+        # The templates' own way of choosing a tag wins over the guess that it is the chart's version, and their
+        # registry over the guess that a name without one is Docker Hub's.
+        elif one.reference in known or not (
+            _untagged(one.reference) in running or (one.reference.startswith(_UNNAMED) and _last(one.reference) in last)
+        ):
             named.found.append(one)
 
 
 def _untagged(reference: str) -> str:
     return reference.partition("@")[0].rpartition(":")[0]
+
+
+def _last(reference: str) -> str:
+    return reference.partition("@")[0].rpartition("/")[2]
 
 
 def _values(files: Mapping[str, str], folder: str) -> list[Occurrence]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import operator
 import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -136,6 +137,15 @@ def _not(value: Any) -> Any:
 
 def _unequal(one: Any, other: Any) -> Any:
     return _not(_equal(one, other))
+
+
+def _ordered(holds: Callable[[float, float], bool]) -> Callable[[Any, Any], Any]:
+    """Return a function that compares two numbers; of anything else nothing is known."""
+
+    def call(one: Any, other: Any) -> Any:
+        return holds(one, other) if isinstance(one, int | float) and isinstance(other, int | float) else UNKNOWN
+
+    return call
 
 
 def _ternary(yes: Any, no: Any, test: Any) -> Any:
@@ -288,6 +298,10 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "not": _not,
     "eq": _equal,
     "ne": _unequal,
+    "gt": _ordered(operator.gt),
+    "ge": _ordered(operator.ge),
+    "lt": _ordered(operator.lt),
+    "le": _ordered(operator.le),
     "default": _default,
     "coalesce": _first_set,
     "ternary": _ternary,

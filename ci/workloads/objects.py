@@ -163,13 +163,15 @@ class _Reader:
         self.depth -= 1
 
     def mapping(self, node: yaml.MappingNode, key: str, path: tuple[str, ...]) -> None:
-        entries = {str(name.value): value for name, value in node.value if isinstance(name, yaml.ScalarNode)}
+        # Where a condition is not known every way is there: of a key, each value counts.
+        pairs = [(str(name.value), value) for name, value in node.value if isinstance(name, yaml.ScalarNode)]
+        entries = dict(pairs)
         scalars = {name: value for name, value in entries.items() if isinstance(value, yaml.ScalarNode)}
         if self.components(entries):
             return
         taken = self.parts(scalars, key)
         variable = scalars["name"].value if "name" in scalars and "value" in scalars else ""
-        for name, value in entries.items():
+        for name, value in pairs:
             if name in taken:
                 continue
             if name == "value" and variable and isinstance(value, yaml.ScalarNode):

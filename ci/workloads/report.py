@@ -10,22 +10,21 @@ from ci.common.documents import json_text, yaml_text
 from ci.common.text import escaped
 from ci.common.values import Value
 from ci.report.pages.templating import render_page
-from ci.report.tables import Format, grid, render, wrapped
+from ci.report.tables import WIDTH, Format, render, wrapped
 from ci.workloads.advise import Advice
 from ci.workloads.answers import Answers
 from ci.workloads.verdict import State, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
-    from rich.table import Table
 
     from ci.workloads.changes import Changes
     from ci.workloads.verdict import Cause, SourceState
 
-#: Columns of the text: references are long.
-_WIDTH: Final = 110
+#: Columns of the text, on which a reference that is longer is not broken.
+_WIDTH: Final = WIDTH
 #: Images of one cause that the tables show; the lists below them have all.
 _SHOWN: Final = 4
 
@@ -127,11 +126,11 @@ def report_text(report: Report) -> str:
         "",
     ]
     if verdict.bundles:
-        parts += [_table("bundle", arch, verdict.bundles, own=False), ""]
+        parts += [*_table("bundle", arch, verdict.bundles, own=False), ""]
     if verdict.applications:
-        parts += [_table("application", arch, verdict.applications, own=True), ""]
+        parts += [*_table("application", arch, verdict.applications, own=True), ""]
     if others := [one for one in verdict.parts if one.own is not State.YES]:
-        parts += [_table("other parts that do not wholly run", arch, others, own=True), ""]
+        parts += [*_table("other parts that do not wholly run", arch, others, own=True), ""]
     parts += _lacking(report)
     parts += _not_known(report)
     parts += _unresolved(report)
@@ -140,12 +139,30 @@ def report_text(report: Report) -> str:
     return render(*parts, width=_WIDTH)
 
 
-def _table(title: str, arch: str, rows: Iterable[SourceState], *, own: bool) -> Table:
-    table = grid(title, *(["by itself"] if own else []), arch, "depends on")
-    for row in rows:
-        cells = [row.name.removeprefix("cozystack."), *([row.own.value] if own else []), row.state.value]
-        table.add_row(*map(escaped, cells), "\n".join(map(_cause, row.causes[:_SHOWN])) + _more(row.causes))
-    return table
+def _table(title: str, arch: str, sources: Iterable[SourceState], *, own: bool) -> Iterator[str]:
+    """Yield a table's lines: what each "no" depends on is below its row, where a reference has room."""
+    rows: list[tuple[list[str], list[str]]] = []
+    for source in sources:
+        cells = [source.name.removeprefix("cozystack."), *([source.own.value] if own else []), source.state.value]
+        rows.append((cells, _few([_cause(cause) for cause in source.causes])))
+    return _lines([title, *(["by itself"] if own else []), arch], rows)
+
+
+def _lines(headings: list[str], rows: list[tuple[list[str], list[str]]]) -> Iterator[str]:
+    cells = [headings, *([escaped(cell) for cell in row] for row, _ in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    # A name that is longer stands out of its column, and moves no other row.
+    widths[0] = min(widths[0], _WIDTH - sum(widths[1:]) - 3 * (len(widths) - 1))
+    written = ["   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    yield written[0]
+    yield "─" * min(_WIDTH, sum(widths) + 3 * (len(widths) - 1))
+    for line, (_, below) in zip(written[1:], rows, strict=True):
+        yield line
+        yield from (wrapped(text, 8, "    ", _WIDTH) for text in below)
+
+
+def _few(found: Sequence[str]) -> list[str]:
+    return [*found[:_SHOWN], *([f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else [])]
 
 
 def _cause(cause: Cause) -> str:
@@ -155,10 +172,6 @@ def _cause(cause: Cause) -> str:
     images = ", ".join(_last(image) for image in cause.images[:_SHOWN])
     more = f" and {len(cause.images) - _SHOWN} more" if len(cause.images) > _SHOWN else ""
     return escaped(f"{cause.package}{through}: {images}{more}")
-
-
-def _more(causes: Sequence[Cause]) -> str:
-    return f"\nand {len(causes) - _SHOWN} more" if len(causes) > _SHOWN else ""
 
 
 def _short(image: str) -> str:
@@ -242,11 +255,14 @@ def changes_text(changes: Changes, titles: tuple[str, str]) -> str:
     named = {"bundle": changes.bundles, "application": changes.applications, "package": changes.packages}
     for title, found in {**named, "image": changes.images}.items():
         if found:
-            table = grid(title, "before", "after", "depends on")
-            for change in found:
-                images = "\n".join(escaped(_short(image)) for image in change.images[:_SHOWN])
-                table.add_row(escaped(change.name), _state(change.before), _state(change.after), images)
-            parts += [table, ""]
+            rows = [
+                (
+                    [change.name, _state(change.before), _state(change.after)],
+                    [escaped(_short(image)) for image in change.images[:_SHOWN]],
+                )
+                for change in found
+            ]
+            parts += [*_lines([title, "before", "after"], rows), ""]
     if len(parts) == 2:
         parts.append(f"Nothing gained or lost {changes.arch}.")
     return render(*parts, width=_WIDTH)

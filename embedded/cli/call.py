@@ -40,7 +40,8 @@ async def call(
     Errors: UsageError for the line itself, EngineError for what the functions do.
     """
     common = (call_flags(), global_flags())
-    chain = read_chain(model, words, common, command, fallback=fallback_arguments(mode), help_only=wants_help)
+    fallback = fallback_arguments(mode, session.registry)
+    chain = read_chain(model, words, common, command, fallback=fallback, help_only=wants_help)
     if wants_help or not chain.named:
         print_chain_help(model, chain, common)
         return

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 from embedded.cli.arguments import argument_flags, supported
 from embedded.cli.errors import UsageError
 from embedded.cli.flags import FlagError, FlagSet, UnknownFlagError
+from embedded.cli.model import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from embedded.cli.lab import Fallback
     from embedded.cli.model import Function, Model, TypeView
 
 
@@ -50,13 +52,14 @@ def read_chain(
     common: Sequence[FlagSet],
     command: str,
     *,
-    fallback: Mapping[str, str] | None = None,
+    fallback: Fallback | None = None,
     help_only: bool = False,
 ) -> Chain:
     """Read functions and their flags one after the other; raises UsageError.
 
-    The flags of `common` (global ones, the command's own) may stand anywhere. `fallback` gives texts for Directory
-    arguments of the constructor that the words leave out. For help, nothing has to be complete.
+    The flags of `common` (global ones, the command's own) may stand anywhere. `fallback` gives texts for arguments
+    that the words leave out: of the constructor, or of the first function if it takes them itself. For help, nothing
+    has to be complete.
     """
     links: list[Link] = []
     path = command
@@ -65,8 +68,15 @@ def read_chain(
     if model.constructor is not None:
         links.append(_link(model.constructor, path))
     rest = _parse(links, rest, common, path)
+    function = model.find(owner, rest[0]) if rest and owner else None
+    own: dict[str, str] = {}
+    if fallback:
+        own = {
+            name: text for name, text in fallback.of(function).items() if not any(_given(one, name) for one in links)
+        }
     if links:
-        _fill(links[0], fallback or {})
+        if fallback and not own:
+            _fill(links[0], fallback.constructor)
         if rest and not help_only:
             _require(links[0].flags, path)
     named = 0
@@ -78,6 +88,8 @@ def read_chain(
         path = f"{path} {function.command}"
         links.append(_link(function, path))
         rest = _parse(links, rest[1:], common, path)
+        if not named:
+            _fill(links[-1], own)
         if not help_only:
             _require(links[-1].flags, path)
         owner = function.type.object_name
@@ -146,10 +158,15 @@ def _link(function: Function, path: str) -> Link:
     return Link(function, argument_flags(function), path)
 
 
-def _fill(constructor: Link, fallback: Mapping[str, str]) -> None:
-    for arg in constructor.function.arguments:
-        if arg.flag in fallback and arg.type.name == "Directory" and not constructor.flags[arg.flag].changed:
-            constructor.flags[arg.flag].set(fallback[arg.flag])
+def _fill(link: Link, texts: Mapping[str, str]) -> None:
+    for arg in link.function.arguments:
+        fits = arg.type.name == "Directory" or arg.type.kind is Kind.LIST
+        if arg.flag in texts and fits and not _given(link, arg.flag):
+            link.flags[arg.flag].set(texts[arg.flag])
+
+
+def _given(link: Link, name: str) -> bool:
+    return name in link.flags and link.flags[name].changed
 
 
 def _parse(links: Sequence[Link], words: list[str], common: Sequence[FlagSet], path: str) -> list[str]:

@@ -80,7 +80,8 @@ async def run_checks(
 
     With `fail_fast` those that have not begun when the first fails are left out.
     """
-    constructor = read_chain(model, [], (), "dagger check", fallback=fallback_arguments(mode)).links[0]
+    fallback = fallback_arguments(mode, session.registry)
+    constructor = read_chain(model, [], (), "dagger check", fallback=fallback).links[0]
     if missing := constructor.flags.missing():
         raise EngineError(f"checks can't be run: the module's constructor requires {', '.join(missing)}")
     values = await argument_values(session, constructor.function, constructor.flags, "dagger check")

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from embedded.cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from embedded.cli.chain import Chain
+    from embedded.cli.model import Function
     from embedded.cli.protocol import Mode
 
 LAB_NOTICE = "lab: the upstream is a stand-in; what comes out is for trying, not for use"
 
+#: What a function has that reads CozyStack's packages itself, and asks the registries of their images.
+_OF_PACKAGES: Final = {"upstream", "mirrors"}
+#: Its argument that asks for a release, and the one that takes a checkout in its place.
+_BEFORE: Final = ("before", "before-upstream")
 
-def fallback_arguments(mode: Mode) -> dict[str, str]:
-    """Give texts for Directory arguments of the module's constructor that the caller left out, by flag name."""
-    return lab_arguments() if mode == "lab" else {}
+
+@dataclass(frozen=True)
+class Fallback:
+    """Texts for arguments that the caller left out, by flag name."""
+
+    constructor: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Of a function that reads CozyStack's packages.
+    packages: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def of(self, function: Function | None) -> Mapping[str, str]:
+        """Return what a function is given; nothing for one that works on the constructor's checkout."""
+        return self.packages if function is not None and _reads_packages(function) else {}
+
+
+def _reads_packages(function: Function) -> bool:
+    return {argument.flag for argument in function.arguments} >= _OF_PACKAGES
+
+
+def fallback_arguments(mode: Mode, registry: str | None) -> Fallback:
+    """Return what a call is given: with --lab its checkouts, and its registry as the mirror of all others."""
+    if mode != "lab":
+        return Fallback()
+    return Fallback(lab_arguments(), package_arguments(registry) if registry else {})
 
 
 def refuse_what_the_lab_replaces(chain: Chain, mode: Mode) -> None:
@@ -23,11 +51,15 @@ def refuse_what_the_lab_replaces(chain: Chain, mode: Mode) -> None:
     if mode != "lab":
         return
     for link in chain.links:
-        if "release" in link.flags and link.flags["release"].changed:
-            raise UsageError(
-                "--lab brings its own checkout of the upstream, and --release asks for another: leave out one of them",
-                link.command,
-            )
+        asking = ["release", *(_BEFORE[:1] if _reads_packages(link.function) else ())]
+        for name in asking:
+            if name in link.flags and link.flags[name].changed:
+                instead = f", or name a checkout with --{_BEFORE[1]}" if _BEFORE[1] in link.flags else ""
+                raise UsageError(
+                    f"--lab brings its own checkout of the upstream, and --{name} asks for another: leave out one of"
+                    f" them{instead if name == _BEFORE[0] else ''}",
+                    link.command,
+                )
         looks = link.function.command in ("update", "outdated") and "repository" in link.flags
         if looks and not link.flags["repository"].changed:
             raise UsageError(
@@ -43,3 +75,14 @@ def lab_arguments() -> dict[str, str]:
     from embedded.setup.paths import paths
 
     return {"upstream": str(paths().cache / CHECKOUTS / DEFAULT_CHECKOUT)}
+
+
+def package_arguments(registry: str) -> dict[str, str]:
+    """Name the lab's checkouts of packages, and its registry as the mirror of those that it stands in for."""
+    from embedded.engine.lab import CHECKOUTS, PACKAGES, PACKAGES_BEFORE
+    from embedded.engine.life.config import MIRRORED
+    from embedded.setup.paths import paths
+
+    folder = paths().cache / CHECKOUTS
+    mirrors = ",".join(f"{host}={registry}/{host}" for host in MIRRORED)
+    return {"upstream": str(folder / PACKAGES), _BEFORE[1]: str(folder / PACKAGES_BEFORE), "mirrors": mirrors}

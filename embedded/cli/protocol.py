@@ -38,6 +38,11 @@ class Session(Protocol):
         """User name of the basic authentication there."""
         ...
 
+    @property
+    def registry(self) -> str | None:
+        """`127.0.0.1:PORT` of the lab's registry; None without the lab."""
+        ...
+
     async def load_module(self) -> str:
         """Merge the module's types into the schema; returns the Query field that is its constructor."""
         ...

@@ -24,6 +24,9 @@ from embedded.lab.published import STOOD_IN_FOR
 CHECKOUTS = "lab/checkouts"
 """Below the cache folder: links to the stand-ins for a checkout of CozyStack, by Talos version."""
 DEFAULT_CHECKOUT = "v1.13.6"
+PACKAGES = "workloads"
+PACKAGES_BEFORE = "workloads-before"
+"""Those of CozyStack's packages, and of the packages of a release before."""
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 

@@ -59,6 +59,7 @@ class Session:
         self._source: ModuleSource | None = None
         self._copy: Path | None = None
         self._constructor = ""
+        self.registry: str | None = None
         self.token = secrets.token_hex(16)
         self.tokens: dict[str, Any] = {self.token: None}
         self._listening = server.bind()
@@ -76,6 +77,7 @@ class Session:
                 await self._start_ahead()
             stack.push_async_callback(self._close_runner)
             held = await asyncio.to_thread(stack.enter_context, lease(self._paths, self._mode))
+            self.registry = held.registry or None
             attachables = Attachables(tool("session-helper"), held.address, self._paths.cache / "session")
             stack.push_async_callback(attachables.close)
             await attachables.start()

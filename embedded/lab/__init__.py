@@ -66,7 +66,7 @@ def every() -> list[str]:
     """Return the names of all recipes but those that are made when something asks for them."""
     from embedded.lab.contents.releases import is_on_demand
 
-    return [name for name in builder().recipes if not is_on_demand(name)]
+    return [name for name, recipe in builder().recipes.items() if not (recipe.on_demand or is_on_demand(name))]
 
 
 def ensure(

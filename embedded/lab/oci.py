@@ -183,8 +183,13 @@ class Blobs:
         packed.replace(self.path(digest))
         return Layer(blob, f"sha256:{plain.hexdigest()}")
 
-    def put_image(self, platforms: Sequence[Platform], *, description: str, single: bool = False) -> Image:
-        """Write configs, manifests and an index; `single`: the only platform's manifest, without an index."""
+    def put_image(
+        self, platforms: Sequence[Platform], *, description: str, single: bool = False, attested: bool = False
+    ) -> Image:
+        """Write configs, manifests and an index; `single`: the only platform's manifest, without an index.
+
+        `attested` adds a manifest about each platform's, as BuildKit writes provenance: of platform unknown/unknown.
+        """
         created = datetime.fromtimestamp(EPOCH, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         annotations = {STAND_IN: STAND_IN_WORD, "org.opencontainers.image.description": f"STAND-IN: {description}"}
         manifests: list[Descriptor] = []
@@ -216,6 +221,20 @@ class Blobs:
             blobs += [config, *(layer.blob for layer in platform.layers)]
             manifests.append(manifest)
             entries.append({**manifest.as_json(), "platform": {"architecture": platform.architecture, "os": "linux"}})
+        for about in list(manifests) if attested else ():
+            attestation, named = self._put_attestation(about, annotations)
+            manifests.append(attestation)
+            blobs += named
+            entries.append(
+                {
+                    **attestation.as_json(),
+                    "annotations": {
+                        "vnd.docker.reference.digest": about.digest,
+                        "vnd.docker.reference.type": "attestation-manifest",
+                    },
+                    "platform": {"architecture": "unknown", "os": "unknown"},
+                }
+            )
         if single:
             (top,) = manifests
         else:
@@ -224,6 +243,33 @@ class Blobs:
             )
             manifests.append(top)
         return Image(top, tuple(manifests), tuple(_distinct(blobs)))
+
+    def _put_attestation(
+        self, about: Descriptor, annotations: Mapping[str, str]
+    ) -> tuple[Descriptor, list[Descriptor]]:
+        """Write a statement about a manifest, with nothing in it; return its manifest, and the blobs of that."""
+        statement = self.put_json(
+            {
+                "_type": "https://in-toto.io/Statement/v0.1",
+                "predicateType": "https://slsa.dev/provenance/v0.2",
+                "subject": [{"name": STAND_IN, "digest": {"sha256": about.digest.partition(":")[2]}}],
+                "predicate": {},
+            },
+            "application/vnd.in-toto+json",
+        )
+        rootfs = {"type": "layers", "diff_ids": [statement.digest]}
+        config = self.put_json({"architecture": "unknown", "os": "unknown", "config": {}, "rootfs": rootfs}, CONFIG)
+        manifest = self.put_json(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": config.as_json(),
+                "layers": [statement.as_json()],
+                "annotations": annotations,
+            },
+            MANIFEST,
+        )
+        return manifest, [config, statement]
 
     def _temporary(self) -> IO[bytes]:
         (self.folder / "sha256").mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,9 @@ COSIGN: Final = (
 CRANE: Final = (
     "gcr.io/go-containerregistry/crane:v0.22.1@sha256:1f968817b95790bed063f71175aa6b8ff879fa17064020415f3e18bb6e6a36e1"
 )
+HELM: Final = "docker.io/alpine/helm:4.2.2@sha256:ee6fe3e96d9f8ea8dd1af9ecd7bbb3e233616a25f145392376f020fd2a51eb33"
 
-STOOD_IN_FOR: Final = frozenset({PYTHON, BUSYBOX, COSIGN, CRANE})
+STOOD_IN_FOR: Final = frozenset({PYTHON, BUSYBOX, COSIGN, CRANE, HELM})
 
 
 def tagged(reference: str) -> str:

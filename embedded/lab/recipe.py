@@ -46,6 +46,8 @@ class Recipe:
     """Where layers are known beforehand: architecture → the recipe that makes its layer when it is pulled."""
     compiles: bool = False
     """Whether it takes a Go compiler."""
+    on_demand: bool = False
+    """Whether it is made only when something asks for it, and is not a part of all of the lab."""
     digest: str = ""
     """Of an image that is known beforehand: who only lists it need not have it made."""
 

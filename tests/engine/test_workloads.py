@@ -111,6 +111,45 @@ def test_what_a_newer_checkout_lost_is_told(call: Call, upstream: Path, recorded
     assert "system/kubeovn" in done.stderr
 
 
+of_the_lab = pytest.mark.skipif("--lab" not in COMMAND, reason="these packages are the lab's")
+
+
+@of_the_lab
+def test_the_labs_own_packages_have_an_image_of_each_kind(call: Call) -> None:
+    """Without any argument: what a stranger calls. Their charts are rendered in the container of Helm's stand-in."""
+    done = call("workloads", "--deep", "--render", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(done.stdout)["verdict"]
+    assert {image["reference"].partition("@")[0]: (image["state"], image["reason"]) for image in verdict["images"]} == {
+        "docker.io/library/redis:8.4.0": ("yes", ""),
+        "docker.io/oliver006/redis_exporter:v1.55.0-alpine": ("unknown", "its registry has no such image"),
+        "ghcr.io/cozystack/cozystack/kilo:v1.6.2": ("yes", ""),
+        "ghcr.io/cozystack/cozystack/kubeovn:v1.15.10": ("no", "it is there for linux/amd64"),
+        "quay.io/cilium/operator-generic:v1.19.5": (
+            "no",
+            "it is labelled arm64, and /usr/bin/cilium-operator-generic in it is a program for amd64",
+        ),
+        "quay.io/outline/shadowbox:stable": ("no", "it is made for linux/amd64 alone"),
+    }
+    rendered = {
+        package["name"]: any(place["how"] == "rendered" for image in package["images"] for place in image["places"])
+        for package in verdict["packages"]
+        if package["images"]
+    }
+    assert rendered.pop("apps/vpn") is False
+    assert set(rendered.values()) == {True}
+    refused = {package["name"]: package["not_rendered"] for package in verdict["packages"] if package["not_rendered"]}
+    assert list(refused) == ["apps/vpn"]
+    assert "externalIPs: name the address that clients connect to" in refused["apps/vpn"]
+
+
+@of_the_lab
+def test_the_labs_packages_before_differ_in_one_image(call: Call) -> None:
+    done = call("workloads-diff", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert [change["name"] for change in json.loads(done.stdout)["packages"]] == ["system/kubeovn"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

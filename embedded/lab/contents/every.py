@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from embedded.lab.contents import bases, broken, busybox, catalog, cosign, crane, extensions, kernel, overlays, talos
+from embedded.lab.contents import (
+    bases,
+    broken,
+    busybox,
+    catalog,
+    cosign,
+    crane,
+    extensions,
+    helm,
+    kernel,
+    overlays,
+    talos,
+    workloads,
+)
 from embedded.lab.recipe import Recipe
 
 TOOLS: Final = kernel.TOOLS
@@ -13,5 +26,5 @@ TOOLS: Final = kernel.TOOLS
 
 def recipes() -> list[Recipe]:
     """Return every recipe."""
-    modules = (bases, busybox, talos, kernel, cosign, crane, extensions, broken, catalog, overlays)
+    modules = (bases, busybox, talos, kernel, cosign, crane, extensions, broken, catalog, overlays, helm, workloads)
     return [recipe for module in modules for recipe in module.recipes()]

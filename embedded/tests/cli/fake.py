@@ -299,6 +299,14 @@ class More(Object):
 
     outdated = update
 
+    def workloads(self, _info: Any, **arguments: Any) -> str:
+        origin = {
+            name: getattr(OBJECTS.get(value, value), "origin", value)
+            for name, value in arguments.items()
+            if isinstance(value, str)
+        }
+        return json.dumps({**arguments, **origin, "constructor": bool(self.upstream)})
+
     def origin(self, _info: Any) -> str:
         return OBJECTS[self.upstream].origin if self.upstream else "none"
 
@@ -353,6 +361,7 @@ class FakeSession:
 
     port = 4321
     token = "fake-token"
+    registry: str | None = None
 
     def __init__(self, module: str) -> None:
         self.schema: GraphQLSchema = build_schema((HERE / "fake-core.graphqls").read_text())

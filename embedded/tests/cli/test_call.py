@@ -7,11 +7,12 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from embedded.cli import changes, lab
+from embedded.tests.cli.fake import FakeSession
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -266,6 +267,58 @@ def test_lab_gives_its_checkout_to_the_constructor(
     assert outcome.stdout == origin
     assert engine.opened[0]["mode"] == ("lab" if "--lab" in args else "real")
     assert outcome.stderr == (f"{lab.LAB_NOTICE}\n" if "--lab" in args else "")
+
+
+@pytest.fixture
+def packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let the lab have two checkouts of packages, and a registry."""
+
+    def arguments(registry: str) -> dict[str, str]:
+        return {"upstream": "packages", "before-upstream": "older", "mirrors": f"ghcr.io={registry}/ghcr.io"}
+
+    monkeypatch.setattr(lab, "lab_arguments", lambda: {"upstream": "lab-checkout"})
+    monkeypatch.setattr(lab, "package_arguments", arguments)
+    monkeypatch.setattr(FakeSession, "registry", "127.0.0.1:1")
+    for name in ("lab-checkout", "packages", "older", "own"):
+        (tmp_path / name).mkdir()
+
+
+@pytest.mark.usefixtures("more", "packages")
+@pytest.mark.parametrize(
+    ("args", "given"),
+    [
+        (
+            ["--lab", "call", "workloads"],
+            {"upstream": "packages", "beforeUpstream": "older", "mirrors": ["ghcr.io=127.0.0.1:1/ghcr.io"]},
+        ),
+        (
+            ["--lab", "call", "workloads", "--upstream", "own", "--before-upstream", "own", "--mirrors", "a=b"],
+            {"upstream": "own", "beforeUpstream": "own", "mirrors": ["a=b"]},
+        ),
+        (
+            ["--lab", "call", "--upstream", "own", "workloads"],
+            {"beforeUpstream": "older", "mirrors": ["ghcr.io=127.0.0.1:1/ghcr.io"], "constructor": True},
+        ),
+        (["call", "workloads"], {}),
+    ],
+)
+def test_lab_gives_its_packages_and_its_registry_to_the_function_that_reads_them(
+    args: list[str], given: dict[str, Any], dagger: Dagger
+) -> None:
+    outcome = dagger(*args, silent=False)
+
+    assert json.loads(outcome.stdout) == {"constructor": False, **given}
+
+
+@pytest.mark.usefixtures("more", "packages")
+def test_lab_and_a_release_before_do_not_go_together(dagger: Dagger) -> None:
+    outcome = dagger("--lab", "call", "workloads", "--before", "v1.5.4", silent=False)
+
+    assert outcome.code == 1
+    assert "and --before asks for another: leave out one of them, or name a checkout with --before-upstream" in (
+        outcome.stderr
+    )
+    assert json.loads(dagger("call", "workloads", "--before", "v1.5.4").stdout)["before"] == "v1.5.4"
 
 
 @pytest.mark.usefixtures("more")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from embedded.engine.api.references import Reference, parse_reference
-from embedded.engine.lab import LabImages
+from embedded.engine.lab import DEFAULT_CHECKOUT, PACKAGES, PACKAGES_BEFORE, LabImages
 from embedded.lab import published
-from embedded.lab.contents import crane, every
+from embedded.lab.contents import crane, every, helm, workloads
 
 OTHER = "sha256:" + "a" * 64
 
@@ -54,3 +54,10 @@ def test_any_other_reference_is_pulled_as_it_is(reference: str, monkeypatch: pyt
 def test_the_lab_has_what_it_stands_in_for() -> None:
     assert {published.tagged(one) for one in published.STOOD_IN_FOR} <= {recipe.name for recipe in every.recipes()}
     assert published.tagged(published.CRANE) == f"gcr.io/go-containerregistry/crane:{crane.version()}"
+
+
+def test_the_lab_has_the_checkouts_that_a_call_is_given() -> None:
+    names = {recipe.name for recipe in every.recipes()}
+    assert {f"part/checkout/{name}" for name in (DEFAULT_CHECKOUT, PACKAGES, PACKAGES_BEFORE)} <= names
+    assert (PACKAGES, PACKAGES_BEFORE) == (workloads.CHECKOUT, workloads.BEFORE)
+    assert published.tagged(published.HELM) == helm.REFERENCE

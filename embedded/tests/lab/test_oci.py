@@ -75,6 +75,26 @@ def test_single_image_has_no_index(tmp_path: Path) -> None:
     assert image.manifests == (image.top,)
 
 
+def test_attestations_are_manifests_of_no_platform(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    layer = blobs.put_layer(tar_of(Tree()))
+    image = blobs.put_image([Platform("amd64", [layer])], description="x", attested=True)
+    plain, attestation = json.loads(blobs.path(image.top.digest).read_bytes())["manifests"]
+    assert "annotations" not in plain
+    assert attestation["platform"] == {"architecture": "unknown", "os": "unknown"}
+    assert attestation["annotations"] == {
+        "vnd.docker.reference.digest": plain["digest"],
+        "vnd.docker.reference.type": "attestation-manifest",
+    }
+    manifest = json.loads(blobs.path(attestation["digest"]).read_bytes())
+    (statement,) = manifest["layers"]
+    assert statement["mediaType"] == "application/vnd.in-toto+json"
+    subject = json.loads(blobs.path(statement["digest"]).read_bytes())["subject"]
+    assert [one["digest"] for one in subject] == [{"sha256": plain["digest"].removeprefix("sha256:")}]
+    assert {blob.digest for blob in image.blobs} >= {statement["digest"], manifest["config"]["digest"]}
+    assert [one.digest for one in image.manifests] == [plain["digest"], attestation["digest"], image.top.digest]
+
+
 def test_blob_that_lost_bytes_is_not_there(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path)
     blob = blobs.put(b"content", "text/plain")

@@ -98,6 +98,16 @@ def test_values_that_templates_do_not_use_are_named_and_do_not_run() -> None:
     }
 
 
+def test_a_name_without_a_registry_is_not_docker_hubs_where_a_template_gives_it_one() -> None:
+    values = "address: ghcr.io/x\nimages: {it: {repository: it, tag: v1}, other: {repository: other, tag: v1}}\n"
+    template = pods("{{ .Values.address }}/{{ .Values.images.it.repository }}:{{ .Values.images.it.tag }}")
+    files = package("system/a", {"values.yaml": values, "templates/d.yaml": template})
+    assert {image.reference: image.runs for image in found(files).images} == {
+        "docker.io/library/other:v1": False,
+        "ghcr.io/x/it:v1": True,
+    }
+
+
 def test_lists_of_images_in_tag_files() -> None:
     files = package(
         "system/a",
@@ -200,6 +210,16 @@ def test_definitions_tests_and_comments_name_nothing() -> None:
         "system/a", {"templates/a.yaml": definition, "templates/b.yaml": tested, "templates/c.yaml": comments}
     )
     assert found(files).images == ()
+
+
+def test_where_a_condition_is_not_known_the_image_of_each_way_counts() -> None:
+    version = "{{- if ge (int .Capabilities.KubeVersion.Minor) 22 }}"
+    template = pods("quay.io/x/new:1").replace(
+        "      - image: quay.io/x/new:1\n        name: it\n",
+        f"      - name: it\n        {version}\n        image: quay.io/x/new:1\n        {{{{- else }}}}\n"
+        "        image: quay.io/x/old:1\n        {{- end }}\n",
+    )
+    assert list(running(package("system/a", {"templates/d.yaml": template}))) == ["quay.io/x/new:1", "quay.io/x/old:1"]
 
 
 def test_a_condition_that_is_off_hides_an_image() -> None:

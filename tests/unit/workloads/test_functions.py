@@ -106,7 +106,7 @@ MODULE = CozystackTalos(upstream=None)
 async def test_a_checkout_and_recorded_answers_make_the_report(upstream: Any) -> None:
     text = await MODULE.workloads(upstream, offline=offline())
     assert text.startswith("the checkout given as --upstream, on arm64 nodes\n")
-    assert "isp-full   partly   system/kubeovn (through networking): kubeovn:v1.15.10" in text
+    assert "isp-full   partly\n    system/kubeovn (through networking): kubeovn:v1.15.10\n" in text
     other = await MODULE.workloads(upstream, offline=offline(), arch="amd64")
     assert "on amd64 nodes" in other
     assert "partly" not in other

@@ -52,6 +52,8 @@ def given(text: str, helpers: str = "") -> str:
         ('{{ ternary "x" "y" .Values.on }}', "x"),
         ("{{ .Values.nothing.at.all }}x", "x"),
         ('{{ dig "image" "tag" "none" .Values }}', ""),
+        ("{{ if gt (len .Values.image) 0 }}a{{ end }}{{ if lt 2 1 }}b{{ end }}{{ if ge 2 2 }}c{{ end }}", "ac"),
+        ("{{ if le (int .Capabilities.KubeVersion.Minor) 22 }}a{{ else }}b{{ end }}", "ab"),
         ("{{ index .Values.list 1 }}", "y"),
         ('{{ tpl "{{ .Values.image.registry }}" . }}', "quay.io"),
         ("{{ toYaml .Values.list | nindent 2 }}", "- x\n  - y"),

@@ -32,16 +32,29 @@ def test_the_first_table_has_bundles_and_applications() -> None:
     text = report_as(report(), Format.TEXT)
     lines = [re.sub(r"\s{2,}", " | ", line.strip()) for line in text.splitlines()]
     assert lines[0] == "v9, on arm64 nodes"
-    assert lines[1].startswith(
+    assert " ".join(lines[1:3]).startswith(
         "7 packages, 6 of them with images; 6 images run: 5 are there for arm64, 1 are not, 0 are"
     )
-    table = lines.index("bundle | arm64 | depends on")
-    assert lines[table + 2] == "paas | partly | system/kubeovn (through networking): kubeovn:v1"
-    application = lines.index("application | by itself | arm64 | depends on")
-    assert lines[application + 2] == (
-        "redis-application | yes | partly | system/kubeovn (through networking): kubeovn:v1"
-    )
+    table = lines.index("bundle | arm64")
+    assert lines[table + 2 : table + 4] == ["paas | partly", "system/kubeovn (through networking): kubeovn:v1"]
+    application = lines.index("application | by itself | arm64")
+    assert lines[application + 2 : application + 4] == [
+        "redis-application | yes | partly",
+        "system/kubeovn (through networking): kubeovn:v1",
+    ]
     assert table < application < lines.index("Images that are not there for arm64:")
+
+
+def test_the_text_fits_a_window_of_80_columns_but_for_references() -> None:
+    long = f"quay.io/{'x' * 90}:v1"
+    files = {**v1(), **package("system/metallb", {"templates/d.yaml": pods(long)})}
+    changes = compare(verdict(files), verdict(files, lacking=(long, KUBEOVN)))
+    for text in (
+        report_as(report(files, lacking=(long, KUBEOVN)), Format.TEXT),
+        changes_as(changes, Format.TEXT, ("v1", "v2")),
+    ):
+        assert long in text  # in one piece, to be copied
+        assert [line for line in text.splitlines() if len(line) > 80 and "x" * 90 not in line] == []
 
 
 def test_each_no_has_its_place_and_what_to_do() -> None:

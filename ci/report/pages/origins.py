@@ -16,7 +16,7 @@ _BOX: Final = 128
 _HEIGHT: Final = 28
 _STEP: Final = 34
 #: Characters that fit into a box.
-_FITS: Final = 22
+_FITS: Final = 21
 #: Boxes of one column; the rest is one box.
 _MOST: Final = 40
 
@@ -93,7 +93,7 @@ def _fitting(text: str, most: int = _FITS) -> str:
 
 def _node(x: int, index: int, count: int, height: int, name: str, below: str, style: str) -> Node:
     top = (height - count * _STEP) // 2
-    return Node(x, top + index * _STEP + 3, _fitting(name), _fitting(below, _FITS + 4), style)
+    return Node(x, top + index * _STEP + 3, _fitting(name), _fitting(below, _FITS + 2), style)
 
 
 def _middle(y: int, name: str, below: str) -> Node:

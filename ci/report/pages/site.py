@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ci.common.filenames import CHECKSUMS, REPORT, REPORT_PAGE, VALIDATION
+from ci.plan import images
 from ci.plan.images import release_tag
 from ci.report.build_report import plan_in
 from ci.report.diff import Change, Difference
+from ci.report.pages.clouds import Step
 from ci.report.pages.diff_page import difference_page
 from ci.report.pages.templating import render_page
-from ci.report.pages.ways import Step, Way, ways
+from ci.report.pages.ways import Way, verify_command, ways
 from ci.verify.reported import STAND_IN_LINE
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Built:
     report: Report
     #: The report of the release before, `None` where there is none.
     before: Report | None = None
+    #: Digest of the installer image that `publish` makes of it, `None` where the release has no images.
+    installer: str | None = None
 
     @property
     def folder(self) -> str:
@@ -65,9 +69,12 @@ class Place:
     #: Whether the site has the key that the images are signed with.
     signed: bool = False
 
-    def image(self, repository: str, plan: Plan) -> str | None:
-        """Return the reference of a published image."""
-        return f"{self.address}/{repository}:{release_tag(plan)}" if self.address else None
+    def installer(self, plan: Plan, digest: str | None = None) -> str | None:
+        """Return the reference of the published installer image, `None` where none is published."""
+        if not self.address:
+            return None
+        tagged = f"{self.address}/{images.KINDS['installer'].repository}:{release_tag(plan)}"
+        return f"{tagged}@{digest}" if digest else tagged
 
 
 def site_pages(built: Sequence[Built], configurations: dict[str, tuple[str, ...]], place: Place) -> dict[str, str]:
@@ -94,7 +101,7 @@ def latest(built: Sequence[Built], place: Place) -> dict[str, Any]:
                 "role": one.plan.role,
                 "arch": one.plan.arch.value,
                 "plan": one.plan.id,
-                "installer": place.image("talos", one.plan),
+                "installer": place.installer(one.plan, one.installer),
                 "folder": None if place.archives else one.folder,
                 "checksums": f"{one.folder}/{CHECKSUMS}",
                 "report": f"{one.folder}/{REPORT}",
@@ -123,7 +130,7 @@ def _index(built: Sequence[Built], configurations: dict[str, tuple[str, ...]], p
     choices = [
         Choice(one, way, tuple(_download(one, way, place)))
         for one in built
-        for way in ways(one.plan, one.report, place.image("talos", one.plan))
+        for way in ways(one.plan, one.report, place.installer(one.plan, one.installer), KEY if place.signed else None)
     ]
     first = built[0].plan
     release = f", CozyStack {first.origin.release}" if first.origin.release else ""
@@ -137,7 +144,11 @@ def _index(built: Sequence[Built], configurations: dict[str, tuple[str, ...]], p
         kinds=list({choice.way.key: choice.way.title for choice in choices}.items()),
         choices=choices,
         place=place,
-        images={one.folder: place.image("talos", one.plan) for one in built},
+        verify={
+            one.folder: verify_command(image, KEY)
+            for one in built
+            if (image := place.installer(one.plan, one.installer))
+        },
         configurations=configurations,
         names={
             "checksums": CHECKSUMS,

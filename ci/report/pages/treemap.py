@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ci.common.filenames import BASE_IMAGE, MODULES_IMAGE
+from ci.report.pages.templating import bytes_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,12 +14,21 @@ if TYPE_CHECKING:
     from ci.inspect.models import Entry, InitramfsFacts, SquashfsFacts
     from ci.verify.assets import Assets
 
-#: Units of the picture.
-WIDTH: Final = 720
-HEIGHT: Final = 440
-#: Parts that have a rectangle of their own, and files of one part; the rest of each is one rectangle.
+
+@dataclass(frozen=True)
+class Canvas:
+    """A picture's units, which are about pixels on the screen that it is for, and how many files of a part it shows."""
+
+    width: int
+    height: int
+    most_files: int
+
+
+#: For a window, and for a telephone, on which the first one's words would be too small to read.
+WIDE: Final = Canvas(720, 440, 60)
+NARROW: Final = Canvas(360, 460, 8)
+#: Parts that have a rectangle of their own; the rest is one rectangle.
 _MOST_PARTS: Final = 40
-_MOST_FILES: Final = 60
 #: Files smaller than this share of everything are summed up.
 _SMALLEST: Final = 0.0008
 #: Room for a part's name above its files, where the part is large enough.
@@ -100,17 +110,18 @@ def _bounded(parts: Iterable[Part], most: int, smallest: float, what: str) -> li
     return [*kept, Part(f"{len(rest)} smaller {what}", size)] if rest else kept
 
 
-def boxes(whole: Part) -> list[Box]:
+def boxes(whole: Part, canvas: Canvas = WIDE) -> list[Box]:
     """Return the rectangles of the picture, parts before what is in them."""
     found: list[Box] = []
-    for number, (part, place) in enumerate(_squares(whole.parts, (0.0, 0.0, float(WIDTH), float(HEIGHT)))):
+    everything = (0.0, 0.0, float(canvas.width), float(canvas.height))
+    for number, (part, place) in enumerate(_squares(whole.parts, everything)):
         x, y, width, height = place
         headed = height > 2 * _HEAD and width > 40
         found.append(_box(part, place, number, outer=True, room=headed or (not part.parts and height > _HEAD)))
         inside = (x + 2, y + (_HEAD if headed else 2), width - 4, height - (_HEAD + 2 if headed else 4))
         if inside[2] <= 2 or inside[3] <= 2:
             continue
-        files = _bounded(part.parts, _MOST_FILES, whole.size * _SMALLEST, "files")
+        files = _bounded(part.parts, canvas.most_files, whole.size * _SMALLEST, "files")
         found += [_box(file, spot, number, outer=False, room=spot[3] > 14) for file, spot in _squares(files, inside)]
     return found
 
@@ -118,7 +129,9 @@ def boxes(whole: Part) -> list[Box]:
 def _box(part: Part, place: tuple[float, float, float, float], number: int, *, outer: bool, room: bool) -> Box:
     x, y, width, height = (round(one, 1) for one in place)
     short = part.name if outer else part.name.rpartition("/")[2]
-    fits = int((width - 6) / (7.5 if outer else 6.2))
+    fits = int((width - 6) / (8.2 if outer else 6.6))
+    if outer and len(short) + len(said := f" {bytes_text(part.size)}") <= fits:
+        short += said
     label = short if len(short) <= fits else f"{short[: fits - 1]}…" if fits > 4 else ""
     return Box(x, y, width, height, part.name, part.size, number % 8, outer, label if room else "")
 

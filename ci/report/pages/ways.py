@@ -6,21 +6,15 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ci.report.pages.uses import unpack, write_disk
+from ci.common.arch import Arch
+from ci.report.pages.clouds import Step, import_steps, title_of
+from ci.report.pages.uses import write_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ci.plan.model import Plan, PlannedOutput
     from ci.verify.reported import Report
-
-
-@dataclass(frozen=True)
-class Step:
-    """What to do, and the commands for it."""
-
-    text: str
-    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,48 +29,18 @@ class Way:
     steps: tuple[Step, ...]
 
 
-#: How clouds take a disk image. IMAGE stands for the unpacked file, ARCH for how the cloud writes the architecture.
-_CLOUDS: Final[Mapping[str, tuple[Step, ...]]] = {
-    "aws": (
-        Step(
-            "Import the disk as a snapshot, and make an image of it.",
-            "aws s3 cp IMAGE s3://BUCKET/IMAGE\n"
-            "aws ec2 import-snapshot --disk-container Format=FORMAT,UserBucket='{S3Bucket=BUCKET,S3Key=IMAGE}'\n"
-            "aws ec2 describe-import-snapshot-tasks\n"
-            "aws ec2 register-image --name talos --architecture ARCH --ena-support --virtualization-type hvm "
-            "--boot-mode uefi --root-device-name /dev/xvda "
-            "--block-device-mappings 'DeviceName=/dev/xvda,Ebs={SnapshotId=SNAPSHOT,VolumeType=gp3}'",
-        ),
-    ),
-    "oracle": (
-        Step(
-            "Upload the disk and import it as a custom image, with UEFI and paravirtualised devices.",
-            "oci os object put --bucket-name BUCKET --file IMAGE\n"
-            "oci compute image import from-object --bucket-name BUCKET --name IMAGE --namespace NAMESPACE "
-            "--compartment-id COMPARTMENT --display-name talos --launch-mode PARAVIRTUALIZED --source-image-type QCOW2",
-        ),
-    ),
-    "nocloud": (
-        Step(
-            "Proxmox VE: make a machine with UEFI and give it the disk. The machine configuration goes into user-data.",
-            "qm create 900 --name talos --memory 4096 --bios ovmf --machine ARCH_MACHINE --net0 virtio,bridge=vmbr0\n"
-            "qm importdisk 900 IMAGE STORAGE",
-        ),
-    ),
-}
-_AWS_ARCH: Final = {"arm64": "arm64", "amd64": "x86_64"}
-_MACHINES: Final = {"arm64": "virt", "amd64": "q35"}
+def ways(plan: Plan, report: Report, image: str | None, key: str | None = None) -> Iterator[Way]:
+    """Yield the ways that a plan's outputs allow.
 
-
-def ways(plan: Plan, report: Report, image: str | None) -> Iterator[Way]:
-    """Yield the ways that a plan's outputs allow; `image` is the published installer's reference."""
+    `image` is the published installer's reference, `key` the file with the public key of who signed it.
+    """
     by_kind: dict[str, list[PlannedOutput]] = {}
     for output in plan.outputs:
         by_kind.setdefault(output.imager_kind, []).append(output)
     kernel, initramfs = by_kind.get("kernel"), by_kind.get("initramfs")
     if kernel and initramfs:
         texts = [output for output in by_kind.get("cmdline", ()) if output.name == "cmdline"]
-        yield _netboot(kernel[0].path, initramfs[0].path, _arguments(report), texts)
+        yield _netboot(kernel[0].path, initramfs[0].path, _arguments(report), texts, plan.arch)
     for iso in by_kind.get("iso", ()):
         yield _medium(iso)
     for disk in by_kind.get("image", ()):
@@ -88,6 +52,7 @@ def ways(plan: Plan, report: Report, image: str | None) -> Iterator[Way]:
             "Upgrade a node that runs Talos",
             (),
             (
+                *((Step("Check who signed the installer image.", verify_command(image, key)),) if key else ()),
                 Step(
                     "The node pulls the installer image from the registry.",
                     f"talosctl upgrade --nodes NODE --image {image}",
@@ -106,6 +71,11 @@ def ways(plan: Plan, report: Report, image: str | None) -> Iterator[Way]:
         )
 
 
+def verify_command(image: str, key: str) -> str:
+    """Return the command that checks an image's signature."""
+    return f"cosign verify --key {key} --insecure-ignore-tlog {image}"
+
+
 _STICK: Final = Step("Find the stick's device: everything on it is overwritten.", "lsblk")
 _MAINTENANCE: Final = Step(
     "Start the machine from it. Talos waits in maintenance mode for its machine configuration.",
@@ -118,14 +88,23 @@ def _medium(iso: PlannedOutput) -> Way:
         steps = (_STICK, _write(iso.path), _MAINTENANCE)
         return Way("usb", "USB stick, or a virtual machine's CD", (iso.path,), steps)
     start = Step("Upload the image as your cloud's guide says, and start a machine from it.")
-    return Way(f"{iso.platform}.iso", f"Cloud: {iso.platform}, from its ISO image", (iso.path,), (start, _MAINTENANCE))
+    return Way(
+        f"{iso.platform}.iso",
+        f"Cloud: {title_of(iso.platform)}, from its ISO image",
+        (iso.path,),
+        (start, _MAINTENANCE),
+    )
 
 
 def _write(path: str) -> Step:
     return Step("Write the image.", f"sudo {write_disk(path)}")
 
 
-def _netboot(kernel: str, initramfs: str, arguments: str, cmdline: list[PlannedOutput]) -> Way:
+#: Programs of iPXE, as its packages name them.
+_LOADERS: Final = {Arch.ARM64: "ipxe-arm64.efi", Arch.AMD64: "ipxe.efi"}
+
+
+def _netboot(kernel: str, initramfs: str, arguments: str, cmdline: list[PlannedOutput], arch: Arch) -> Way:
     name = posixpath.basename(initramfs)
     script = (
         "#!ipxe\n"
@@ -140,7 +119,7 @@ def _netboot(kernel: str, initramfs: str, arguments: str, cmdline: list[PlannedO
         files,
         (
             Step("Serve the folder; Matchbox, nginx or any other server will do.", "python3 -m http.server 8080"),
-            Step("This script boots it with iPXE, which your DHCP server hands out as ipxe.efi.", script),
+            Step(f"This script boots it with iPXE, which your DHCP server hands out as {_LOADERS[arch]}.", script),
             _MAINTENANCE,
         ),
     )
@@ -160,23 +139,5 @@ def _disk(disk: PlannedOutput, plan: Plan) -> Way:
         return Way(
             "disk", "Disk of a machine without another system", (disk.path,), (_STICK, _write(disk.path), _MAINTENANCE)
         )
-    unpacked = disk.path
-    steps: list[Step] = []
-    if command := unpack(disk.path):
-        unpacked = disk.path.rpartition(".")[0]
-        steps.append(Step("Unpack the image.", f"{command} > {unpacked}"))
-    words = {
-        "IMAGE": unpacked,
-        "FORMAT": unpacked.rpartition(".")[2].upper(),
-        "ARCH_MACHINE": _MACHINES[plan.arch.value],
-        "ARCH": _AWS_ARCH[plan.arch.value],
-    }
-    known = _CLOUDS.get(disk.platform, (Step("Import the image as your cloud's guide says."),))
-    steps += [Step(step.text, _filled(step.command, words)) for step in known]
-    return Way(disk.platform, f"Cloud: {disk.platform}", (disk.path,), tuple(steps))
-
-
-def _filled(command: str, words: Mapping[str, str]) -> str:
-    for word, value in words.items():
-        command = command.replace(word, value)
-    return command
+    steps = tuple(import_steps(disk, plan.arch))
+    return Way(disk.platform, f"Cloud: {title_of(disk.platform)}", (disk.path,), steps)

@@ -47,6 +47,25 @@ def test_sizes_are_bars_and_everything_else_follows(page: str) -> None:
     assert 'data-kind="added"' in page
 
 
+def test_what_has_the_size_that_it_had_is_folded_away() -> None:
+    sizes = ({"boot/vmlinuz": 5, "boot/initramfs.xz": 7}, {"boot/vmlinuz": 5, "boot/initramfs.xz": 9})
+    words = checked(difference_page(Difference(before="a", after="b", changes=()), *sizes)).words
+    changed, folded = words.split("1 part has the size that it had")
+    assert "boot/initramfs.xz before 7 B after 9 B (+2 B)" in changed
+    assert "boot/vmlinuz before 5 B after 5 B" in folded
+
+
+def test_stand_ins_are_named_above_everything_else(tmp_path: Path) -> None:
+    build(tmp_path / "a", good())
+    build(tmp_path / "b", good())
+    (tmp_path / "b/STAND-IN.txt").write_text("They are not Talos.\n")
+    old, new = (inspect_path(tmp_path / name, name=name) for name in ("a", "b"))
+    assert (
+        checked(diff_page(old, new, diff(old, new))).words.partition("STAND-IN made from")[0].strip() == "From a to b"
+    )
+    assert "STAND-IN made" not in checked(diff_page(old, old, diff(old, old))).words
+
+
 def test_equal_assets_have_no_difference(tmp_path: Path) -> None:
     build(tmp_path / "a", good())
     side = inspect_path(tmp_path / "a", name="a")

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ci.common.kinds import KINDS
+from ci.common.platforms import PLATFORMS, BootMethod, Platform
 from ci.plan.model import Plan
+from ci.report.pages.clouds import CLOUDS
 from ci.report.pages.site import Built, Place, site_pages
 from ci.report.pages.ways import ways
 from ci.verify.reported import Report, ReportedExtension, ReportedFile
 from tests.unit.report.test_build_page import HOSTILE, checked
 from tests.unit.verify.assets import good, plan_of, planned_output
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ARGUMENTS = "talos.platform=metal console=ttyAMA0"
 
@@ -70,7 +71,7 @@ def test_every_way_has_its_download_its_check_and_its_commands() -> None:
         "sudo dd of=/dev/DISK bs=4M conv=fsync status=progress if=iso/metal-arm64.iso",
         "sudo sh -c 'zstd --decompress --stdout metal/metal-arm64.raw.zst | dd of=/dev/DISK",
         "zstd --decompress --stdout nocloud/nocloud-arm64.raw.zst > nocloud/nocloud-arm64.raw",
-        "qm importdisk 900 nocloud/nocloud-arm64.raw STORAGE",
+        "--scsi0 STORAGE:0,import-from=$PWD/nocloud/nocloud-arm64.raw --boot",
         f"talosctl upgrade --nodes NODE --image {IMAGE}",
         f"cosign verify --key cosign.pub --insecure-ignore-tlog {IMAGE}",
         "talosctl machineconfig patch worker.yaml --patch @node.yaml --output this-node.yaml",
@@ -93,7 +94,7 @@ def test_links_lead_to_what_is_in_the_site() -> None:
 def test_archives_are_checked_and_unpacked_where_the_files_are_not_in_the_site() -> None:
     page = checked(index(built(), place=Place(archives="https://example.com/v1")))
     assert "curl --fail --location --remote-name https://example.com/v1/spin-only.tar" in page.words
-    assert "SITE/" not in page.words
+    assert re.findall("SITE/[^ ]*", page.words) == ["SITE/spin-only/machine-config/node.yaml"]
     assert not any("vmlinuz" in (attributes.get("href") or "") for _, attributes in page.elements)
     assert "cosign" not in page.words  # nothing is published
     assert "crane push installer/installer-arm64.tar REGISTRY/talos:TAG" in page.words
@@ -117,16 +118,45 @@ def test_what_is_for_a_cloud_is_not_offered_for_a_stick() -> None:
     assert not any(file.endswith(".ipxe") for file in found["netboot"].files)
 
 
-@pytest.mark.parametrize(("platform", "command"), [("aws", "aws ec2 register-image"), ("oracle", "oci compute image")])
-def test_clouds_have_their_import(platform: str, command: str) -> None:
-    output = planned_output("nocloud", "ready") | {"imagerKind": "image", "platform": platform}
-    of = plan(outputs=[output | {"path": f"{platform}/{platform}-arm64.raw.xz"}])
+WITH_DISKS = [one for one in PLATFORMS.values() if BootMethod.DISK in one.boots and one.name != "metal"]
+
+
+@pytest.mark.parametrize("platform", WITH_DISKS, ids=lambda one: one.name)
+@pytest.mark.parametrize("arch", ["arm64", "amd64"])
+def test_every_cloud_has_its_import(platform: Platform, arch: str) -> None:
+    name = f"{platform.name}-{arch}.{platform.form}"
+    output = planned_output(platform.name, "ready") | {"imagerKind": "image", "platform": platform.name}
+    of = plan(outputs=[output | {"path": f"{platform.name}/{name}"}], arch=arch)
     (way,) = ways(of, report(of), None)
     said = "\n".join(step.command for step in way.steps)
-    assert way.key == platform
-    assert command in said
-    assert f"xz --decompress --stdout {platform}/{platform}-arm64.raw.xz > {platform}/{platform}-arm64.raw" in said
-    assert not re.search(r"\b(IMAGE|FORMAT|ARCH)\b", said)
+    assert (way.key, way.title) == (platform.name, f"Cloud: {platform.title}")
+    assert name.partition(".")[0] in said
+    assert "%" not in said
+    assert CLOUDS[platform.name]
+    if not CLOUDS[platform.name].packed and (end := re.search(r"\.(xz|zst)$", name)):
+        unpacked = f"{platform.name}/{name.removesuffix(end[0])}"
+        program = {".xz": "xz", ".zst": "zstd"}[end[0]]
+        assert said.startswith(f"{program} --decompress --stdout {platform.name}/{name} > {unpacked}\n")
+        assert unpacked.rpartition("/")[2] in said.partition("\n")[2]
+        assert name not in said.partition("\n")[2]
+    done = subprocess.run(["bash", "-n"], input=said, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_commands_for_clouds_are_those_of_the_documentation() -> None:
+    """docs/clouds.md has each of the programs that the page names, with the same subcommand."""
+    page = (Path(__file__).parents[3] / "docs/clouds.md").read_text()
+    for cloud in CLOUDS.values():
+        for step in cloud.steps:
+            for line in step.command.splitlines():
+                assert " ".join(line.split()[:2]) in page, line
+
+
+def test_a_cloud_that_is_not_in_the_table_is_left_to_its_own_guide() -> None:
+    output = planned_output("metal", "ready") | {"imagerKind": "image", "platform": "elsewhere"}
+    of = plan(outputs=[output | {"path": "elsewhere/elsewhere-arm64.raw"}])
+    (way,) = ways(of, report(of), None)
+    assert [(step.command, "your cloud's guide" in step.text) for step in way.steps] == [("", True)]
 
 
 def test_latest_says_the_same_for_programs() -> None:
@@ -140,6 +170,19 @@ def test_latest_says_the_same_for_programs() -> None:
     assert [file["path"] for file in build["files"]] == list(one.files)
     assert build["extensions"] == {"spin": "v0.21.0"}
     assert build["report"] == "spin-only/arm64/validation/build-report.json"
+
+
+def test_the_installer_is_named_by_its_digest_where_it_is_known() -> None:
+    """By tag alone a program, or an upgrade, would take what the tag names later."""
+    one = replace(built(), installer=f"sha256:{7:064x}")
+    pages = site_pages([one], {}, PUBLISHED)
+    named = f"{IMAGE}@sha256:{7:064x}"
+    assert json.loads(pages["latest.json"])["builds"][0]["installer"] == named
+    words = checked(pages["index.html"]).words
+    assert f"talosctl upgrade --nodes NODE --image {named}" in words
+    assert f"cosign verify --key cosign.pub --insecure-ignore-tlog {named}" in words
+    alone = json.loads(site_pages([one], {}, Place())["latest.json"])  # nothing is published
+    assert alone["builds"][0]["installer"] is None
 
 
 def test_difference_to_the_release_before_is_a_page_of_its_own() -> None:

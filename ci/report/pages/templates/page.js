@@ -1,5 +1,6 @@
 "use strict";
-// Each control names, in data-filter, the group whose items it filters. Without this script all of them are shown.
+// Each control names, in data-filter, the group whose items it filters; what only follows them is not counted. An item
+// without a control's key is shown whatever that control says. Without this script everything is shown.
 const groups = new Map();
 for (const control of document.querySelectorAll("[data-filter]")) {
   const name = control.dataset.filter;
@@ -7,6 +8,7 @@ for (const control of document.querySelectorAll("[data-filter]")) {
 }
 for (const [name, controls] of groups) {
   const items = [...document.querySelectorAll(`[data-group="${name}"]`)];
+  const followers = [...document.querySelectorAll(`[data-follows="${name}"]`)];
   const count = document.querySelector(`[data-count="${name}"]`);
   const texts = items.map((item) => item.textContent.toLowerCase());
   const fits = (item, text) => controls.every((control) => {
@@ -14,7 +16,8 @@ for (const [name, controls] of groups) {
     if (control.dataset.key === undefined) {
       return control.value.toLowerCase().trim().split(/\s+/).every((word) => text.includes(word));
     }
-    return item.dataset[control.dataset.key].split(" ").includes(control.value);
+    const values = item.dataset[control.dataset.key];
+    return values === undefined || values.split(" ").includes(control.value);
   });
   const show = () => {
     let shown = 0;
@@ -22,7 +25,8 @@ for (const [name, controls] of groups) {
       item.hidden = !fits(item, texts[number]);
       shown += item.hidden ? 0 : 1;
     });
-    if (count) count.textContent = `${shown} of ${items.length} shown`;
+    for (const item of followers) item.hidden = !fits(item, "");
+    if (count) count.textContent = shown ? `${shown} of ${items.length} shown` : "nothing fits: choose something else";
   };
   for (const control of controls) control.addEventListener("input", show);
   show();

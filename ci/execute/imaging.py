@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import dagger
@@ -35,6 +36,11 @@ class AssetImage:
         self.layout = layout
         #: What it is put on, where the plan does not know that.
         self.base = base
+
+    async def digest(self) -> str:
+        """Return the digest of the image's manifest, by which a registry has it once it is published."""
+        (descriptor,) = json.loads(await self.layout.file("index.json").contents())["manifests"]
+        return str(descriptor["digest"])
 
     def container(self) -> dagger.Container:
         """Return the image as a container, of the platform that it is for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dagger import dag
@@ -13,14 +13,17 @@ from ci.common.filenames import CHECKSUMS, REPORT, VALIDATION
 from ci.common.references import parse_reference
 from ci.execute.build import build_passing
 from ci.execute.configure import check_services, configure, folder
+from ci.execute.imaging import make_image
+from ci.execute.pipeline import ASSETS, BuiltAssets
 from ci.node.request import NodeSettings
 from ci.node.tailscale import Asked
+from ci.plan import images
 from ci.publish.address import parse_address
 from ci.report.pages.site import CONFIGURATION, KEY, Built, Place, site_pages
 from ci.verify.reported import parse_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import dagger
 
@@ -75,11 +78,13 @@ async def make_site(inputs: Inputs, wanted: Wanted) -> dagger.Directory:
             plan = await inputs.plan(variant.name, wanted.outputs, arch=arch)
             assets = await build_passing(inputs, plan)
             one = Built(plan, await assets.report(), await _before(wanted.before, variant.name, arch))
+            if wanted.place.address:
+                one = replace(one, installer=await _installer(inputs, plan))
             kept = [f"{VALIDATION}**", CHECKSUMS] if wanted.place.archives else []
             site = site.with_directory(one.folder, assets.folder, include=kept or None)
             built.append(one)
-        plan = next(one.plan for one in built if one.plan.variant == variant.name)
-        configuration = await _configuration(inputs, plan, variant, wanted.place)
+        of_variant = [one for one in built if one.plan.variant == variant.name]
+        configuration = await _configuration(inputs, of_variant, variant, wanted.place)
         configurations[variant.name] = tuple(sorted(await configuration.glob("**/*.yaml")))
         site = site.with_directory(f"{variant.name}/{CONFIGURATION}", configuration)
     for path, text in site_pages(built, configurations, wanted.place).items():
@@ -95,8 +100,22 @@ async def _before(site: dagger.Directory | None, variant: str, arch: Arch) -> Re
     return parse_report(await site.file(path).contents(), f"--before: {path}")
 
 
-async def _configuration(inputs: Inputs, plan: Plan, variant: Variant, place: Place) -> dagger.Directory:
+async def _installer(inputs: Inputs, plan: Plan) -> str:
+    """Return the digest of the installer image of a variant and an architecture.
+
+    The same input gives the same bytes, so it is the image that `publish` pushes: no registry is asked.
+    """
+    kind = images.KINDS["installer"]
+    alone = await inputs.plan(plan.variant, kind.outputs, arch=plan.arch)
+    pipeline = await inputs.pipeline(alone)
+    assets = BuiltAssets(alone, pipeline.folder(await pipeline.outputs(), ASSETS), ASSETS, passed=True)
+    return await (await make_image(kind, assets, (await inputs.checkout()).upstream)).digest()
+
+
+async def _configuration(inputs: Inputs, built: Sequence[Built], variant: Variant, place: Place) -> dagger.Directory:
+    """Return the machine configuration; of several architectures the nodes' installer is named by its tag."""
+    plan = built[0].plan
     await check_services(plan, variant, await inputs.pipeline(plan))
-    image = place.installer(plan)
+    image = place.installer(plan, built[0].installer if len(built) == 1 else None)
     installer = parse_reference(image) if image else None
     return await folder(await configure(plan, variant, Asked(), NodeSettings(), installer, None), None)

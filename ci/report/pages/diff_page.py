@@ -83,10 +83,11 @@ def difference_page(
     after: Mapping[str, int],
     unread: Iterable[str] = (),
     stand_in: str = "",
+    release: str = "",
 ) -> str:
     """Return the page of a difference; `before` and `after` are the sizes of the two by name.
 
-    `unread` are paths of what could not be compared.
+    `unread` are paths of what could not be compared. `release` leads to the page of the release that it belongs to.
     """
     places = list(_places(difference.changes))
     sizes = _sizes(before, after)
@@ -94,6 +95,7 @@ def difference_page(
         "diff.html",
         title=f"From {difference.before} to {difference.after}",
         stand_in=stand_in,
+        release=release,
         difference=difference,
         notices=list(_notices(difference.changes)),
         unread=list(unread),

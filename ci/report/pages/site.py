@@ -192,7 +192,7 @@ def report_difference_page(before: Report, after: Report, plan: Plan) -> str:
     difference = Difference(before=_called(before), after=_called(after), changes=tuple(_changes(before, after)))
     sizes = [{file.path: file.size for file in side.files} for side in (before, after)]
     stand_in = STAND_IN_LINE if plan.stand_in else ""
-    return difference_page(difference, *sizes, stand_in=stand_in)
+    return difference_page(difference, *sizes, stand_in=stand_in, release=f"../../{INDEX}")
 
 
 def _called(report: Report) -> str:

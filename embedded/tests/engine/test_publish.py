@@ -147,6 +147,17 @@ def test_what_is_published_is_pulled_back_and_publishing_it_again_sends_nothing(
     assert (again["sentBlobs"], again["sentBytes"], again["sentManifests"]) == (0, 0, 0)
 
 
+def test_the_site_of_a_release_names_the_image_that_is_published(registry: Registry, tmp_path: Path) -> None:
+    """Without asking the registry: the same input gives the same image."""
+    address = f"{registry.host}/site"
+    words = ("--variants", "spin-only", "--outputs", "installer", "--address", address)
+    done = call("site", *words, "export", "--path", tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    (build,) = json.loads((tmp_path / "site/latest.json").read_text())["builds"]
+    (image,) = published(address)["images"]
+    assert build["installer"] == image["reference"]
+
+
 def document(address: str, digest: str) -> dict[str, Any]:
     """What refers to an image: the document that its manifest names."""
     (layer,) = json.loads(crane("manifest", f"{address}/talos@{digest}"))["layers"]

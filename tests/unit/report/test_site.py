@@ -188,7 +188,10 @@ def test_the_installer_is_named_by_its_digest_where_it_is_known() -> None:
 def test_difference_to_the_release_before_is_a_page_of_its_own() -> None:
     of = plan()
     pages = site_pages([built(of, report(of, "v1.12.0", "v0.20.0", 900))], {}, PUBLISHED)
-    words = checked(pages["spin-only/arm64/difference.html"]).words
+    page = checked(pages["spin-only/arm64/difference.html"])
+    words = page.words
+    assert [attributes["href"] for tag, attributes in page.elements if tag == "a"] == ["../../index.html"]
+    assert "diff --format html" not in words
     assert "From spin-only, Talos v1.12.0, CozyStack v1.6.2 to spin-only, Talos v1.13.6" in words
     assert "Talos version: changed before v1.12.0 after v1.13.6" in words
     assert "extension spin: changed before v0.20.0 after v0.21.0" in words

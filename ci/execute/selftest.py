@@ -8,7 +8,7 @@ import dagger
 
 from ci.common.errors import BuildError
 from ci.execute import commands
-from ci.execute.tools import SOURCE, crane, python
+from ci.execute.tools import SOURCE, base, crane, python
 
 if TYPE_CHECKING:
     from ci.execute.pipeline import BuiltAssets
@@ -27,6 +27,9 @@ PROGRAMS: Final = (
     "zstd",
 )
 
+#: Where pip installs to, whichever Python an image has.
+_LIBRARIES: Final = "/usr/local/lib"
+
 _MARKS = {"pass": "PASS", "fail": "FAIL", "skip": "SKIP"}
 
 
@@ -36,12 +39,12 @@ async def unit_tests(source: dagger.Directory) -> str:
     No test is skipped there: the programs that the readers are held against are in the container.
     """
     run = (
-        python(extra="test")
+        # Debian's packages and Python's are installed at the same time.
+        base()
         .with_exec(commands.apt_install(PROGRAMS))
+        .with_directory(_LIBRARIES, python(extra="test").directory(_LIBRARIES))
         .with_mounted_file("/usr/local/bin/crane", await crane())
         .with_env_variable("CI", "true")
-        # Dozens of tests start a program: each would compile all of its modules anew.
-        .with_env_variable("PYTHONDONTWRITEBYTECODE", "")
         .with_directory(SOURCE, source)
         .with_workdir(SOURCE)
         .with_exec(commands.pytest("tests/unit"), expect=dagger.ReturnType.ANY)

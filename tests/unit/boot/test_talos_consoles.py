@@ -185,7 +185,7 @@ def test_wherever_the_bytes_are_cut_nothing_is_claimed_that_the_lines_before_do_
     for at in interesting[:: max(1, len(interesting) // 4)]:
         line = text.index("\n", at + 1)
         allowed = {(one.outcome, *sorted(failed(one))) for one in (read(text[: at + 1]), read(text[: line + 1]))}
-        for end in range(at + 2, line, 37):
+        for end in range(at + 2, line, 97):
             verdict = read(text[:end])
             assert (verdict.outcome, *sorted(failed(verdict))) in allowed, text[at + 1 : end]
 

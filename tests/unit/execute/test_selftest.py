@@ -147,9 +147,14 @@ class Container:
         self.code = code
         self.commands: list[list[str]] = []
         self.files: list[str] = []
+        self.folders: dict[str, object] = {}
         self.environment: dict[str, str] = {}
 
-    def with_directory(self, *_: object) -> Container:
+    def directory(self, path: str) -> Container:
+        return self
+
+    def with_directory(self, path: str, folder: object) -> Container:
+        self.folders[path] = folder
         return self
 
     def with_mounted_file(self, path: str, _: object) -> Container:
@@ -181,15 +186,16 @@ class Container:
 async def test_a_unit_test_that_fails_is_an_error_with_what_was_printed(
     code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    container = Container(code)
+    container, of_python = Container(code), Container(0)
 
     def python(*, extra: str) -> Container:
         assert extra == "test"
-        return container
+        return of_python
 
     async def crane() -> object:
         return None
 
+    monkeypatch.setattr(selftest, "base", lambda: container)
     monkeypatch.setattr(selftest, "python", python)
     monkeypatch.setattr(selftest, "crane", crane)
     source = cast("dagger.Directory", None)
@@ -203,4 +209,5 @@ async def test_a_unit_test_that_fails_is_an_error_with_what_was_printed(
     assert run[2] == "pytest"
     assert container.files == ["/usr/local/bin/crane"]
     # no reader goes unheld: what is skipped fails
-    assert container.environment == {"CI": "true", "PYTHONDONTWRITEBYTECODE": ""}
+    assert container.environment == {"CI": "true"}
+    assert container.folders == {"/usr/local/lib": of_python, "/src": source}

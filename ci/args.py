@@ -384,6 +384,17 @@ PlainHttp: TypeAlias = Annotated[bool, Doc("The registry speaks HTTP without TLS
 SignKey: TypeAlias = Annotated[
     dagger.Secret | None, Doc("Sign the images with this private key of cosign's, for example file:cosign.key")
 ]
+FilesSignKey: TypeAlias = Annotated[
+    dagger.Secret | None,
+    Doc(
+        "Sign each output, the checksums and the report with this private key of cosign's, for example "
+        "file:cosign.key: FILE.sigstore.json is then next to FILE"
+    ),
+]
+FilesKey: TypeAlias = Annotated[
+    dagger.File | None,
+    Doc("Public key (cosign.pub) that the files in --assets have to be signed with, each in FILE.sigstore.json"),
+]
 Force: TypeAlias = Annotated[bool, Doc("Move tags that name other content, or another variant")]
 NetworkSeconds: TypeAlias = Annotated[
     int, Doc("Seconds that the registry may be silent; the engine's own pulls have the engine's limit")

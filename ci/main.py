@@ -21,7 +21,7 @@ from ci.functions.workloads import WorkloadFunctions
 with deferred():
     from ci.boot import request
     from ci.common import concurrency
-    from ci.execute import boots, build, images_check, inputs, secureboot, selftest, several, signatures
+    from ci.execute import boots, build, images_check, inputs, secureboot, selftest, several, signatures, signing
     from ci.execute import registry as registries
     from ci.plan import outputs as forms
     from ci.report import schematic, tables
@@ -119,6 +119,8 @@ class CozystackTalos(
         cosign_mirrors: args.CosignMirrors = None,
         boot_from: args.BootWays = None,
         arches: args.BuiltArchitectures = None,
+        sign_key: args.FilesSignKey = None,
+        sign_password: args.SignPassword = None,
     ) -> dagger.Directory:
         """Build variants' boot assets, check them, and return them with checksums and a report.
 
@@ -126,16 +128,20 @@ class CozystackTalos(
         checksums.sha256, and validation/build-report.{html,txt,json}; of several variants each is in a folder of its
         name, assets/talos/<arch>/<variant>/…. Assets that fail a check are an error. Where they are booted,
         validation/boot-<from>.{log,txt,json,svg} have the console, the verdict and its picture; where signatures are
-        checked, validation/signatures.json has who signed which input, as report and provenance do.
+        checked, validation/signatures.json has who signed which input, as report and provenance do. With a key to sign
+        with, FILE.sigstore.json is the detached signature of FILE, as `cosign verify-blob --bundle` takes it.
         """
         ways = parse_ways(boot_from or [])
         signers = signatures.Signers.of(verify_signatures, cosign_key, cosign_mirrors, self._parsed()[1])
+        signer = signing.Signer.of(sign_key, sign_password)
         wanted = parse_arches(arches or [self.arch])
         inputs = await self._inputs()
+        if signer is not None:
+            await signer.check()
         orders = await several.plan_orders(
             inputs, variant, wanted, outputs, layout, disk_size=disk_size, base_url=base_url
         )
-        return await several.passing_tree(await several.build_orders(inputs, orders, ways, signers))
+        return await several.passing_tree(await several.build_orders(inputs, orders, ways, signers), signer)
 
     @api_function
     async def schematic(self, variant: args.VariantName, format_: args.Format = "text") -> str:

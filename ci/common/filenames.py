@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
 
 #: List of all files, as `sha256sum` writes it.
 CHECKSUMS: Final = "checksums.sha256"
@@ -18,6 +21,24 @@ SIGNATURES: Final = "validation/signatures.json"
 
 #: Not in the list of checksums: the list itself, and the report, which says whether the list is true.
 UNLISTED: Final = (CHECKSUMS, REPORT, REPORT_TEXT, REPORT_PAGE)
+
+#: End of the name of a file's detached signature, a Sigstore bundle next to the file.
+BUNDLE: Final = ".sigstore.json"
+
+
+def is_signature(path: str, paths: Container[str]) -> bool:
+    """Return whether a path is that of the detached signature of one of some files."""
+    return path.endswith(BUNDLE) and path.removesuffix(BUNDLE) in paths
+
+
+def checksummed(paths: Iterable[str]) -> list[str]:
+    """Return those of all paths that the list of checksums has, in order.
+
+    A signature is not in it: it is of other bytes every time, and says itself which file it is for.
+    """
+    known = frozenset(paths)
+    return [path for path in sorted(known) if path not in UNLISTED and not is_signature(path, known)]
+
 
 #: Marks assets that are made from stand-ins.
 STAND_IN: Final = "STAND-IN.txt"

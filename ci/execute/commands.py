@@ -115,10 +115,13 @@ def seal(assets: str, expectation: str, plan: str) -> list[str]:
     return ["python", "-m", "ci.steps.verify", "seal", "--assets", assets, "--expect", expectation, "--plan", plan]
 
 
-def verify(assets: str, expectation: str | None, form: str) -> list[str]:
-    """Check a folder of assets, against an expectation or against what the assets say of themselves."""
-    expected = ["--expect", expectation] if expectation else []
-    return ["python", "-m", "ci.steps.verify", "check", "--assets", assets, *expected, "--format", form]
+def verify(assets: str, expectation: str | None, form: str, signed: str | None = None) -> list[str]:
+    """Check a folder of assets, against an expectation or against what the assets say of themselves.
+
+    `signed` is the file with what cosign says of the signatures in the folder.
+    """
+    more = [*(("--expect", expectation) if expectation else ()), *(("--signed", signed) if signed else ())]
+    return ["python", "-m", "ci.steps.verify", "check", "--assets", assets, *more, "--format", form]
 
 
 def check_image(

@@ -14,6 +14,7 @@ from ci.common.errors import AssetsError, UserError
 from ci.common.references import parse_reference
 from ci.execute import commands
 from ci.execute.sdk import with_image
+from ci.execute.signed_files import check_signatures
 from ci.execute.tools import tools
 from ci.report.tables import Format
 
@@ -93,8 +94,10 @@ async def diff(before: Subject, after: Subject, form: Format, *, fail_on_change:
     return await run.stdout()
 
 
-async def verify(subject: Subject, expectation: Expectation | None, form: Format) -> str:
-    """Return how every check went; raises `AssetsError` with it where one failed."""
+async def verify(
+    subject: Subject, expectation: Expectation | None, form: Format, key: dagger.File | None = None
+) -> str:
+    """Return how every check went, with a key those of signatures too; raises `AssetsError` with it if one failed."""
     container = (await tools("ci.steps.verify")).with_mounted_directory(
         f"{_IN}/assets", subject.as_folder(), read_only=True
     )
@@ -102,7 +105,13 @@ async def verify(subject: Subject, expectation: Expectation | None, form: Format
     if expectation and expected:
         text = json.dumps(expectation.model_dump(mode="json"), sort_keys=True)
         container = container.with_new_file(expected, text)
-    run = container.with_exec(commands.verify(f"{_IN}/assets", expected, form.value), expect=dagger.ReturnType.ANY)
+    signed = f"{_IN}/signed.json" if key is not None else None
+    if key is not None and signed:
+        answers = await check_signatures(subject.as_folder(), key)
+        container = container.with_new_file(signed, json.dumps(answers, sort_keys=True))
+    run = container.with_exec(
+        commands.verify(f"{_IN}/assets", expected, form.value, signed), expect=dagger.ReturnType.ANY
+    )
     code, told = await run.exit_code(), await run.stdout()
     if code not in commands.CHECKED:
         raise AssetsError(told + complaint(await run.stderr(), (f"{_IN}/assets", subject.name)))

@@ -12,6 +12,7 @@ from ci.common.errors import BuildError, UserError
 from ci.common.progress import say
 from ci.execute.build import build_assets, build_booted, failure
 from ci.execute.pipeline import assets_path
+from ci.execute.signed_files import with_signatures
 from ci.load.variant import ALL, asks_for_all
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ci.execute.inputs import Inputs
     from ci.execute.pipeline import BuiltAssets
     from ci.execute.signatures import Signers
+    from ci.execute.signing import Signer
     from ci.load.variant import Variant
     from ci.plan.model import Plan
 
@@ -96,11 +98,16 @@ async def build_orders(
     return [await build_booted(inputs, order.plan, ways, signed[order.place], order.place) for order in orders]
 
 
-async def passing_tree(built: Sequence[BuiltAssets]) -> dagger.Directory:
-    """Return the folder of all that was built; raises `BuildError` with the reports of those that fail their checks."""
+async def passing_tree(built: Sequence[BuiltAssets], signer: Signer | None = None) -> dagger.Directory:
+    """Return the folder of all that was built, with detached signatures if somebody is to sign.
+
+    Raises `BuildError` with the reports of those that fail their checks.
+    """
     failures = [await failure(assets) for assets in built if not assets.passed]
     if failures:
         raise BuildError("\n".join(failures))
+    if signer is not None:
+        built = [await with_signatures(assets, signer) for assets in built]
     if len(built) == 1:
         return built[0].tree
     tree = dag.directory()

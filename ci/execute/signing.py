@@ -1,9 +1,13 @@
-"""Signing images with a key, in a container that needs no network: what is signed is pushed like any other document."""
+"""Signing images and files with a key, in a container that needs no network.
+
+What is signed of images is pushed like any other document.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+import posixpath
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 _BUNDLE: Final = "/out/bundle.json"
 _STATEMENT: Final = "/in/statement.json"
+_FILES: Final = "/in/files"
 
 
 def signs(bundle: bytes, statement: str, hint: str) -> bool:
@@ -72,10 +77,18 @@ class Signer:
         bundles = await gather_each(self._bundle, claims)
         return [statements.signature(plan, *signed) for signed in zip(claims, bundles, strict=True)]
 
+    async def sign_file(self, folder: dagger.Directory, path: str) -> str:
+        """Return the detached signature of a file in a folder, a bundle."""
+        container = tools.cosign().with_mounted_directory(_FILES, folder, read_only=True)
+        return await self._signed(container, cosign.sign_file(posixpath.join(_FILES, path), _BUNDLE))
+
     async def _bundle(self, statement: str) -> str:
+        container = tools.cosign().with_new_file(_STATEMENT, statement)
+        return await self._signed(container, cosign.sign_statement(_STATEMENT, _BUNDLE))
+
+    async def _signed(self, container: dagger.Container, command: list[str]) -> str:
         container = (
-            tools.cosign()
-            .with_directory("/out", dag.directory())
+            container.with_directory("/out", dag.directory())
             # An engine may know a secret by its name only: another key of that name must not find this one's result.
             .with_env_variable("SIGNING", str(time.time_ns()))
             .with_secret_variable(cosign.PRIVATE_KEY, self._key)
@@ -84,11 +97,8 @@ class Signer:
             container = container.with_secret_variable(cosign.PASSWORD, self._password)
         else:
             container = container.with_env_variable(cosign.PASSWORD, "")
-        signed = container.with_new_file(_STATEMENT, statement).with_exec(
-            cosign.sign_statement(_STATEMENT, _BUNDLE), use_entrypoint=True
-        )
         try:
-            bundle = await signed.file(_BUNDLE).contents()
+            bundle = await container.with_exec(command, use_entrypoint=True).file(_BUNDLE).contents()
         except dagger.ExecError as error:
             reason = cosign.reason(error.stderr)
             raise UserError(f"cosign can't sign: {reason}. Check --sign-key and --sign-password") from None

@@ -5,6 +5,7 @@ import dagger
 from ci import args
 from ci.api import api_function
 from ci.common.deferred import deferred
+from ci.common.errors import UserError
 from ci.functions.base import Functions
 from ci.plan.outputs import REPRODUCED_OUTPUTS
 
@@ -41,6 +42,7 @@ class AssetFunctions(Functions):
         image: args.AssetImage = None,
         file: args.AssetFile = None,
         variant: args.PlannedVariant = None,
+        cosign_key: args.FilesKey = None,
         format_: args.Format = "text",
     ) -> str:
         """Check boot assets of any origin, and say how each check went; failed ones are an error.
@@ -48,9 +50,15 @@ class AssetFunctions(Functions):
         With a variant, they have to be what is planned for it: versions, extensions, nothing of what it must not have.
         Without, they have to agree with themselves: one architecture, one Talos version, one kernel and initramfs.
         Where nothing boots there is nothing to check, which is an error. Of an image, what crane says of it is checked
-        too: platform, labels, annotations, digests, files.
+        too: platform, labels, annotations, digests, files. With a public key, every file has to be signed with it, or
+        be in a list of checksums that is.
         """
         form = tables.parse_format(format_)
+        if cosign_key is not None and assets is None:
+            raise UserError(
+                "--cosign-key checks the signatures next to files: give their folder as --assets; an image's are "
+                "checked by `cosign verify` (docs/publish.md)"
+            )
         found = await self._subject(assets, image, file)
         expected = None
         if variant:
@@ -59,7 +67,7 @@ class AssetFunctions(Functions):
         if image is not None:
             arch, login, _ = self._parsed()
             return await images_check.verify_image(image, arch, login, expected, form)
-        return await examine.verify(found, expected, form)
+        return await examine.verify(found, expected, form, cosign_key)
 
     @api_function
     async def diff(

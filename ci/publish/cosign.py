@@ -109,6 +109,19 @@ def sign_statement(statement: str, bundle: str) -> list[str]:
     ]
 
 
+def sign_file(file: str, bundle: str) -> list[str]:
+    """Sign a file, which cosign holds in memory, with the key in `PRIVATE_KEY`. No transparency log is asked."""
+    return [
+        *("sign-blob", "--yes", "--key", f"env://{PRIVATE_KEY}", "--bundle", bundle),
+        *("--use-signing-config=false", "--tlog-upload=false", file),
+    ]
+
+
+def verify_file(file: str, bundle: str, key: str = PUBLIC_KEY) -> list[str]:
+    """Check that a key signed a file. Nothing is asked over the network: no transparency log, no trust root."""
+    return ["verify-blob", "--key", key, "--insecure-ignore-tlog", "--bundle", bundle, file]
+
+
 def reason(stderr: str) -> str:
     """Return why cosign failed: the last line of what it said, which repeats the one before it."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]

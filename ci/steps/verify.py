@@ -1,6 +1,6 @@
 """`python -m ci.steps.verify`: the checks inside a container, as a cached exec.
 
-    check       --assets DIR [--expect FILE] [--format text|json|yaml]
+    check       --assets DIR [--expect FILE] [--signed FILE] [--format text|json|yaml]
     seal        --assets DIR --expect FILE --plan FILE         writes SBOM, checksums and report into DIR
     extensions  --talos VERSION --arch ARCH [--kernel FILE] PATH… [--format text|json|yaml]
 
@@ -10,6 +10,7 @@ Ends with 0 if all checks pass, 1 if one fails (everything is written before), 2
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -31,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check a folder of boot assets")
     check.add_argument("--assets", type=Path, required=True, help="the folder that `build` exported")
     check.add_argument("--expect", type=Path, help="what a plan promises, as JSON")
+    check.add_argument(
+        "--signed", type=Path, help="what cosign says of the files, as JSON: path → why not signed, or null"
+    )
     sealing = commands.add_parser("seal", help="write checksums and report of new assets, then check them")
     sealing.add_argument("--assets", type=Path, required=True, help="the folder, which is written to")
     sealing.add_argument("--expect", type=Path, required=True, help="what the plan promises, as JSON")
@@ -70,7 +74,8 @@ def _run(arguments: argparse.Namespace) -> Result:
     expectation = _expectation(arguments.expect)
     if arguments.command == "seal":
         return seal(arguments.assets, expectation or Expectation(), _plan(arguments.plan))
-    return verify(arguments.assets, expectation)
+    signed = json.loads(_read(arguments.signed)) if arguments.signed else None
+    return verify(arguments.assets, expectation, signed)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ci.common.filenames import CHECKSUMS, MODULES_IMAGE, REPORT, STAND_IN
@@ -97,9 +98,12 @@ class Extension:
 class Assets:
     """A folder of boot assets, inspected; the same bytes in two outputs are read once."""
 
-    def __init__(self, inspection: Inspection, root: Path) -> None:
+    def __init__(self, inspection: Inspection, root: Path, signed: Mapping[str, str | None] | None = None) -> None:
         self.inspection = inspection
         self.root = root
+        #: What cosign says of the files that have a detached signature, by path: `None`, or why the key did not sign
+        #: them. `None` where no key was given.
+        self.signed = signed
         self.digests = file_digests(inspection, root)
         originals = {node.sha256: node for _, node in inspection.walk() if node.same_as is None}
         self._nodes = [found for node in inspection.contents for found in _walk(node, "", originals)]
@@ -274,15 +278,19 @@ def find_root(folder: Path) -> Path:
     return below[0] if below else folder
 
 
-def read_assets(folder: Path) -> Assets:
-    """Inspect the assets in or below a folder."""
+def read_assets(folder: Path, signed: Mapping[str, str | None] | None = None) -> Assets:
+    """Inspect the assets in or below a folder; `signed` is what cosign says of its files, by path below the folder."""
     root = find_root(folder)
     inspection = inspect_path(root)
     if not isinstance(inspection.facts, FolderFacts):
         raise VerifyError(f"{root}: is a {inspection.kind}, not a folder of assets: put it in an empty folder")
     if not inspection.contents:
         raise VerifyError(f"{root}: holds no files: give the folder that `build` exported")
-    return Assets(inspection, root)
+    if signed is not None:
+        place = root.relative_to(folder)
+        below = ((PurePosixPath(path), reason) for path, reason in signed.items())
+        signed = {str(path.relative_to(place)): reason for path, reason in below if path.is_relative_to(place)}
+    return Assets(inspection, root, signed)
 
 
 def check_boots(assets: Assets) -> None:

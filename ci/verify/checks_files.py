@@ -15,6 +15,8 @@ from ci.common.filenames import (
     STAND_IN,
     UNLISTED,
     VALIDATION,
+    checksummed,
+    is_signature,
 )
 from ci.inspect.models import UnreadableFacts
 from ci.verify.checksums import ChecksumsError, parse_checksums
@@ -62,7 +64,11 @@ def nothing_else(assets: Assets, expectation: Expectation) -> Verdict:
     if expectation.files is None:
         return skip("no plan says which files there should be")
     allowed = {*expectation.files, *UNLISTED, STAND_IN}
-    strays = [path for path in assets.digests if path not in allowed and not path.startswith(VALIDATION)]
+    strays = [
+        path
+        for path in assets.digests
+        if path not in allowed and not path.startswith(VALIDATION) and not is_signature(path, allowed)
+    ]
     links = [
         f"{entry.path} is a {entry.type}"
         for entry in getattr(assets.inspection.facts, "entries", ())
@@ -82,7 +88,7 @@ def checksums_complete(assets: Assets, expectation: Expectation) -> Verdict:
         listed = [path for path, _ in parse_checksums(text)]
     except ChecksumsError as error:
         return Verdict(problems=[str(error)])
-    wanted = {path for path in assets.digests if path not in UNLISTED}
+    wanted = set(checksummed(assets.digests))
     problems = [f"{path} is not listed" for path in sorted(wanted - set(listed))]
     counts = Counter(listed)
     problems += [f"{path} is listed {count} times" for path, count in sorted(counts.items()) if count > 1]

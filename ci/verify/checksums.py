@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ci.common.errors import CozystackTalosError
-from ci.common.filenames import CHECKSUMS, UNLISTED
+from ci.common.filenames import CHECKSUMS, checksummed
 from ci.inspect.source import open_file, printable
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def file_digests(inspection: Inspection, root: Path) -> dict[str, str]:
 
 def render_checksums(digests: Mapping[str, str]) -> str:
     """Return the list for these files, in the order of their paths."""
-    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests) if name not in UNLISTED)
+    return "".join(f"{digests[name]}  {name}\n" for name in checksummed(digests))
 
 
 def parse_checksums(text: str) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ci.common.filenames import SIGNATURES, UNLISTED
+from ci.common.filenames import SIGNATURES, UNLISTED, is_signature
 from ci.verify.model import Check, Result, VerifyError
 from ci.verify.signatures import read_signatures
 
@@ -104,7 +104,7 @@ def make_report(assets: Assets, expectation: Expectation, result: Result, plan: 
         files=tuple(
             ReportedFile(path=node.name, kind=node.kind, size=node.size, sha256=node.sha256)
             for node in assets.inspection.contents
-            if node.name not in UNLISTED
+            if node.name not in UNLISTED and not is_signature(node.name, assets.files)
         ),
         checks=result.checks,
         boots=tuple(_boots(assets)),

@@ -13,6 +13,7 @@ from ci.verify import checks_modules as modules
 from ci.verify import checks_overlay as overlay
 from ci.verify import checks_platform as platform
 from ci.verify import checks_runtimes as runtimes
+from ci.verify import checks_signatures as signatures
 from ci.verify import checks_sizes as sizes
 from ci.verify.model import Part, Requirement
 
@@ -61,6 +62,18 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("layout.nothing-else", "There is nothing next to the planned outputs.", files.nothing_else, _ANY),
     Requirement("checksums.complete", "checksums.sha256 lists every file, once.", files.checksums_complete, _ANY),
     Requirement("checksums.true", "Every file has the checksum that is listed.", files.checksums_true, _ANY),
+    Requirement(
+        "signatures.files",
+        "Every detached signature is for the file next to it.",
+        signatures.signatures_files,
+        _ANY,
+    ),
+    Requirement(
+        "signatures.key",
+        "Every file is signed with the given key, or in a signed list of checksums.",
+        signatures.signatures_key,
+        _ANY,
+    ),
     Requirement(
         "kernel.machine",
         "Every kernel is an EFI image of the planned architecture.",

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from ci.common.filenames import PROVENANCE, UNLISTED, VALIDATION
+from ci.common.filenames import PROVENANCE, VALIDATION, checksummed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,8 +29,8 @@ def subjects(digests: Mapping[str, str]) -> list[_Object]:
     """Return what a statement is on: every file but those that are written about the assets."""
     return [
         {"name": name, "digest": {"sha256": digest}}
-        for name, digest in sorted(digests.items())
-        if name not in UNLISTED and not name.startswith(VALIDATION)
+        for name, digest in ((name, digests[name]) for name in checksummed(digests))
+        if not name.startswith(VALIDATION)
     ]
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Can't be asked before there is a report.
 OF_THE_REPORT = ("report.agrees", "report.stand-in")
+#: Can't be asked before the files are signed, which is done at the very end.
+OF_SIGNATURES = ("signatures.files", "signatures.key")
 
 
 def run_checks(assets: Assets, expected: Expectation, requirements: Iterable[Requirement]) -> tuple[Check, ...]:
@@ -69,13 +71,16 @@ PARTS_OF: Mapping[str, set[Part]] = {
 }
 
 
-def verify(folder: Path, expectation: Expectation | None = None) -> Result:
+def verify(
+    folder: Path, expectation: Expectation | None = None, signed: Mapping[str, str | None] | None = None
+) -> Result:
     """Check a folder of boot assets of any origin against what is expected of it.
 
     All checks are run, whatever fails. Without an expectation the assets must agree with themselves: one architecture,
     one Talos version, the same kernel and initramfs everywhere. Raises `VerifyError` or `InspectError` only where
-    there is nothing to check: no files, or none that boots.
+    there is nothing to check: no files, or none that boots. `signed` is what cosign says of the files that have a
+    signature, by path below the folder: `None`, or why the key did not sign them.
     """
-    assets = read_assets(folder)
+    assets = read_assets(folder, signed)
     check_boots(assets)
     return Result(checks=run_checks(assets, expected_of(assets, expectation), REQUIREMENTS))

@@ -132,6 +132,19 @@ async def test_a_failed_check_is_an_error_with_the_whole_report(ran: Ran) -> Non
     assert '"arch": "arm64"' in ran.given["/in/expected.json"]
 
 
+async def test_with_a_key_what_cosign_says_of_the_signatures_is_part_of_the_checks(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check(folder: object, key: object) -> dict[str, str | None]:
+        assert (folder, key) == (("folder of", FOLDER), FILE)
+        return {"boot/vmlinuz": "invalid signature"}
+
+    monkeypatch.setattr(examine, "check_signatures", check)
+    assert await examine.verify(Subject("assets", FOLDER), None, Format.TEXT, FILE) == "out\n"
+    assert ran.given["/in/signed.json"] == '{"boot/vmlinuz": "invalid signature"}'
+    assert ran.given["command"][-4:] == ["--signed", "/in/signed.json", "--format", "text"]
+
+
 @pytest.mark.parametrize(
     ("name", "said", "told"),
     [

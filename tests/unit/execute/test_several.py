@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import dagger
 
     from ci.execute.inputs import Inputs
+    from ci.execute.signing import Signer
     from ci.plan.model import Plan
 
 ARM = HEAD + "architectures: [arm64]\n"
@@ -163,6 +164,20 @@ async def test_all_that_fail_their_checks_are_named(monkeypatch: pytest.MonkeyPa
     with pytest.raises(BuildError) as raised:
         await passing_tree(await built(monkeypatch, orders, "spin-only", "spin-tailscale"))
     assert str(raised.value) == "spin-only fails\nspin-tailscale fails"
+
+
+async def test_with_a_key_each_is_signed_after_all_have_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sign(assets: BuiltAssets, signer: object) -> BuiltAssets:
+        signed = cast("dagger.Directory", Tree(f"{signer} signed {assets.place}"))
+        return BuiltAssets(assets.plan, signed, assets.place, passed=True)
+
+    monkeypatch.setattr(several, "with_signatures", sign)
+    key = cast("Signer", "the key")
+    orders = await orders_of("spin-only", "spin-tailscale")
+    tree: Any = await passing_tree(await built(monkeypatch, orders), key)
+    assert tree.parts == ("the key signed assets/spin-only", "the key signed assets/spin-tailscale")
+    with pytest.raises(BuildError, match=r"^spin-tailscale fails\Z"):
+        await passing_tree(await built(monkeypatch, orders, "spin-tailscale"), key)
 
 
 @pytest.mark.parametrize("names", [("spin-only",), ("spin-only", "spin-tailscale")])

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 RELEASE = "6.18.38-talos"
 
-#: Checks that have nothing to look at in these assets: no GRUB, no modules that are named, no board.
+#: Checks that have nothing to look at in these assets: no GRUB, no modules that are named, no board, no signatures.
 NOT_HERE = {
+    *("signatures.files", "signatures.key"),
     *("menu.version", "modules.planned"),
     *("overlay.files", "overlay.boot-code", "overlay.arguments", "overlay.installer"),
 }

@@ -313,6 +313,8 @@ def test_every_requirement_is_shown_to_fail() -> None:
         "modules.planned",
         "uki.size",
         "initramfs.size",
+        # In test_signed_files.py.
+        *("signatures.files", "signatures.key"),
         # In test_overlay.py.
         *("overlay.files", "overlay.boot-code", "overlay.arguments", "overlay.installer"),
     }

@@ -112,6 +112,9 @@ def test_a_vhd_is_as_azure_wants_it(raw: Path, tmp_path: Path) -> None:
     found = footer(vhd)
     assert (found["cookie"], found["version"], found["type"]) == (b"conectix", 0x10000, 2)
     assert found["data"] == 0xFFFF_FFFF_FFFF_FFFF
+    # Of the field that is reserved one bit is always set. The creator is qemu-img's where sizes count, and no geometry.
+    assert (found["features"], found["creator"]) == (2, b"qem2")
+    assert vhd[-427:] == bytes(427), "no saved state, and nothing else"
     assert found["original"] == found["size"] == SIZE == len(vhd) - 512
     assert SIZE % MIB == 0
     plain = vhd[-512:-448] + bytes(4) + vhd[-444:]

@@ -25,6 +25,8 @@ class BootMethod(StrEnum):
     PXE = "the network"
 
 
+#: Older than any version of interest here.
+_ALWAYS: Final = (0, 0)
 _BOTH: Final = (Arch.AMD64, Arch.ARM64)
 _AMD64: Final = (Arch.AMD64,)
 _GIB: Final = 1 << 30
@@ -57,7 +59,10 @@ class Platform:
     since: tuple[int, int] | None = None
     #: Likewise for arm64.
     arm64_since: tuple[int, int] | None = None
-    secure_boot: bool = False
+    #: Major and minor of the Talos version that first lists it for secure boot; `None`: none does.
+    secure_boot_since: tuple[int, int] | None = None
+    #: What the kernel is given besides, from a Talos version on.
+    newer_arguments: tuple[tuple[tuple[int, int], str], ...] = ()
     #: Bytes of the disk; `None`: what CozyStack's profile says, which is Talos's smallest.
     disk_size: int | None = None
     #: Bytes of which the disk's size has to be a multiple.
@@ -68,10 +73,25 @@ class Platform:
         """What is built for it where no form is asked for."""
         return self.form or ("iso" if BootMethod.ISO in self.boots else "ipxe")
 
-    def kernel_arguments(self, arch: Arch) -> tuple[str, ...]:
-        """Return what the imager gives the kernel of this platform, besides `talos.platform=`."""
-        return self.arm64_arguments if arch is Arch.ARM64 and self.arm64_arguments is not None else self.arguments
+    def kernel_arguments(self, arch: Arch, talos: tuple[int, int] = (0, 0)) -> tuple[str, ...]:
+        """Return what the imager of a Talos version gives the kernel of this platform, besides `talos.platform=`."""
+        own = self.arm64_arguments if arch is Arch.ARM64 and self.arm64_arguments is not None else self.arguments
+        return (*own, *(argument for since, argument in self.newer_arguments if talos >= since))
 
+
+#: What people call platforms, in lower case → what Talos calls them.
+CALLED: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("baremetal", "bare-metal"), "metal"),
+    **dict.fromkeys(("proxmox", "libvirt", "kvm"), "nocloud"),
+    **dict.fromkeys(("amazon", "ec2"), "aws"),
+    **dict.fromkeys(("google", "gce"), "gcp"),
+    **dict.fromkeys(("packet", "equinix"), "equinixMetal"),
+    **dict.fromkeys(("vsphere", "esxi"), "vmware"),
+    **dict.fromkeys(("aliyun", "alibaba", "alicloud"), "alibabacloud"),
+    "hetzner": "hcloud",
+    "linode": "akamai",
+    "oci": "oracle",
+}
 
 _DISK, _ISO, _PXE = BootMethod.DISK, BootMethod.ISO, BootMethod.PXE
 
@@ -86,10 +106,21 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
             form="raw.zst",
             arguments=("console=tty0",),
             arm64_arguments=("console=ttyAMA0", "console=tty0"),
-            secure_boot=True,
+            secure_boot_since=_ALWAYS,
         ),
-        Platform("nocloud", "NoCloud", (_DISK, _ISO, _PXE), form="raw.zst", arguments=_CLOUD, secure_boot=True),
-        Platform("aws", "Amazon Web Services", (_DISK,), form="raw.xz", arguments=_CLOUD, disk_size=8 * _GIB),
+        Platform(
+            "nocloud", "NoCloud", (_DISK, _ISO, _PXE), form="raw.zst", arguments=_CLOUD, secure_boot_since=_ALWAYS
+        ),
+        Platform(
+            "aws",
+            "Amazon Web Services",
+            (_DISK,),
+            form="raw.xz",
+            arguments=_CLOUD,
+            # Before, the imager gives it on all platforms.
+            newer_arguments=(((1, 14), "nvme_core.io_timeout=4294967295"),),
+            disk_size=8 * _GIB,
+        ),
         Platform(
             "gcp",
             "Google Cloud",
@@ -115,6 +146,7 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
                 *("console=ttyS0,115200n8", "earlyprintk=ttyS0,115200", "rootdelay=300"),
                 *(_NO_NAMES, _NO_DASHBOARD, _NO_KEXEC),
             ),
+            secure_boot_since=(1, 14),
             disk_size=8 * _GIB,
         ),
         Platform(
@@ -156,7 +188,7 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
             form="raw.gz",
             arguments=_CLOUD,
             since=(1, 8),
-            secure_boot=True,
+            secure_boot_since=_ALWAYS,
             disk_size=8 * _GIB,
         ),
         Platform(

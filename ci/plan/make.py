@@ -235,7 +235,7 @@ def _output(output: Output, request: BuildRequest) -> PlannedOutput:
         signed=kind.is_boot_image and signed,
         privileged=output.privilege(upstream.talos_version),
         notes=(
-            *output.platform_notes(request.arch, signed=signed),
+            *output.platform_notes(request.arch, upstream.talos_version, signed=signed),
             *output.enrolment_notes(upstream.talos_version, signed=signed),
             *kind.shortfalls(kernel_args=bool(args), meta=bool(spec.meta), overlay=spec.overlay is not None),
         ),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from ci.common.arch import Arch
 from ci.common.errors import OutputError, nearest, suggest
 from ci.common.kinds import KINDS, OF_PLATFORMS, PLATFORM_KINDS, PROFILES, Kind, find_kind
-from ci.common.platforms import PLATFORMS, BootMethod, Platform
+from ci.common.platforms import CALLED, PLATFORMS, BootMethod, Platform
 from ci.plan.quirks import UNPRIVILEGED_DISK_IMAGES, minor_version, quirks
 
 if TYPE_CHECKING:
@@ -216,12 +216,13 @@ class Output:
                 f"and this is Talos {talos_version}: build it with --arch amd64, or leave it out"
             )
 
-    def platform_notes(self, arch: Arch, *, signed: bool) -> tuple[str, ...]:
+    def platform_notes(self, arch: Arch, talos_version: str, *, signed: bool) -> tuple[str, ...]:
         """Return what a reader should know of the output's platform."""
         platform, notes = self.platform, list[str]()
         if arch not in platform.arches and platform.also_arm64:
             notes.append(platform.also_arm64)
-        if signed and self.kind.is_boot_image and not platform.secure_boot:
+        since = platform.secure_boot_since
+        if signed and self.kind.is_boot_image and (since is None or minor_version(talos_version) < since):
             notes.append(f"is signed for secure boot, which Talos does not list for the platform {platform.name}")
         return tuple(notes)
 
@@ -324,8 +325,12 @@ def _choice() -> str:
 
 
 def _parse(name: str, layout: Layout) -> Output:
-    base, _, form = name.partition(".")
+    base, dot, form = name.partition(".")
     platform = PLATFORMS.get(base)
+    if dot and not form and (platform or base in KINDS):
+        raise OutputError(f"output {name!r} ends before its form: write {base!r}, or a form behind the dot")
+    if called := CALLED.get(base.lower()):
+        raise OutputError(f"unknown output {name!r}: Talos calls this platform {called}, write {called + dot + form!r}")
     if platform is None and base in KINDS:
         if form:
             raise OutputError(f"output {name!r}: {base} has no formats, write {base!r}")

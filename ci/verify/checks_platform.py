@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ci.common.arch import ARCHES, Arch
 from ci.common.errors import nearest
 from ci.common.platforms import PLATFORMS
+from ci.verify.compatibility import quirks_of
 from ci.verify.model import Verdict
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def _missing(name: str, arch: Arch, words: Sequence[str], expectation: Expectati
     board = expectation.overlay.kernel_args if expectation.overlay else ()
     replacing = (*expectation.kernel_args, *board, *(() if planned else words))
     replaced = {word.partition("=")[0] for word in replacing}
-    for wanted in PLATFORMS[name].kernel_arguments(arch):
+    # Where the version is not known, nothing is asked that only newer ones have.
+    given = (quirks_of(expectation.talos).talos,) if expectation.talos else ()
+    for wanted in PLATFORMS[name].kernel_arguments(arch, *given):
         key = wanted.partition("=")[0]
         removed = {wanted, key} & set(expectation.removed_args)
         if wanted not in words and key not in replaced and not removed:

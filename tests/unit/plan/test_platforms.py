@@ -10,7 +10,7 @@ import pytest
 from ci.common.arch import Arch
 from ci.common.errors import OutputError, PlanError
 from ci.common.kinds import KINDS, OF_PLATFORMS, PLATFORM_KINDS, kind_of_output
-from ci.common.platforms import PLATFORMS, BootMethod
+from ci.common.platforms import CALLED, PLATFORMS, BootMethod
 from ci.plan.model import Plan
 from ci.plan.outputs import FORMS, Compression, DiskFormat, Layout, output_names, parse_disk_size, parse_outputs
 from ci.plan.profile import profiles
@@ -49,6 +49,11 @@ async def line(platform: str, arch: Arch) -> str:
 
 async def lines() -> list[str]:
     return [f"{name} {arch}: {await line(name, arch)}" for name in PLATFORMS for arch in Arch]
+
+
+def test_what_people_call_platforms_leads_to_one_and_is_no_name_itself() -> None:
+    assert set(CALLED.values()) <= set(PLATFORMS)
+    assert not set(CALLED) & {name.lower() for name in (*PLATFORMS, *KINDS)}
 
 
 async def test_every_platform_is_planned_as_stored() -> None:
@@ -150,6 +155,11 @@ def test_a_form_that_a_platform_does_not_have_is_refused(name: str, message: str
         ("openstack.qcow", "unknown format in output 'openstack.qcow': did you mean qcow2?"),
         ("oracel", "unknown output 'oracel': did you mean oracle?"),
         ("oracel.qcow2", "unknown output 'oracel.qcow2': did you mean oracle.qcow2?"),
+        ("linode", "unknown output 'linode': Talos calls this platform akamai, write 'akamai'"),
+        ("Hetzner", "unknown output 'Hetzner': Talos calls this platform hcloud, write 'hcloud'"),
+        ("proxmox.qcow2", "unknown output 'proxmox.qcow2': Talos calls this platform nocloud, write 'nocloud.qcow2'"),
+        ("aws.", "output 'aws.' ends before its form: write 'aws', or a form behind the dot"),
+        ("kernel.", "output 'kernel.' ends before its form: write 'kernel', or a form behind the dot"),
     ],
 )  # fmt: skip
 def test_a_name_that_does_not_exist_is_refused_with_the_nearest(name: str, message: str) -> None:
@@ -196,11 +206,20 @@ async def test_hetzner_is_built_for_arm64_with_a_note() -> None:
 
 def test_a_signature_that_talos_does_not_list_is_noted() -> None:
     aws, nocloud, cmdline = (parse_outputs([name])[0] for name in ("aws", "nocloud", "kernel"))
-    assert aws.platform_notes(Arch.ARM64, signed=True) == (
+    assert aws.platform_notes(Arch.ARM64, "v1.14.0", signed=True) == (
         "is signed for secure boot, which Talos does not list for the platform aws",
     )
-    assert nocloud.platform_notes(Arch.ARM64, signed=True) == cmdline.platform_notes(Arch.ARM64, signed=True) == ()
-    assert aws.platform_notes(Arch.ARM64, signed=False) == ()
+    for output in (nocloud, cmdline):
+        assert output.platform_notes(Arch.ARM64, "v1.13.6", signed=True) == ()
+    assert aws.platform_notes(Arch.ARM64, "v1.14.0", signed=False) == ()
+
+
+def test_secure_boot_on_azure_is_talos_own_from_v1_14_on() -> None:
+    (azure,) = parse_outputs(["azure"])
+    assert azure.platform_notes(Arch.ARM64, "v1.14.0", signed=True) == ()
+    assert azure.platform_notes(Arch.ARM64, "v1.13.6", signed=True) == (
+        "is signed for secure boot, which Talos does not list for the platform azure",
+    )
 
 
 # Sizes

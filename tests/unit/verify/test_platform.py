@@ -75,6 +75,17 @@ def test_assets_with_a_plan(tmp_path: Path, line: str, given: dict[str, object],
     assert problems(tmp_path, line, planned) == expected
 
 
+@pytest.mark.parametrize(("talos", "lacks"), [("v1.13.6", False), ("v1.14.0", True), (None, False)])
+def test_from_v1_14_on_the_limit_of_waiting_for_disks_is_awss_own(
+    tmp_path: Path, talos: str | None, lacks: bool
+) -> None:
+    argument = "nvme_core.io_timeout=4294967295"
+    assert problems(tmp_path, AWS, Expectation(arch="arm64", talos=talos)) == (
+        [f"lacks {argument}, which goes with the platform aws"] if lacks else []
+    )
+    assert argument not in PLATFORMS["oracle"].kernel_arguments(Arch.ARM64, (1, 14))
+
+
 async def test_a_plan_promises_the_platform_of_what_has_arguments() -> None:
     plan = await plan_of(request(outputs=("kernel", "iso", "aws", "oracle.uki", "oracle.installer")))
     assert expectation(plan).platforms == {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ci.common.documents import json_text, yaml_text
+from ci.common.filenames import is_signature
 from ci.common.text import escaped
 from ci.inspect import models
 from ci.report.inspection import Format, size_text
@@ -102,7 +103,11 @@ def _changes(place: str, before: models.Inspection, after: models.Inspection) ->
 def _contents(place: str, before: models.Inspection, after: models.Inspection) -> Iterator[Change]:
     old = {_key(before, node): node for node in before.contents}
     new = {_key(after, node): node for node in after.contents}
+    both = old.keys() & new.keys()
     for name in sorted(old.keys() | new.keys()):
+        # A detached signature is of other bytes every time: what counts is whether there is one.
+        if before.kind == "folder" and name in both and is_signature(name, both):
+            continue
         path = f"{place}:{name}" if place and before.kind != "folder" else f"{place}/{name}".lstrip("/")
         if name not in new:
             yield Change(place=path, kind="removed", what=old[name].kind, before=size_text(old[name].size))

@@ -56,3 +56,23 @@ def test_the_program_compares_so_and_shows_digests_of_the_files_themselves(
     assert "no difference\ncompared without their signatures" in capsys.readouterr().out
     shown = [inspect_path(tmp_path / name).sha256 for name in ("one", "other")]
     assert shown[0] != shown[1]
+
+
+@pytest.mark.parametrize(
+    ("files", "changes"),
+    [
+        ({"a": "1", "a.sigstore.json": "other"}, []),
+        ({"a": "1"}, [("a.sigstore.json", "removed")]),
+        ({"a": "2", "a.sigstore.json": "other"}, [("a", "changed")]),
+        ({"a": "1", "a.sigstore.json": "first", "b.sigstore.json": "1"}, [("b.sigstore.json", "added")]),
+    ],
+)
+def test_of_detached_signatures_only_those_count_that_come_or_go(
+    tmp_path: Path, files: dict[str, str], changes: list[tuple[str, str]]
+) -> None:
+    for folder, contents in {"one": {"a": "1", "a.sigstore.json": "first"}, "other": files}.items():
+        (tmp_path / folder).mkdir()
+        for name, text in contents.items():
+            (tmp_path / folder / name).write_text(text)
+    found = diff(*(inspect_path(tmp_path / folder) for folder in ("one", "other")))
+    assert [(change.place, change.kind) for change in found.changes] == changes

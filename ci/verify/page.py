@@ -34,7 +34,7 @@ _HEAD = """\
 
 `build` and `test` check what comes out, and refuse assets that fail a requirement. `verify` checks assets of any
 origin. The report lists every check, with what was seen: `ok`, `FAIL` with what is wrong and where, or `skip` with the
-reason.
+reason; those of signatures are `verify`'s alone, since files are signed behind their report, and it too.
 
 A check that could look at nothing does not pass. It is skipped, with the true reason: what it looks at is not there, or
 was not read (a partition whose file system no reader knows, for example). Where the plan says something that only this

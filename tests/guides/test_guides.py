@@ -1,6 +1,6 @@
 """The guides: every command of a step that needs no hardware is run, as it is on the page, against the lab.
 
-`DAGGERW_ENGINE=embedded pytest tests/guides`
+`DAGGERW_ENGINE=embedded pytest tests/guides`; `.ci/run` leaves out what is marked `disks`, `.ci/run --all` does not.
 
 A step that needs hardware, a cloud, a registry or a cluster says so in its title: `(needs …)`.
 """
@@ -21,6 +21,8 @@ from tests.unit.test_guides import GUIDES, blocks, steps
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from _pytest.mark.structures import ParameterSet
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -50,7 +52,13 @@ def program(path: Path, text: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-@pytest.mark.parametrize("guide", [guide for guide in GUIDES if guide.stem != "README"], ids=lambda guide: guide.stem)
+def with_marks(guide: Path) -> ParameterSet:
+    """Return a guide; one that builds a disk takes minutes."""
+    disks = any(re.search(r"--outputs (aws|metal|oracle),", block) for block in blocks(guide.read_text(), "sh"))
+    return pytest.param(guide, marks=[pytest.mark.disks] if disks else [], id=guide.stem)
+
+
+@pytest.mark.parametrize("guide", [with_marks(guide) for guide in GUIDES if guide.stem != "README"])
 def test_commands_of_a_guide_do_what_it_says(guide: Path, tmp_path: Path) -> None:
     command = shlex.join([str(TOP / COMMAND[0]) if COMMAND[0].startswith("./") else COMMAND[0], *COMMAND[1:]])
     (bin_ := tmp_path / "bin").mkdir()

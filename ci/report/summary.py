@@ -48,7 +48,9 @@ def next_steps(report: Report, folder: str) -> str:
         ("try a boot", f"boot --variant {variant}"),
         ("configure nodes", f"machine-config --variant {variant} export --path machine-config"),
     )
-    lines = [wrapped(f"dagger call {arch}{call}", 4, f"  {what:<15}  ") for what, call in calls]
+    # What was made from the lab is there for daggerw only.
+    program = "./daggerw --lab" if report.stand_in else "dagger"
+    lines = [wrapped(f"{program} call {arch}{call}", 4, f"  {what:<15}  ") for what, call in calls]
     return "\n".join(["next:", *lines]) + "\n"
 
 

@@ -187,6 +187,9 @@ def test_page_prints_without_its_controls(browser: Browser, pages: dict[str, Pat
     assert browser.run("[...document.querySelectorAll('.controls')].filter(one => one.offsetParent).length") == 0
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert len(browser.call("Page.printToPDF")["data"]) > 1000
+    # On white paper a rectangle is seen by its line.
+    lines = browser.run("[...document.querySelectorAll('.map rect, .rail')].map(one => getComputedStyle(one).stroke)")
+    assert {"none", "rgb(255, 255, 255)"}.isdisjoint(lines)
 
 
 @pytest.mark.skipif(not PICTURES, reason="PAGES_PICTURES names no folder")

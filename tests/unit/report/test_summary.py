@@ -75,3 +75,6 @@ def test_the_next_commands_are_for_what_was_built() -> None:
         "    machine-config",
     ]
     assert "dagger call --arch amd64 boot" in next_steps(report().model_copy(update={"arch": "amd64"}), FOLDER)
+    assert "  try a boot       ./daggerw --lab call boot --variant spin-only" in next_steps(
+        report(stand_in=True), FOLDER
+    )

@@ -36,7 +36,8 @@ _CAUSES: Final = (
     _Cause(
         re.compile(r"mounting partitions|failed to mount|unknown filesystem|fsopen|no such device", re.IGNORECASE),
         "It mounts the disk image's partitions, because {privileged}. The kernel of the engine's machine has to know "
-        "vfat, and xfs where GRUB boots (`grep -w -e vfat -e xfs /proc/filesystems`, `modprobe vfat`), {ways_out}",
+        "vfat, and xfs where GRUB boots (`grep -w -e vfat -e xfs /proc/filesystems`, `modprobe vfat`). To do without: "
+        "{ways_out}",
     ),
 )
 

@@ -181,6 +181,7 @@ async def test_a_failed_run_is_explained_by_what_it_said(said: str) -> None:
     assert text.startswith(f"metal.raw: the imager failed, with exit code 1: {said}\n")
     assert SAID[said] in text
     assert "leave metal.raw out" in text
+    assert "): build" in text or ". To do without: build" in text
     assert [one for one in SAID.values() if one in text] == [SAID[said]]
 
 

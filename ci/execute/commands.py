@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ci.plan.outputs import DiskFormat
+from ci.workloads.names import CHOSEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -242,7 +243,9 @@ def helm_templates(checkout: str, values: str, out: str) -> list[str]:
         '  [ -f "$chart/Chart.yaml" ] || continue\n'
         '  name="${chart#packages/}"\n'
         '  mkdir -p "$3/${name%/*}"\n'
-        '  render "${name#*/}" "$chart" "$2" >"$3/$name.yaml" 2>"$3/$name.err" ||\n'
+        '  release="${name#*/}"\n'
+        f'  [ "${{name%%/*}}" != apps ] || release="$release-{CHOSEN}"\n'
+        '  render "$release" "$chart" "$2" >"$3/$name.yaml" 2>"$3/$name.err" ||\n'
         '    render tenant-root "$chart" "$2" >"$3/$name.yaml" 2>/dev/null || { rm -f "$3/$name.yaml"; continue; }\n'
         '  rm -f "$3/$name.err"\n'
         "done"

@@ -11,6 +11,7 @@ from ci.workloads.gotemplate import TemplateError, parse
 from ci.workloads.interpret import Interpreter, plain_lines
 from ci.workloads.known import read_yaml
 from ci.workloads.loose import items, mapping
+from ci.workloads.names import release_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -145,7 +146,7 @@ def render(chart: Chart, parsed: Parsed) -> Iterator[Rendered]:
                     defines.update(parsed.get(text).defines)
                 except TemplateError:
                     continue
-    release = chart.folder.rpartition("/")[2]
+    release = release_of(chart.folder.removeprefix("packages/"))
     for one in chart.all():
         if one.about["Type"] == "library":
             continue

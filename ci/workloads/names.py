@@ -24,11 +24,19 @@ _ANYWHERE: Final = re.compile(
 _NOT_REGISTRIES: Final = re.compile(
     r"^(?:github\.com|golang\.org|k8s\.io|sigs\.k8s\.io|example\.(?:com|org|net)|.*\.example(?:\.(?:com|org|net))?|localhost)(?::|/)"
 )
+#: Stands for the part of a release's name that its user chooses: an application's are `redis-…`.
+CHOSEN: Final = "anyname"
 #: Keys whose value is an image.
 IMAGE_KEY: Final = re.compile(
     r"(?:.*[a-z0-9_.-])?(?:[iI]mage|IMAGE|[iI]mageName|[iI]mageRef|[iI]mageURL|IMAGE_NAME)(?:_[A-Z0-9_]+)?|.*RELATED_IMAGE_\w+|sidecarImage|image"
 )
 _NOT_IMAGE_KEY: Final = re.compile(r".*(?:[pP]ullPolicy|[pP]ullSecrets?|[uU]nprivilegedImage|Customize.*|[oO]verride)$")
+
+
+def release_of(package: str) -> str:
+    """Return the name of a package's release; of an application, `CHOSEN` is a part of it."""
+    group, _, name = package.partition("/")
+    return f"{name}-{CHOSEN}" if group == "apps" else name
 
 
 def is_image_key(key: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from ci.common.errors import UserError, suggest
+from ci.common.errors import UserError, nearest
 from ci.workloads.loose import items, mapping
 from ci.workloads.model import Bundle, Component, Member, Package, PackageSource, Variant, Workloads
 
@@ -209,9 +209,13 @@ def only(found: Workloads, names: Iterable[str]) -> Workloads:
     """
     known = {bundle.name: bundle for bundle in found.bundles}
     asked = [part.strip() for name in names for part in name.split(",") if part.strip()]
+    choice = f"choose one of {', '.join(known)}" if known else "this checkout has no bundles"
+    if not asked:
+        raise UserError(f"--bundle names none: {choice}")
     for name in asked:
         if name not in known:
-            raise UserError(f"unknown bundle {name!r}: {suggest(name, known)}")
+            close = nearest(name, known)
+            raise UserError(f"unknown bundle {name!r}: {f'did you mean {close}? ' if close else ''}{choice}")
     sources = {source.name: source for source in found.sources}
     todo = [member.source for name in asked for member in known[name].members]
     kept: set[str] = set()

@@ -13,7 +13,7 @@ import yaml
 
 from ci.workloads.known import HOLE
 from ci.workloads.model import How, Place, Unresolved, Workload
-from ci.workloads.names import anywhere, is_image_key, put_together, whole
+from ci.workloads.names import CHOSEN, anywhere, is_image_key, put_together, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -96,7 +96,7 @@ def _workload(kind: str, text: str) -> Workload | None:
         return None
     match = re.search(r"^metadata:\n(?:[ #].*\n|\n)*?  name: *[\"']?(?P<name>[^\"'\s]+)", text + "\n", re.MULTILINE)
     name = match["name"] if match else HOLE
-    return Workload(kind=kind, name=re.sub(f"{HOLE}+", ".*", name))
+    return Workload(kind=kind, name=re.sub(f"(?:{HOLE}|{CHOSEN})+", ".*", name))
 
 
 def _said(node: yaml.ScalarNode | None) -> str:

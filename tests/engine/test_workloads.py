@@ -138,7 +138,7 @@ def test_the_labs_own_packages_have_an_image_of_each_kind(call: Call) -> None:
     }
     assert rendered.pop("apps/vpn") is False
     assert set(rendered.values()) == {True}
-    refused = {package["name"]: package["not_rendered"] for package in verdict["packages"] if package["not_rendered"]}
+    refused = {package["name"]: package["notRendered"] for package in verdict["packages"] if package["notRendered"]}
     assert list(refused) == ["apps/vpn"]
     assert "externalIPs: name the address that clients connect to" in refused["apps/vpn"]
 

@@ -122,8 +122,10 @@ async def test_only_what_belongs_to_a_bundle(upstream: Any) -> None:
     assert [package["name"] for package in document["verdict"]["packages"]] == [
         *("system/cilium", "system/kilo", "system/kubeovn"),
     ]
-    with pytest.raises(UserError, match="unknown bundle 'isp'"):
+    with pytest.raises(UserError, match=r"unknown bundle 'isp': did you mean isp-full\? choose one of isp-full$"):
         await MODULE.workloads(upstream, offline=offline(), bundle=["isp"])
+    with pytest.raises(UserError, match=r"--bundle names none: choose one of isp-full$"):
+        await MODULE.workloads(upstream, offline=offline(), bundle=[" "])
 
 
 async def test_patches_for_mixed_clusters(upstream: Any) -> None:

@@ -136,7 +136,7 @@ def test_every_chart_is_rendered_by_itself_and_a_refused_one_leaves_its_reason(
     subprocess.run(commands.helm_templates(str(top), str(tmp_path / "values"), str(out)), check=True)
     found = {str(path.relative_to(out)): path.read_text() for path in out.rglob("*.*")}
     assert found == {
-        "apps/other.err": "Error: other refused\n",
+        "apps/other.err": "Error: other-anyname refused\n",
         "apps/tenant.yaml": "tenant\n",
         "system/a.yaml": "values\n",
     }

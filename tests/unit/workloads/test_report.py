@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 import yaml
@@ -82,6 +83,21 @@ def test_json_and_yaml_say_the_same_and_have_the_answers() -> None:
         {"package": "system/kubeovn", "images": [KUBEOVN], "through": "cozystack.networking"}
     ]
     assert parse_answers(json.dumps(document)) == made.answers
+
+
+def test_the_documentation_names_every_key_of_the_json() -> None:
+    document = json.loads(report_as(report(), Format.JSON))
+    page = (Path(__file__).parents[3] / "docs/workloads.md").read_text()
+    section = page[page.index("## JSON and YAML") :]
+    section = section[: section.index("\n## ", 1)]
+    rows = {
+        name for row in re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE) for name in re.findall("`([^`]+)`", row)
+    }
+    assert {name.partition(".")[0] for name in rows if not name.startswith(".")} == set(document)
+    verdict = {name.rpartition(".")[2] for name in rows if "." in name}
+    assert verdict == set(document["verdict"])
+    for inner in (document["verdict"]["images"][0], document["verdict"]["packages"][0], document["advice"][0]):
+        assert [key for key in inner if f"`{key}`" not in section] == []
 
 
 class Page(HTMLParser):

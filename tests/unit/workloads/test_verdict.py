@@ -228,6 +228,17 @@ def test_of_an_image_that_is_labelled_wrongly_its_own_tag_is_no_way_out() -> Non
     assert one.what == "no newer tag of quay.io/metallb/speaker is there for arm64: tell upstream what is in this one"
 
 
+def test_the_name_of_an_applications_pods_has_a_part_that_its_user_chooses() -> None:
+    image = "quay.io/x/y:1"
+    named = pods(image, name='"{{ .Release.Name }}-it"')
+    found = find_workloads(
+        {**package("apps/redis", {"templates/d.yaml": named}), **package("extra/etcd", {"templates/d.yaml": named})}
+    )
+    known = answers(found, lacking=(image,))
+    entries = node_selectors(judge(found, known, "arm64"), {}, "arm64")
+    assert [entry["patches"][0]["target"]["name"] for entry in entries] == ["redis-.*-it", "etcd-it"]
+
+
 CRON = """apiVersion: batch/v1
 kind: CronJob
 metadata:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ci.workloads.functions import merge
 from ci.workloads.gotemplate import TemplateError, parse
 from ci.workloads.interpret import Interpreter, plain_lines
-from ci.workloads.known import read_yaml
+from ci.workloads.known import UNKNOWN, read_yaml
 from ci.workloads.loose import items, mapping
 from ci.workloads.names import release_of
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ci.workloads.interpret import Line
 
 _DEEPEST: Final = 6
+#: Values that CozyStack hands down to every chart: what is in them depends on the cluster and the tenant.
+HANDED_DOWN: Final = ("_cluster", "_namespace")
 
 
 @dataclass
@@ -57,6 +59,7 @@ def load(files: Mapping[str, str], folder: str, overlays: tuple[str, ...] = ()) 
     values = _mapping(own.get("values.yaml", ""))
     for name in overlays:
         merge(values, _mapping(own.get(name, "")), override=True)
+    values |= {name: UNKNOWN for name in HANDED_DOWN if not values.get(name)}
     return _chart(own, folder, values, 0)
 
 

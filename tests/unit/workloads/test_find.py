@@ -13,9 +13,9 @@ def found(files: dict[str, str], name: str = "system/a") -> Package:
     return next(one for one in find_packages(files) if one.name == name)
 
 
-def running(files: dict[str, str]) -> dict[str, list[str]]:
+def running(files: dict[str, str], name: str = "system/a") -> dict[str, list[str]]:
     """Reference → where, of the images that run; paths below the package."""
-    return {image.reference: where(image) for image in found(files).images if image.runs}
+    return {image.reference: where(image) for image in found(files, name).images if image.runs}
 
 
 def where(image: FoundImage) -> list[str]:
@@ -220,6 +220,14 @@ def test_where_a_condition_is_not_known_the_image_of_each_way_counts() -> None:
         "        image: quay.io/x/old:1\n        {{- end }}\n",
     )
     assert list(running(package("system/a", {"templates/d.yaml": template}))) == ["quay.io/x/new:1", "quay.io/x/old:1"]
+
+
+@pytest.mark.parametrize(
+    "condition", [".Values._namespace.etcd", '(index .Values._cluster "oidc")', ".Values._cluster.x"]
+)
+def test_what_cozystack_hands_down_to_a_chart_hides_nothing(condition: str) -> None:
+    template = f"{{{{- if {condition} }}}}\n{pods('quay.io/x/y:1')}{{{{- end }}}}\n"
+    assert list(running(package("apps/a", {"templates/d.yaml": template}), "apps/a")) == ["quay.io/x/y:1"]
 
 
 def test_a_condition_that_is_off_hides_an_image() -> None:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ci.boot.model import BootVerdict, Outcome, Stage, StageTime
+from ci.boot.ways import Way
+from ci.common.arch import Arch
 from ci.common.filenames import REPORT, REPORT_PAGE, SBOM
 from ci.plan.model import Plan
 from ci.report.pages import origins, treemap
@@ -145,13 +148,20 @@ def test_stand_ins_are_named_above_everything_else(tmp_path: Path) -> None:
 
 
 def test_boots_are_shown_as_timelines(tmp_path: Path) -> None:
-    stages = [
-        {"stage": "kernel", "seconds": 1.0},
-        {"stage": "init", "seconds": 4.0},
-        {"stage": "ready", "seconds": None},
-    ]
-    verdict = {"way": "uki", "outcome": "booted", "seconds": 8.0, "machine": "QEMU", "stages": stages, "more": 1}
-    write(tmp_path, {"validation/boot-uki.json": json.dumps(verdict).encode(), "validation/boot-iso.json": b"{}"})
+    reached = {Stage.KERNEL: 1.0, Stage.INIT: 4.0, Stage.READY: None}
+    verdict = BootVerdict(
+        variant="spin-only",
+        arch=Arch.ARM64,
+        way=Way.UKI,
+        outcome=Outcome.BOOTED,
+        seconds=8.0,
+        machine="QEMU",
+        stages=tuple(StageTime(stage=stage, seconds=seconds) for stage, seconds in reached.items()),
+        extensions=(),
+        checks=(),
+    )
+    written = {**verdict.model_dump(mode="json"), "more": 1}
+    write(tmp_path, {"validation/boot-uki.json": json.dumps(written).encode(), "validation/boot-iso.json": b"{}"})
     build(tmp_path, good())
     text = text_of(tmp_path)
     assert "from uki: booted, 8.0 s" in checked(text).words

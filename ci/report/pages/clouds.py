@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ci.common.arch import Arch
 from ci.common.platforms import PLATFORMS
-from ci.report.pages.uses import unpack
+from ci.report.pages.uses import unpack_command, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -289,12 +289,11 @@ def import_steps(disk: PlannedOutput, arch: Arch) -> Iterator[Step]:
     """Yield how a cloud takes a disk image; it is unpacked first where the cloud wants that."""
     cloud = CLOUDS.get(disk.platform, _GUIDE)
     path = disk.path
-    if not cloud.packed and (command := unpack(path)):
-        path = path.rpartition(".")[0]
-        yield Step("Unpack the image.", f"{command} > {path}")
-    name = posixpath.basename(path)
-    form = name.split(".")[1]  # of raw.gz too it is raw
-    words = {"path": path, "name": name, "form": form, "FORM": form.upper()}
+    if not cloud.packed and (command := unpack_command(path)):
+        path = unpacked(path)
+        yield Step("Unpack the image.", command)
+    form = disk.disk_format.value.rpartition(".")[2]  # clusters that are packed are nothing that a cloud has to know
+    words = {"path": path, "name": posixpath.basename(path), "form": form, "FORM": form.upper()}
     words |= {word: values[arch] for word, values in (cloud.words or {}).items()}
     for step in cloud.steps:
         yield Step(step.text, re.sub(r"%([A-Za-z]+)%", lambda found: words[found[1]], step.command))

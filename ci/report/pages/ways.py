@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ci.common.arch import Arch
+from ci.plan.outputs import DiskFormat
 from ci.report.pages.clouds import Step, import_steps, title_of
-from ci.report.pages.uses import write_disk
+from ci.report.pages.uses import give_command, write_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +133,9 @@ def _arguments(report: Report) -> str:
 
 
 def _disk(disk: PlannedOutput, plan: Plan) -> Way:
+    if disk.platform == "metal" and disk.disk_format is not DiskFormat.RAW:
+        give = Step("Give the disk to a virtual machine that starts by UEFI.", give_command(disk, plan.arch))
+        return Way("vm", "Disk of a virtual machine", (disk.path,), (give, _MAINTENANCE))
     if disk.platform == "metal":
         if plan.overlay:
             title = f"Board: {plan.overlay.name}, card or disk"

@@ -14,8 +14,10 @@ import pytest
 from ci.common.kinds import KINDS
 from ci.common.platforms import PLATFORMS, BootMethod, Platform
 from ci.plan.model import Plan
+from ci.plan.outputs import FORMS, DiskFormat, Form
 from ci.report.pages.clouds import CLOUDS
 from ci.report.pages.site import Built, Place, site_pages
+from ci.report.pages.uses import uses
 from ci.report.pages.ways import ways
 from ci.verify.reported import Report, ReportedExtension, ReportedFile
 from tests.unit.report.test_build_page import HOSTILE, checked
@@ -126,6 +128,7 @@ WITH_DISKS = [one for one in PLATFORMS.values() if BootMethod.DISK in one.boots 
 def test_every_cloud_has_its_import(platform: Platform, arch: str) -> None:
     name = f"{platform.name}-{arch}.{platform.form}"
     output = planned_output(platform.name, "ready") | {"imagerKind": "image", "platform": platform.name}
+    output |= {"diskFormat": FORMS[platform.form or ""].format.value}
     of = plan(outputs=[output | {"path": f"{platform.name}/{name}"}], arch=arch)
     (way,) = ways(of, report(of), None)
     said = "\n".join(step.command for step in way.steps)
@@ -150,6 +153,35 @@ def test_commands_for_clouds_are_those_of_the_documentation() -> None:
         for step in cloud.steps:
             for line in step.command.splitlines():
                 assert " ".join(line.split()[:2]) in page, line
+
+
+@pytest.mark.parametrize("arch", ["arm64", "amd64"])
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_only_raw_disks_are_written_to_a_disk_and_none_packed(form: Form, arch: str) -> None:
+    path = f"metal/metal-{arch}.{form.name}"
+    output = planned_output("metal", "ready") | {"imagerKind": "image", "diskFormat": form.format.value, "path": path}
+    of = plan(outputs=[output | {"compression": form.compression.value}], arch=arch)
+    (way,) = ways(of, report(of), None)
+    use = uses(of, "tag")[path]
+    for said in (use.command, "\n".join(step.command for step in way.steps)):
+        assert ("dd of=/dev/DISK" in said) is (form.format is DiskFormat.RAW)
+        assert (f"if={path}" in said) is (form.name == "raw")
+        assert ("virt-install" in said) is ("qcow2" in form.name)
+        assert re.search(rf"(zstd|xz|gzip) --decompress --stdout {path}|tar .*{path}", said) or not form.compression
+        done = subprocess.run(["bash", "-n"], input=said, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert ("virtual machine" in use.purpose) is (form.format is not DiskFormat.RAW)
+
+
+def test_a_form_is_named_as_clouds_name_it() -> None:
+    """Packed clusters are nothing that a cloud has to be told, and a packing goes."""
+    for form, kept, named in (("compressed.qcow2", "compressed.qcow2", "qcow2"), ("vhd.gz", "vhd", "vhd")):
+        path = f"openstack/openstack-arm64.{form}"
+        output = planned_output("metal", "ready") | {"imagerKind": "image", "platform": "openstack", "path": path}
+        of = plan(outputs=[output | {"diskFormat": FORMS[form].format.value}])
+        (way,) = ways(of, report(of), None)
+        said = "\n".join(step.command for step in way.steps)
+        assert f"--disk-format {named} --file openstack/openstack-arm64.{kept} " in said
 
 
 def test_a_cloud_that_is_not_in_the_table_is_left_to_its_own_guide() -> None:

@@ -190,9 +190,10 @@ async def look_up_plan(request: BuildRequest, resolver: EngineResolver) -> Plan:
         return catalog
 
     label = dag.container().from_(found[ImageUse.IMAGER].pinned).label
-    catalog, stand_in = await gather_two(choose, lambda: label(pins.STAND_IN_LABEL))
-    await gather_two(
-        lambda: check_installer_base(found[ImageUse.INSTALLER_BASE], arch), lambda: check_pinned(variant, resolver)
+    base = found[ImageUse.INSTALLER_BASE]
+    (catalog, stand_in), _ = await gather_two(
+        lambda: gather_two(choose, lambda: label(pins.STAND_IN_LABEL)),
+        lambda: gather_two(lambda: check_installer_base(base, arch), lambda: check_pinned(variant, resolver)),
     )
     return make_plan(request, catalog, found, stand_in=stand_in == "true")
 

@@ -13,7 +13,7 @@ import anyio
 import dagger
 from dagger import dag
 
-from ci.common.concurrency import Memo, gather_each
+from ci.common.concurrency import Memo, gather_each, gather_two
 from ci.common.errors import BuildError, CozystackTalosError
 from ci.common.filenames import REPORT, VALIDATION
 from ci.common.kinds import Initramfs
@@ -95,6 +95,7 @@ class Pipeline:
         self._is_unproven = assembles is None and not proven
         self._roots = Memo[str, dagger.Directory]()
         self._tars = Memo[str, dagger.Directory]()
+        self._bases = Memo[None, dagger.Directory]()
 
     # --- what goes in -----------------------------------------------------------------------------------------
 
@@ -150,12 +151,14 @@ class Pipeline:
             raise BuildError("an extension is refused:\n" + await check.stdout() + await check.stderr())
 
     async def _installer_base(self) -> dagger.Directory:
+        return await self._bases.get(None, self._unpacked_base)
+
+    async def _unpacked_base(self) -> dagger.Directory:
         base = await pull(self._plan.installer_base, self._plan.arch.platform)
         archive = base.as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
         command = commands.unpack_base_installer("/in/base.tar", "/out/base", self._plan.arch)
-        return (await normalised({"/in": dag.directory().with_file("base.tar", archive)}, command)).directory(
-            "/out/base"
-        )
+        unpacked = await normalised({"/in": dag.directory().with_file("base.tar", archive)}, command)
+        return await known_by_id(unpacked.directory("/out/base"))
 
     async def _overlay(self) -> dagger.Directory:
         """Return the folder of the overlay's tars: for where the imager runs, and for the nodes."""
@@ -254,7 +257,7 @@ class Pipeline:
 
     async def outputs(self) -> dict[str, dagger.File]:
         """Return the outputs by path, none of them made yet."""
-        initramfs = await self.initramfs() if self._plan.builds_initramfs else None
+        initramfs, _ = await gather_two(self._initramfs_if_any, self._describe_base)
         embedding = self._imager
         if initramfs and any(output.initramfs is Initramfs.READY for output in self._plan.outputs):
             embedding = await known_by_id(embedding.with_mounted_file(profile.INITRAMFS_PATH, initramfs))
@@ -265,6 +268,14 @@ class Pipeline:
             return await self.output(output, embedding if output.initramfs is Initramfs.READY else self._imager)
 
         return await self._of_outputs(file)
+
+    async def _initramfs_if_any(self) -> dagger.File | None:
+        return await self.initramfs() if self._plan.builds_initramfs else None
+
+    async def _describe_base(self) -> None:
+        """Describe the installer's base to the engine, while the initramfs is described."""
+        if any(output.base_installer for output in self._plan.outputs):
+            await self._installer_base()
 
     async def made(self) -> dict[str, dagger.File]:
         """Return the outputs by path; independent ones are made at the same time. An error names the output."""

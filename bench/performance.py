@@ -24,7 +24,7 @@ CASES = {
     "other": "(b) `spin-only`, nothing cached",
     "after-other": "(c) `spin-tailscale` after `spin-only`",
     "unchanged": "(d) nothing changed",
-    "idle": "beside (d): a call that does nothing",
+    "idle": "next to (d): a call that does nothing",
     "changed": "(e) one small extension changed",
     "every": "both variants for both architectures, nothing cached",
 }
@@ -76,6 +76,8 @@ class Figures:
     builds: Mapping[str, Mapping[str, Measured]]
     #: Set → the outputs as they are asked for.
     sets: Mapping[str, str]
+    #: Set → case → requests to the engine; 0 where that does not write them down.
+    requests: Mapping[str, Mapping[str, int]]
 
     def upstreams(self, name: str, *, other: bool = False) -> Cost:
         """Return what upstream's way costs for a set, of the first variant or of the other one."""
@@ -91,6 +93,7 @@ class Figures:
         """Return the figures as plain values."""
         return {
             **{name: getattr(self, name) for name in ("date", "cores", "lab", "command", "first", "other", "sets")},
+            "requests": self.requests,
             "upstream": {output: cost.to_json() for output, cost in self.upstream.items()},
             "other_upstream": {output: cost.to_json() for output, cost in self.other_upstream.items()},
             "builds": {
@@ -146,7 +149,25 @@ def _targets(figures: Figures) -> list[str]:
             f"| (d) ≤ {UNCHANGED_TARGET} times a call that does nothing ({idle:.1f} s), {SET_NAMES[name]} "
             f"| {ratio:.2f} | {_verdict(ratio <= UNCHANGED_TARGET)} |"
         )
-    return [*lines, ""]
+    return [*lines, "", *_asking(figures)]
+
+
+def _asking(figures: Figures) -> list[str]:
+    """Say how many requests the engine got in (d)."""
+    told = [
+        f"{of['unchanged']} for {SET_NAMES[name]}, next to {of['idle']} of a call that does nothing"
+        for name, of in figures.requests.items()
+        if of.get("unchanged")
+    ]
+    if not told:
+        return []
+    text = (
+        f"Requests to the engine in (d): {'; '.join(told)}. The SDK makes two for each argument of a function, one "
+        "after the other; of the rest, what does not depend on each other is one request (`ci/execute/asking.py`). "
+        "Requests to github.com, and a plan on a slow network: `embedded/tests/engine/test_real_path.py` holds them "
+        "against their limits."
+    )
+    return [textwrap.fill(text, 120), ""]
 
 
 def _parts(figures: Figures) -> str:

@@ -24,6 +24,7 @@ from ci.common.references import parse_reference
 from ci.common.text import without_credentials
 from ci.common.yamltext import check_size
 from ci.execute import commands
+from ci.execute.asking import together
 from ci.execute.sdk import commit_of, git_tag, known_by_id, with_image
 from ci.execute.tools import tools
 from ci.load import variant
@@ -68,8 +69,13 @@ async def read_texts(
     folder: dagger.Directory, patterns: tuple[str, ...], error: type[FileError] = UpstreamError
 ) -> dict[str, str]:
     """Return path → text of the files that fit the patterns; raises `error` for one that is too large to be one."""
-    found = await gather_each(folder.glob, patterns)
-    return await _read(folder, {path for paths in found for path in paths if not path.endswith("/")}, error)
+    return await _read(folder, await _matching(folder, patterns), error)
+
+
+async def _matching(folder: dagger.Directory, patterns: tuple[str, ...]) -> set[str]:
+    with together():
+        found = await gather_each(folder.glob, patterns)
+    return {path for paths in found for path in paths if not path.endswith("/")}
 
 
 async def _read(folder: dagger.Directory, paths: set[str], error: type[FileError]) -> dict[str, str]:
@@ -80,7 +86,8 @@ async def _read(folder: dagger.Directory, paths: set[str], error: type[FileError
         return await file.contents()
 
     files = sorted(paths)
-    return dict(zip(files, await gather_each(read, files), strict=True))
+    with together():
+        return dict(zip(files, await gather_each(read, files), strict=True))
 
 
 async def load_checkout(
@@ -182,7 +189,8 @@ async def look_up_plan(request: BuildRequest, resolver: EngineResolver) -> Plan:
     variant, arch, upstream, files = request.variant, request.arch, request.upstream, request.files
     need = catalog_need(variant, upstream, files)
     # What is known without the catalog is looked up at the same time.
-    found = await resolve_all([*release_needs(upstream), *([need] if need else [])], resolver)
+    with together():
+        found = await resolve_all([*release_needs(upstream), *([need] if need else [])], resolver)
 
     async def choose() -> Catalog | None:
         catalog = await _read_catalog(found[need.use].pinned) if need else None
@@ -191,10 +199,11 @@ async def look_up_plan(request: BuildRequest, resolver: EngineResolver) -> Plan:
 
     label = dag.container().from_(found[ImageUse.IMAGER].pinned).label
     base = found[ImageUse.INSTALLER_BASE]
-    (catalog, stand_in), _ = await gather_two(
-        lambda: gather_two(choose, lambda: label(pins.STAND_IN_LABEL)),
-        lambda: gather_two(lambda: check_installer_base(base, arch), lambda: check_pinned(variant, resolver)),
-    )
+    with together():
+        (catalog, stand_in), _ = await gather_two(
+            lambda: gather_two(choose, lambda: label(pins.STAND_IN_LABEL)),
+            lambda: gather_two(lambda: check_installer_base(base, arch), lambda: check_pinned(variant, resolver)),
+        )
     return make_plan(request, catalog, found, stand_in=stand_in == "true")
 
 

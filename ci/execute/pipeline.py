@@ -7,6 +7,7 @@ first and goes ready-made into what embeds it; the imager gets files only, and n
 from __future__ import annotations
 
 import posixpath
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
@@ -19,6 +20,7 @@ from ci.common.filenames import REPORT, VALIDATION
 from ci.common.kinds import Initramfs
 from ci.common.progress import say
 from ci.execute import commands
+from ci.execute.asking import together
 from ci.execute.imager import imager, with_sparse_disks
 from ci.execute.initramfs import Packed, assembled, in_one_run, packed
 from ci.execute.loop_devices import with_loop_devices
@@ -96,6 +98,9 @@ class Pipeline:
         self._roots = Memo[str, dagger.Directory]()
         self._tars = Memo[str, dagger.Directory]()
         self._bases = Memo[None, dagger.Directory]()
+        self._initramfs: dagger.File | None = None
+        #: Set once the engine knows what the initramfs is made of, or that there is none.
+        self._initramfs_is_known = anyio.Event()
 
     # --- what goes in -----------------------------------------------------------------------------------------
 
@@ -257,6 +262,10 @@ class Pipeline:
 
     async def outputs(self) -> dict[str, dagger.File]:
         """Return the outputs by path, none of them made yet."""
+        with together():
+            return await self._described()
+
+    async def _described(self) -> dict[str, dagger.File]:
         initramfs, _ = await gather_two(self._initramfs_if_any, self._describe_base)
         embedding = self._imager
         if initramfs and any(output.initramfs is Initramfs.READY for output in self._plan.outputs):
@@ -270,7 +279,16 @@ class Pipeline:
         return await self._of_outputs(file)
 
     async def _initramfs_if_any(self) -> dagger.File | None:
-        return await self.initramfs() if self._plan.builds_initramfs else None
+        self._initramfs = await self.initramfs() if self._plan.builds_initramfs else None
+        self._initramfs_is_known.set()
+        return self._initramfs
+
+    async def _begin(self) -> None:
+        """Have the initramfs made while all else is described; an error of it is the seal's, which needs it."""
+        await self._initramfs_is_known.wait()
+        if self._initramfs:
+            with suppress(dagger.QueryError):
+                await self._initramfs.sync()
 
     async def _describe_base(self) -> None:
         """Describe the installer's base to the engine, while the initramfs is described."""
@@ -315,8 +333,12 @@ class Pipeline:
 
         The engine is asked for everything in one request; only if that fails, for each output in turn, to say which.
         """
+        await check_overlay(self._plan)
+        sealed, _ = await gather_two(lambda: self._sealed(records, place), self._begin)
+        return sealed
+
+    async def _sealed(self, records: dagger.Directory | None, place: str | None) -> BuiltAssets:
         plan = self._plan
-        await check_overlay(plan)
         expected = (await with_overlay(expectation(plan), plan)).model_dump_json()
         # They are from the start where `build` returns them: moving them afterwards would copy them all once more.
         # And they are all that the tree holds: of a folder of it the engine would make one more copy to export it.

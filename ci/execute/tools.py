@@ -52,6 +52,8 @@ def python(*, extra: str | None = None) -> dagger.Container:
 
 
 _known: dict[tuple[str, ...], dagger.Container] = {}
+#: The folder of this project's modules, once the engine has an id for it.
+_sources: list[dagger.Directory] = []
 _describing = anyio.Lock()
 
 
@@ -68,12 +70,18 @@ async def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Contai
     """
     async with _describing:
         own = await _once((), python)
+        if not _sources:
+            _sources.append(await known_by_id(_source()))
         return await _once((module, *packages), lambda: _tools(own, module, packages))
+
+
+def _source() -> dagger.Directory:
+    return dag.current_module().source().directory("ci")
 
 
 def with_module(container: dagger.Container, module: str) -> dagger.Container:
     """Return a container with one of this project's modules in it, and what that needs of the others."""
-    source = dag.current_module().source().directory("ci")
+    source = _sources[0] if _sources else _source()
     return container.with_directory(f"{SOURCE}/ci", source, include=list(commands.NEEDED[module])).with_workdir(SOURCE)
 
 

@@ -57,6 +57,9 @@ if TYPE_CHECKING:
 #: Arguments as the imager writes them: no quotes, no second line.
 _CMDLINE = re.compile(r"[\w.-]+(=[^\s\"]*)?( +[\w.-]+(=[^\s\"]*)?)*", re.ASCII)
 
+#: What no text has.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
 _Found = tuple[AnyFacts, tuple[Inspection, ...]]
 
 #: Files below this size are not looked up among those seen before: they are read faster than explained.
@@ -176,7 +179,7 @@ def _other(source: Source, context: Context) -> AnyFacts:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             text = "\0"
-        if not any(ord(character) < 32 and character not in "\t\r\n" for character in text):
+        if not _CONTROL.search(text):
             if "talos.platform=" in text and _CMDLINE.fullmatch(text.strip()):
                 return CmdlineFacts(cmdline=text.strip())
             if script := read_script(text):

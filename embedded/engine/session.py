@@ -32,6 +32,7 @@ from embedded.engine.module.loading import load
 from embedded.engine.module.processes import Launcher
 from embedded.engine.module.source import ModuleSource, copy_module, find_module
 from embedded.engine.queries import Queries, asks_only_for_the_schema
+from embedded.engine.requests import noted
 from embedded.engine.schema import introspection, load_schema, with_types
 from embedded.engine.scratch import scratch_folder
 from embedded.setup.paths import Paths, paths, tool
@@ -187,6 +188,12 @@ class Session:
         if "__schema" in query and asks_only_for_the_schema(query):
             seen = self._seen_by(caller)
             return introspection(self._kept, seen.schema, seen.module_sdl)
+        with noted(query):
+            return await self._answered(caller, query, variables, operation)
+
+    async def _answered(
+        self, caller: Any, query: str, variables: dict[str, Any] | None, operation: str | None
+    ) -> bytes:
         return orjson.dumps(server.formatted(await self._run(caller, query, variables, operation)))
 
     def _seen_by(self, caller: Any) -> Queries:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import secrets
 import subprocess
@@ -20,6 +22,9 @@ VARIANT = "description: for tests\nrole: worker\nextensions: {{add: [spin, 'youk
 #: The imager's runs for the initramfs of spin-only: the extensions that are packed together.
 RUNS = (("bnx2-bnx2x",), ("intel-ice-firmware",), ("qlogic-firmware",), ("drbd", "zfs"), ("spin",))
 
+#: Requests to the engine of a build of two outputs with everything cached.
+MOST_REQUESTS = 80
+
 #: A command that was run, as `daggerw`'s plain progress has it.
 _RAN = re.compile(r"^#\d+ exec (.*?)\s+\d+\.\ds$", re.MULTILINE)
 
@@ -34,11 +39,12 @@ class Builds:
         """Build a variant, and return the commands that were run for it."""
         return [command.strip() for command in _RAN.findall(self.said(variant, *flags))]
 
-    def said(self, variant: str, *flags: str | Path, aloud: tuple[str, ...] = ()) -> str:
-        """Build a variant, and return what was shown."""
+    def said(self, variant: str, *flags: str | Path, aloud: tuple[str, ...] = (), requests: Path | None = None) -> str:
+        """Build a variant, and return what was shown; the requests to the engine are added to a file."""
         words = [*(word for word in COMMAND if word != "-s"), "--progress", "plain", *aloud, "call", *map(str, flags)]
         words += ["--source-date-epoch", self._epoch, "build", "--variant", variant, "--outputs", OUTPUTS, "entries"]
-        done = subprocess.run(words, cwd=TOP, capture_output=True, text=True, check=False)
+        env = os.environ | ({"DAGGERW_REQUESTS": str(requests)} if requests else {})
+        done = subprocess.run(words, cwd=TOP, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stderr
 
@@ -65,11 +71,17 @@ def assembled(commands: list[str]) -> int:
     return sum("normalise assemble" in command for command in commands)
 
 
-def test_when_nothing_changed_nothing_runs(builds: Builds) -> None:
+def test_when_nothing_changed_nothing_runs_and_little_is_asked(builds: Builds, tmp_path: Path) -> None:
     first = builds.run("spin-only")
     assert imager_runs(first) == 1 + len(RUNS)  # and the kernel
     assert "spin" in packed(first)
-    assert builds.run("spin-only") == []
+    requests = tmp_path / "requests"
+    assert not _RAN.findall(builds.said("spin-only", requests=requests))
+    asked = [json.loads(line)["query"] for line in requests.read_text().splitlines()]
+    assert len(asked) <= MOST_REQUESTS, "\n".join(asked)
+    # Beside what the SDK asks of each call, nothing is asked twice.
+    ours = [query for query in asked if "currentFunctionCall" not in query and "FunctionCallArgValue" not in query]
+    assert len(set(ours)) == len(ours)
 
 
 def test_a_second_variant_runs_what_it_adds(builds: Builds) -> None:

@@ -63,6 +63,9 @@ class BoundModule:
         for arg in args:
             if arg.default_path and values.get(arg.name) is None:
                 values[arg.name] = await self._contextual(engine, arg)
+            # Its SDK asks for each argument in two requests, and has the default of one that it does not get.
+            if arg.name in values and values[arg.name] is None and arg.default == "null":
+                del values[arg.name]
         return tuple((name, json.dumps(value)) for name, value in values.items())
 
     async def _contextual(self, engine: Engine, arg: ArgDef) -> str:

@@ -13,7 +13,7 @@ from ci.workloads.loose import mapping
 from ci.workloads.model import FoundImage, How, Package, Place, Unresolved, Workloads
 from ci.workloads.names import whole
 from ci.workloads.needs import find_needs
-from ci.workloads.objects import Occurrence, Occurrences, read_objects
+from ci.workloads.objects import Occurrence, Occurrences, read_objects, written_images
 from ci.workloads.recipes import find_recipes
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def _package(name: str, files: Mapping[str, str], parsed: Parsed) -> Package:
     for version in _versions(chart):
         chart.values["version"] = version
         _templates(chart, parsed, named)
+    _switched_off(chart, sure, named)
     # Where templates give no image, and are not understood, what the values name is what most likely runs.
     likely = not understood and not sure.found
     _add_values(files, folder, sure, named, likely=likely)
@@ -89,6 +90,16 @@ def _templates(chart: Chart, parsed: Parsed, out: Occurrences) -> bool:
         out.found += found.found
         out.unresolved += found.unresolved
     return whole and some
+
+
+def _switched_off(chart: Chart, sure: Occurrences, named: Occurrences) -> None:
+    """Add the images that templates write out and that the chart's own values do not come to."""
+    known = {one.reference for one in sure.found}
+    for part in chart.all():
+        for path, text in sorted(part.files.items()):
+            if path.startswith("templates/") and path.endswith((".yaml", ".yml")) and "{{" in text:
+                found = written_images(f"{part.folder}/{path}", text)
+                named.found += [one for one in found if one.reference not in known]
 
 
 def _plain(chart: Chart, out: Occurrences) -> None:

@@ -33,6 +33,7 @@ _PARTS: Final = ("repository", "image", "name")
 _VERSIONS: Final = ("tag", "version", "imageTag")
 _DIGESTS: Final = ("digest", "sha", "sha256")
 _KEYED: Final = re.compile(r"^\s*(?:- +)*[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s+(?P<value>\S.*?)\s*$")
+_COMMENT: Final = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
 _DEEPEST: Final = 60
 
 
@@ -73,6 +74,15 @@ def read_objects(file: str, lines: Sequence[Line], default_tag: str = "") -> Occ
         if node is not None:
             reader.visit(node, "", ())
     return found
+
+
+def written_images(file: str, text: str) -> Iterator[Occurrence]:
+    """Yield the images that a template's own lines name, whatever its conditions say of them."""
+    bare = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text)
+    for number, line in enumerate(bare.splitlines(), 1):
+        match = _KEYED.match(re.sub(r"(^|\s)#.*", "", line))
+        if match and is_image_key(match["key"]) and (reference := whole(match["value"].strip("\"',"))):
+            yield Occurrence(reference, Place(file=file, line=number, how=How.TEMPLATE))
 
 
 def _documents(lines: Sequence[Line]) -> Iterator[list[Line]]:

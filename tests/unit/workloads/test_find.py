@@ -240,6 +240,8 @@ def test_a_condition_that_is_off_hides_an_image() -> None:
     )
     files = package("system/a", {"values.yaml": "first: true\nsecond: false\n", "templates/d.yaml": template})
     assert list(running(files)) == ["quay.io/x/on:1"]
+    (off,) = (image for image in found(files).images if not image.runs)
+    assert (off.reference, where(off)) == ("quay.io/x/off:1", ["templates/d.yaml:22: template"])
 
 
 def test_versions_that_can_be_ordered_are_named() -> None:

@@ -30,20 +30,25 @@ def call(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def publish(address: str, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
-    chosen = ("--images", "installer", "--format", "json")
+INSTALLER = ("--images", "installer")
+
+
+def publish(
+    address: str, *more: str, chosen: tuple[str, ...] = INSTALLER, **env: str
+) -> subprocess.CompletedProcess[str]:
+    chosen = (*chosen, "--format", "json")
     return call("publish", "--variant", "spin-only", "--address", address, *chosen, *more, **env)
 
 
-def published(address: str, *more: str, **env: str) -> dict[str, Any]:
-    done = publish(address, *more, **env)
+def published(address: str, *more: str, chosen: tuple[str, ...] = INSTALLER, **env: str) -> dict[str, Any]:
+    done = publish(address, *more, chosen=chosen, **env)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def refused(address: str, *more: str, **env: str) -> str:
     """Return the one line that says why nothing was published."""
-    done = publish(address, *more, **env)
+    done = publish(address, *more, chosen=INSTALLER, **env)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Traceback" not in done.stderr
     return done.stderr[done.stderr.index("Error: ") :].strip()

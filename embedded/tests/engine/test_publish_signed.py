@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from embedded import lab
 from embedded.lab.contents import cosign
 from embedded.lab.debian import NATIVE
 from embedded.lab.progress import PlainProgress
-from embedded.tests.engine.publishing import Registry, crane, publish, published, refused
+from embedded.tests.engine.publishing import Registry, call, crane, publish, published, refused
 
 IMAGE = f"ghcr.io/sigstore/cosign/cosign:{cosign.version()}"
 PROGRAM = f"part/cosign/{NATIVE}"
@@ -58,6 +59,11 @@ class Cosign:
         return self.run(
             *("verify-attestation", "--key", f"{key}.pub", "--insecure-ignore-tlog", "--type", kind, reference)
         )
+
+    def verify_file(self, file: Path, bundle: Path, key: str) -> subprocess.CompletedProcess[str]:
+        """As docs/outputs.md says."""
+        named = ("--key", f"{key}.pub", "--insecure-ignore-tlog", "--bundle", str(bundle))
+        return self.run("verify-blob", *named, str(file))
 
     def signing(self, key: str) -> tuple[str, str]:
         return ("--sign-key", f"file:{self.folder / key}.key")
@@ -128,6 +134,84 @@ def test_cosign_takes_what_is_attached_to_each_platforms_image(
         assert statement["subject"][0]["digest"]["sha256"] == platform["digest"].removeprefix("sha256:")
         assert predicate in {one.get("predicateType") for one in platform["referrers"]}
         assert keys.attestation(reference, "another", kind).returncode != 0
+
+
+def test_disk_images_are_signed_like_the_rest(registry: Registry, keys: Cosign) -> None:
+    chosen = ("--disk-images", "openstack.qcow2")
+    to = (f"{registry.host}/disks", "--arches", "arm64,amd64")
+    secret = ("--sign-password", "env:SIGN_PASSWORD")
+    (image,) = published(*to, *keys.signing("ours"), *secret, chosen=chosen, SIGN_PASSWORD=PASSWORD)["images"]
+    assert len(references(image)) == 4
+    for reference in references(image):
+        assert [keys.verify(reference, key).returncode for key in ("ours", "another")] == [0, 1], reference
+    for platform in image["platforms"]:
+        reference = f"{image['repository']}@{platform['digest']}"
+        for kind, predicate in (("slsaprovenance1", PROVENANCE), ("spdxjson", SPDX)):
+            done = keys.attestation(reference, "ours", kind)
+            assert done.returncode == 0, done.stderr
+            assert json.loads(base64.b64decode(json.loads(done.stdout)["payload"]))["predicateType"] == predicate
+
+
+# Files
+
+
+@pytest.fixture(scope="module")
+def files(keys: Cosign, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build whose files are signed with our key."""
+    out = tmp_path_factory.mktemp("signed")
+    wanted = ("--variant", "spin-only", "--outputs", "kernel,initramfs,uki")
+    secret = ("--sign-password", "env:SIGN_PASSWORD")
+    done = call("build", *wanted, *keys.signing("ours"), *secret, "export", "--path", out, SIGN_PASSWORD=PASSWORD)
+    assert done.returncode == 0, done.stderr
+    return out / "assets/talos/arm64"
+
+
+def test_cosign_takes_each_file_with_the_public_key_and_nothing_else(files: Path, keys: Cosign) -> None:
+    signed = [path.relative_to(files).as_posix() for path in files.rglob("*.sigstore.json")]
+    assert sorted(signed) == sorted(
+        f"{path}.sigstore.json"
+        for path in (
+            *("boot/vmlinuz", "boot/initramfs.xz", "uki/metal-arm64-uki.efi", "checksums.sha256"),
+            *(f"validation/build-report.{end}" for end in ("json", "txt", "html")),
+        )
+    )
+    assert ".sigstore.json" not in (files / "checksums.sha256").read_text()
+    for name in signed:
+        bundle = files / name
+        for key, file, right in (
+            ("ours", bundle.with_name(bundle.name.removesuffix(".sigstore.json")), True),
+            ("another", bundle.with_name(bundle.name.removesuffix(".sigstore.json")), False),
+            ("ours", bundle, False),
+        ):
+            done = keys.verify_file(file, bundle, key)
+            assert (done.returncode == 0) is right, done.stderr
+
+
+def verified(files: Path, key: Path) -> subprocess.CompletedProcess[str]:
+    return call("verify", "--assets", files, "--cosign-key", key)
+
+
+def test_verify_takes_signed_files_with_the_public_key_alone(files: Path, keys: Cosign, tmp_path: Path) -> None:
+    done = verified(files, keys.folder / "ours.pub")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("ok    signatures.")] == [
+        "ok    signatures.files        Every detached signature is for the file next to it.",
+        "ok    signatures.key          Every file is signed with the given key, or in a signed list of checksums.",
+    ]
+    done = verified(files, keys.folder / "another.pub")
+    assert done.returncode != 0
+    assert "- boot/vmlinuz: " in done.stderr
+    done = verified(files, keys.folder / "ours.key")
+    assert done.stderr.rstrip().endswith(
+        "--cosign-key: no public key in PEM (-----BEGIN PUBLIC KEY-----), as in cosign.pub"
+    )
+    changed = tmp_path / "changed"
+    shutil.copytree(files, changed)
+    (changed / "validation/sbom.spdx.json").write_text("{}")
+    (changed / "checksums.sha256.sigstore.json").unlink()
+    done = verified(changed, keys.folder / "ours.pub")
+    assert done.returncode != 0
+    assert "validation/sbom.spdx.json is not signed, and in no list of checksums that is" in done.stderr
 
 
 def test_an_image_that_nobody_signed_is_not_taken(registry: Registry, keys: Cosign) -> None:

@@ -21,19 +21,33 @@ def repository(reference: str) -> tuple[str, str]:
 
 
 def publish(registry: str, blobs: Blobs, images: Mapping[str, Result]) -> None:
-    """Put the manifests of images into a registry (`127.0.0.1:PORT`), under their full names; no blob is sent."""
+    """Put the manifests of images into a registry (`127.0.0.1:PORT`), under their full names; no blob is sent.
+
+    An image whose tag is there with its digest is left alone: its tag is put last.
+    """
     connection = http.client.HTTPConnection(registry, timeout=30)
     try:
         for reference, result in images.items():
             name, tag = repository(reference)
+            image = Descriptor.from_json(result.value["image"])
+            if _digest(connection, name, tag) == image.digest:
+                continue
             manifests = [Descriptor.from_json(value) for value in result.value["manifests"]]
             for manifest in manifests:
                 _put(connection, name, manifest.digest, manifest, blobs)
-            _put(connection, name, tag, Descriptor.from_json(result.value["image"]), blobs)
+            _put(connection, name, tag, image, blobs)
     except OSError as error:
         raise LabError(f"cannot reach the local registry at {registry}: {error}") from error
     finally:
         connection.close()
+
+
+def _digest(connection: http.client.HTTPConnection, name: str, tag: str) -> str | None:
+    """Return what a tag is in the registry, None where it has no such tag."""
+    connection.request("HEAD", f"/v2/{name}/manifests/{tag}")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.headers["Docker-Content-Digest"] if answer.status == http.client.OK else None
 
 
 def _put(connection: http.client.HTTPConnection, name: str, tag: str, manifest: Descriptor, blobs: Blobs) -> None:

@@ -192,6 +192,38 @@ def test_without_a_lock_nothing_is_said_of_one(machine: Machine) -> None:
     assert "lock" not in machine.run("call", "plan").stderr
 
 
+@pytest.mark.parametrize(
+    ("version", "repository", "locks", "named"),
+    [
+        ("1.0.0-beta.10", "mine", ("mine",), "mine"),
+        ("1.0.0", "mine", ("mine", "mine/deep"), "mine/deep"),
+        ("1.0.0", "mine/deep/below", ("mine", "mine/deep"), None),
+        ("1.0.0", ".", (".",), "."),  # the checkout is a folder of that repository
+        ("1.0.0", None, ("mine",), None),
+        ("1.0.0", "mine", (), None),
+        ("0.21.8", "mine", ("mine",), None),
+    ],
+)
+def test_a_lock_of_the_callers_own_repository_is_named_and_kept(
+    machine: Machine, version: str, repository: str | None, locks: tuple[str, ...], named: str | None
+) -> None:
+    machine.dagger(version, DAGGER_1)
+    machine.program("docker", ANSWERS)
+    cwd = machine.folder / "mine/deep/below"
+    cwd.mkdir(parents=True)
+    if repository:
+        (machine.folder / repository / ".git").mkdir()
+    files = [machine.folder / lock / "dagger.lock" for lock in locks]
+    for file in files:
+        file.write_text("")
+    done = machine.run("call", "-m", "../../../top", "plan", cwd=cwd)
+    assert (done.returncode, all(file.exists() for file in files)) == (0, True)
+    said = [line for line in done.stderr.splitlines() if "lock" in line]
+    assert [line.partition(" says: ")[0] for line in said] == (
+        [f"daggerw: tags name what {machine.folder / named / 'dagger.lock'}"] if named else []
+    )
+
+
 def test_a_dagger_without_a_version_is_named(machine: Machine) -> None:
     machine.program("dagger", "echo 'no such command'")
     machine.env = {"DAGGERW_ENGINE": "dagger"}

@@ -158,10 +158,40 @@ def test_the_site_of_a_release_names_the_image_that_is_published(registry: Regis
     assert build["installer"] == image["reference"]
 
 
-def document(address: str, digest: str) -> dict[str, Any]:
+def test_disk_images_are_an_index_of_artifacts_whose_layers_are_the_files(registry: Registry) -> None:
+    """As `oras push` writes them: one manifest an architecture, each file a layer with its path as its title."""
+    address, chosen = f"{registry.host}/files", ("--disk-images", "iso")
+    (image,) = published(address, "--arches", "arm64,amd64", chosen=chosen)["images"]
+    assert (image["image"], image["repository"]) == ("disks", f"{address}/talos-disks")
+    assert crane("digest", f"{address}/talos-disks:{image['tags'][0]['tag']}") == image["digest"]
+    index = json.loads(crane("manifest", image["reference"]))
+    assert [one["platform"]["architecture"] for one in index["manifests"]] == ["arm64", "amd64"]
+    for entry, platform in zip(index["manifests"], image["platforms"], strict=True):
+        assert entry["digest"] == platform["digest"]
+        arch, at = entry["platform"]["architecture"], f"{address}/talos-disks@{entry['digest']}"
+        manifest = json.loads(crane("manifest", at))
+        assert manifest["artifactType"] == "application/vnd.cozystack.talos.disk-images"
+        files = {layer["annotations"]["org.opencontainers.image.title"]: layer for layer in manifest["layers"]}
+        assert list(files) == [f"iso/metal-{arch}.iso", "checksums.sha256", "STAND-IN.txt"]
+        listed = crane("blob", f"{address}/talos-disks@{files['checksums.sha256']['digest']}")
+        digest = files[f"iso/metal-{arch}.iso"]["digest"].removeprefix("sha256:")
+        assert f"{digest}  iso/metal-{arch}.iso" in listed.splitlines()
+        assert [one["artifactType"] for one in platform["referrers"]] == [
+            "application/spdx+json",
+            "application/vnd.in-toto+json",
+        ]
+        statement = document(address, platform["referrers"][1]["digest"], "talos-disks")
+        subjects = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
+        assert subjects[f"{address}/talos-disks"] == entry["digest"].removeprefix("sha256:")
+        assert subjects[f"iso/metal-{arch}.iso"] == digest
+    (again,) = published(address, "--arches", "arm64,amd64", chosen=chosen)["images"]
+    assert (again["digest"], again["sentBlobs"], again["sentManifests"]) == (image["digest"], 0, 0)
+
+
+def document(address: str, digest: str, repository: str = "talos") -> dict[str, Any]:
     """What refers to an image: the document that its manifest names."""
-    (layer,) = json.loads(crane("manifest", f"{address}/talos@{digest}"))["layers"]
-    return json.loads(crane("blob", f"{address}/talos@{layer['digest']}"))
+    (layer,) = json.loads(crane("manifest", f"{address}/{repository}@{digest}"))["layers"]
+    return json.loads(crane("blob", f"{address}/{repository}@{layer['digest']}"))
 
 
 def test_a_wrong_password_is_told_and_the_right_one_opens(registry: Registry, faulty: Faulty) -> None:

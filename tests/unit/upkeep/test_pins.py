@@ -51,6 +51,7 @@ def test_a_rule_that_finds_nothing_is_told() -> None:
         ('"engineVersion": "v0.20.0"', "Dagger (engineVersion) is 0.20.0 here"),
         ("dagger-io==0.21.9", "Dagger's Python SDK is 0.21.9 here"),
         ('at_least "$version" 0.21.7', "the oldest Dagger is 0.21.7 here"),
+        ('at_least "${version%%-*}" 0.21.7', "the oldest Dagger is 0.21.7 here"),
         ("docker.io/library/docker:29.8.0-cli", "the image docker.io/library/docker is 29.8.0-cli here"),
         ("docker.io/library/docker:29.7.0-dind@sha256:12 ", "the image docker.io/library/docker is 29.7.0-dind"),
         ('"docker.io/library/python:3.14-slim-trixie"', "the image docker.io/library/python is 3.14-slim-trixie here"),
@@ -68,6 +69,16 @@ def test_a_way_of_naming_is_known(text: str, said: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.parametrize("name", ["daggerw", "README.md"])
+def test_every_place_of_the_oldest_dagger_is_looked_at(name: str) -> None:
+    version, text = DESCRIBED.dagger.version, (TOP / name).read_text()
+    lines = enumerate(text.splitlines(), 1)
+    places = [f"{name}:{number}" for number, line in lines if version in line and not line.startswith("#")]
+    told = disagreements({name: text.replace(version, "0.21.7")}, rules(DESCRIBED))
+    assert places
+    assert [line.partition(": ")[0] for line in told if " 0.21.7 here" in line] == sorted(places)
+
+
 def test_tests_and_templates_are_not_read(tmp_path: Path) -> None:
     for path in ("a.py", "tests/b.py", "embedded/tests/c.py", "ci/upkeep/templates/d.yml", "go.sum"):
         (file := tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """What differs between Talos versions: one table, asked by every room. Nobody else compares Talos versions.
 
-Sources: github.com/siderolabs/talos at the tags named, and what the imagers of v1.11.3, v1.13.6 and v1.14.0-rc.1 did.
+Sources: github.com/siderolabs/talos at the tags named, and what the imagers of v1.11.3, v1.12.6, v1.13.6 and
+v1.14.0-rc.1 did.
 """
 
 from __future__ import annotations

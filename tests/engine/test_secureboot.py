@@ -30,6 +30,9 @@ INSTALLER = "installer/installer-arm64-secureboot.tar"
 #: Names of an ISO image, whose case it does not keep.
 BOOT_LOADER, ISO_UKI = "EFI/BOOT/BOOTAA64.EFI", "EFI/Linux/Talos-v1.13.6.efi"
 
+#: What takes long to pack.
+DROPPED = ("bnx2-bnx2x", "intel-ice-firmware", "qlogic-firmware", "drbd")
+
 
 def openssl(*arguments: str | Path, stdin: bytes | None = None) -> bytes:
     return subprocess.run(["openssl", *arguments], input=stdin, capture_output=True, check=True).stdout
@@ -201,3 +204,16 @@ def test_missing_keys_and_those_that_the_imager_can_not_read_are_refused(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not any(secret in done.stderr.encode() for secret in signed.keys.secrets())
+
+
+def test_two_signed_builds_differ_in_the_time_of_signing_alone(signed: Signed, call: Call, tmp_path: Path) -> None:
+    drops = "".join(f"    - {{name: {name}, reason: takes time}}\n" for name in DROPPED)
+    (tmp_path / "small.yaml").write_text(f"description: for tests\nrole: test\nextensions:\n  drop:\n{drops}")
+    words = ("reproduce", "--variant", "small", "--outputs", "uki,metal.qcow2", "--format", "json")
+    done = call(*signed.keys.arguments(), "--variants", tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["equal"] is True
+    unsigned = {file["path"]: set(file.get("without_signature", ())) for file in found["files"]}
+    assert UKI in unsigned[UKI]
+    assert {"EFI/boot/BOOTAA64.efi", ISO_UKI} <= unsigned["metal/metal-arm64-secureboot.qcow2"]

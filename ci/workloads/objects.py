@@ -80,6 +80,8 @@ def written_images(file: str, text: str) -> Iterator[Occurrence]:
     """Yield the images that a template's own lines name, whatever its conditions say of them."""
     bare = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text)
     for number, line in enumerate(bare.splitlines(), 1):
+        if "image" not in line.lower():
+            continue
         match = _KEYED.match(re.sub(r"(^|\s)#.*", "", line))
         if match and is_image_key(match["key"]) and (reference := whole(match["value"].strip("\"',"))):
             yield Occurrence(reference, Place(file=file, line=number, how=How.TEMPLATE))

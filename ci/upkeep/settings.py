@@ -26,7 +26,8 @@ _REMOTE: Final = re.compile(
 )
 _LOCAL: Final = re.compile(rf"\.{{1,2}}(?:/{_WORD}*)?")
 _FOLDER: Final = re.compile(r"(?:\./)?[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*/?")
-_VERSION: Final = re.compile(r"v?(?P<version>(?P<numbers>\d+\.\d+\.\d+)(?:-[0-9A-Za-z.-]+)?)")
+_NUMBER: Final = "(?:0|[1-9][0-9]*)"
+_VERSION: Final = re.compile(rf"v?(?P<version>(?P<numbers>{_NUMBER}(?:\.{_NUMBER}){{2}})(?P<before>-[0-9A-Za-z.-]+)?)")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 #: From here on, `call` is `api call`.
@@ -46,7 +47,7 @@ class DaggerRelease:
     @property
     def verb(self) -> str:
         """The words of the command line that call a function."""
-        return "api call" if _numbers(self.version) >= _API_CALL else "call"
+        return "api call" if _order(self.version)[0] >= _API_CALL else "call"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def parse_dagger(version: str | None, checksum: str | None, pinned: Dagger, arch
     if not match:
         reason = f"bad version {version!r}: write one like {pinned.version}"
         raise FileError("--dagger", None, reason)
-    if _numbers(version) < _numbers(pinned.version):
+    if _order(version) < _order(pinned.version):
         reason = f"Dagger {match['version']} is older than {pinned.version}, which this module needs"
         raise FileError("--dagger", None, reason)
     if match["version"] == pinned.version:
@@ -128,7 +129,8 @@ def parse_dagger(version: str | None, checksum: str | None, pinned: Dagger, arch
     return DaggerRelease(match["version"], checksum, f"{ENGINE}:v{match['version']}")
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _order(version: str) -> tuple[tuple[int, ...], bool]:
+    """Return what versions are compared by; a pre-release comes before its release."""
     match = _VERSION.fullmatch(version)
     assert match
-    return tuple(int(number) for number in match["numbers"].split("."))
+    return tuple(int(number) for number in match["numbers"].split(".")), match["before"] is None

@@ -44,6 +44,8 @@ class Notice:
     """A change that matters, once, with the places where it is seen."""
 
     change: Change
+    #: Where its rule is among all, and what it means.
+    rank: int
     meaning: str
     places: tuple[str, ...]
 
@@ -111,15 +113,18 @@ def _notices(changes: Iterable[Change]) -> Iterator[Notice]:
     """Yield what matters: the same change in several outputs is one."""
     found: dict[tuple[int, str, str | None, str | None], list[Change]] = {}
     for change in changes:
-        rank = next((rank for rank, (start, _) in enumerate(_FIRST) if _begins(change.what, start)), None)
+        rank = next((rank for rank, (start, _) in enumerate(_FIRST) if _matters(change, start)), None)
         if rank is not None:
             found.setdefault((rank, change.what, change.before, change.after), []).append(change)
     for (rank, *_), same in sorted(found.items(), key=lambda item: (item[0][0], item[0][1])):
-        yield Notice(same[0], _FIRST[rank][1], tuple(change.place for change in same if change.place))
+        yield Notice(same[0], rank, _FIRST[rank][1], tuple(change.place for change in same if change.place))
 
 
-def _begins(what: str, start: str) -> bool:
-    return what.startswith(start) if start.endswith(" ") else what == start
+def _matters(change: Change, start: str) -> bool:
+    if start.endswith(" "):
+        return change.what.startswith(start)
+    # A file that came or went is named by its kind, which may be "kernel".
+    return change.what == start and change.kind == "changed"
 
 
 def _places(changes: Iterable[Change]) -> Iterator[Place]:

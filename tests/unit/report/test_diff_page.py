@@ -47,6 +47,19 @@ def test_sizes_are_bars_and_everything_else_follows(page: str) -> None:
     assert 'data-kind="added"' in page
 
 
+def test_a_kernel_that_came_as_a_file_is_no_other_kernel() -> None:
+    came = Change(place="boot/vmlinuz", kind="added", what="kernel", after="36.0 MiB")
+    other = Change(place="uki", kind="changed", what="kernel", before="6.12.62-talos", after="6.18.38-talos")
+    spin, zfs = (Change(place="boot", kind="added", what=f"extension {name}", after="v1") for name in ("spin", "zfs"))
+    page = difference_page(Difference(before="a", after="b", changes=(came, other, spin, zfs)), {}, {})
+    first = checked(page).words.partition("Sizes")[0]
+    assert first.count("Kernel modules of other builds") == 1
+    assert "36.0 MiB" not in first
+    # What it means is said once for all extensions.
+    assert first.count("What runs on every node changes.") == 1
+    assert "extension spin: added before not there after v1 in boot extension zfs: added" in first
+
+
 def test_what_has_the_size_that_it_had_is_folded_away() -> None:
     sizes = ({"boot/vmlinuz": 5, "boot/initramfs.xz": 7}, {"boot/vmlinuz": 5, "boot/initramfs.xz": 9})
     words = checked(difference_page(Difference(before="a", after="b", changes=()), *sizes)).words

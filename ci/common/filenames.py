@@ -19,6 +19,9 @@ SBOM: Final = "validation/sbom.spdx.json"
 PROVENANCE: Final = "validation/provenance.json"
 SIGNATURES: Final = "validation/signatures.json"
 
+#: First line of what is said of assets that are made from stand-ins.
+STAND_IN_LINE: Final = "STAND-IN: made from the lab's stand-in images. Not for real machines, not to be published."
+
 #: Not in the list of checksums: the list itself, and the report, which says whether the list is true.
 UNLISTED: Final = (CHECKSUMS, REPORT, REPORT_TEXT, REPORT_PAGE)
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ci.common.documents import json_text, yaml_text
-from ci.common.filenames import MODULES_INDEX, SIGNATURES
+from ci.common.filenames import MODULES_INDEX, SIGNATURES, STAND_IN_LINE
 from ci.plan.model import Plan
 from ci.resolve.model import PlannedExtension
-from ci.verify.reported import STAND_IN_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

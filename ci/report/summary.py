@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ci.common.filenames import REPORT_PAGE
+from ci.common.filenames import REPORT_PAGE, STAND_IN_LINE
 from ci.report.build_report import render_checks
 from ci.report.tables import wrapped
-from ci.verify.reported import STAND_IN_LINE
 
 if TYPE_CHECKING:
     from ci.verify.reported import Report

@@ -13,6 +13,7 @@ from ci.common.filenames import (
     REPORT_TEXT,
     SBOM,
     STAND_IN,
+    STAND_IN_LINE,
     UNLISTED,
     VALIDATION,
     checksummed,
@@ -21,7 +22,7 @@ from ci.common.filenames import (
 from ci.inspect.models import UnreadableFacts
 from ci.verify.checksums import ChecksumsError, parse_checksums
 from ci.verify.model import Part, Result, Verdict, VerifyError, skip
-from ci.verify.reported import STAND_IN_LINE, STAND_IN_MARK, Report, make_report, parse_report
+from ci.verify.reported import STAND_IN_MARK, Report, make_report, parse_report
 from ci.verify.spdx import named_in, parts_of
 from ci.verify.statement import provenance_problems
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ci.plan.expectation import Expectation
     from ci.verify.assets import Assets
 
-STAND_IN_LINE = "STAND-IN: made from the lab's stand-in images. Not for real machines, not to be published."
-
 #: By which a page says it: nothing that is filled in can have it.
 STAND_IN_MARK = '<div class="stand-in">'
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ci.common.canonical import timestamp
+from ci.common.filenames import STAND_IN_LINE
 from ci.plan.images import release_tag
 from ci.report.pages import origins, treemap
 from ci.report.pages.bill import Bill, make_bill
 from ci.report.pages.templating import render_page
 from ci.report.pages.uses import Use, uses
-from ci.verify.reported import STAND_IN_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,10 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ci.common.filenames import BASE_IMAGE, MODULES_IMAGE, STAND_IN
+from ci.common.filenames import BASE_IMAGE, MODULES_IMAGE, STAND_IN, STAND_IN_LINE
 from ci.inspect.models import InitramfsFacts, UnreadableFacts
 from ci.report.pages.templating import render_page
-from ci.verify.reported import STAND_IN_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

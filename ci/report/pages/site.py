@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ci.common.filenames import CHECKSUMS, REPORT, REPORT_PAGE, VALIDATION
+from ci.common.filenames import CHECKSUMS, REPORT, REPORT_PAGE, STAND_IN_LINE, VALIDATION
 from ci.plan import images
 from ci.plan.images import release_tag
 from ci.report.build_report import plan_in
@@ -15,7 +15,6 @@ from ci.report.pages.clouds import Step
 from ci.report.pages.diff_page import difference_page
 from ci.report.pages.templating import render_page
 from ci.report.pages.ways import Way, verify_command, ways
-from ci.verify.reported import STAND_IN_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, SIGNATURES
+from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_TEXT, SBOM, SIGNATURES, STAND_IN_LINE
 from ci.plan.model import Plan
 from ci.report.build_report import render_report
 from ci.report.seal import seal
-from ci.verify.reported import STAND_IN_LINE, parse_report
+from ci.verify.reported import parse_report
 from ci.verify.signatures import render_signatures
 from ci.verify.verify import OF_SIGNATURES, REQUIREMENTS, verify
 from tests.unit.verify.assets import NOT_HERE, build, expectation_of, files_of, good, plan_of, planned_output, write

@@ -164,8 +164,7 @@ def _asking(figures: Figures) -> list[str]:
     text = (
         f"Requests to the engine in (d): {'; '.join(told)}. The SDK makes two for each argument of a function, one "
         "after the other; of the rest, what does not depend on each other is one request (`ci/execute/asking.py`). "
-        "Requests to github.com, and a plan on a slow network: `embedded/tests/engine/test_real_path.py` holds them "
-        "against their limits."
+        "What such a call asks of a git repository, `tests/engine/test_git.py` counts."
     )
     return [textwrap.fill(text, 120), ""]
 

@@ -53,8 +53,10 @@ def program(path: Path, text: str) -> None:
 
 
 def with_marks(guide: Path) -> ParameterSet:
-    """Return a guide; one that builds a disk takes minutes."""
-    disks = any(re.search(r"--outputs (aws|metal|oracle),", block) for block in blocks(guide.read_text(), "sh"))
+    """Return a guide; one that builds a disk, or compares two builds, takes minutes."""
+    disks = any(
+        re.search(r"--outputs (aws|metal|oracle),|call diff ", block) for block in blocks(guide.read_text(), "sh")
+    )
     return pytest.param(guide, marks=[pytest.mark.disks] if disks else [], id=guide.stem)
 
 

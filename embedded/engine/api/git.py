@@ -215,8 +215,10 @@ async def tree(
     self: GitRef, engine: Engine, discard_git_dir: bool = False, depth: int = 1, include_tags: bool = False
 ) -> Directory:
     remote = re.sub(r"^[a-z]+://", "", self.repository.url)
-    attrs = {"git.fullurl": self.repository.url, "git.checksum": self.commit}
+    # By the commit, which is known, and as fetchbycommit: otherwise BuildKit asks the repository for the ref in each
+    # session, even for a tree in its cache, or fetches all that leads to the commit.
+    attrs = {"git.fullurl": self.repository.url, "git.checksum": self.commit, "git.fetchbycommit": "true"}
     if self.repository.keep_git_dir and not discard_git_dir:
         attrs["git.keepgitdir"] = "true"
     name = f"fetch {without_passwords(self.repository.url)} {self.ref}"
-    return Directory(llb.source(f"git://{remote}#{self.ref}", attrs, name=name))
+    return Directory(llb.source(f"git://{remote}#{self.commit}", attrs, name=name))

@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from embedded.engine.api.git import GitRepository, git, ls_remote, tag
+from embedded.engine.api.git import GitRef, GitRepository, git, ls_remote, tag, tree
 from embedded.engine.api.host import is_git
 from embedded.engine.errors import EngineError
+from embedded.engine.protos import pb
 
 ENGINE = cast("Any", None)
 
@@ -100,3 +101,15 @@ async def test_a_look_up_that_failed_is_made_again(session: Any, monkeypatch: py
     with pytest.raises(EngineError, match="no route to host"):
         await tag(where, session, "v1")
     assert (await tag(where, session, "v1")).commit == "1" * 40
+
+
+async def test_the_tree_of_a_ref_is_fetched_by_the_commit_that_is_known() -> None:
+    """Without that, BuildKit asks the repository for the ref in each session, even for a tree in its cache."""
+    ref = GitRef(GitRepository("https://example.com/cozystack"), "refs/tags/v1", "a" * 40)
+    vertex = (await tree(ref, ENGINE)).tree.vertex
+    assert vertex is not None
+    source = pb.Op.FromString(vertex.data).source
+    assert source.identifier == f"git://example.com/cozystack#{'a' * 40}"
+    attrs = dict(source.attrs)
+    assert attrs["git.fetchbycommit"] == "true"
+    assert attrs["git.checksum"] == "a" * 40

@@ -29,6 +29,8 @@ TOP = EMBEDDED.parent
 
 WORDS = ("-s", "call", "build", "--variant", "spin-only", "--outputs", "kernel,initramfs", "export", "--path")
 PINNED = (published.PYTHON, published.BUSYBOX)
+#: Requests to github.com of a call that has everything in its cache: one look-up of a tag.
+MOST_OF_GITHUB = 4
 NAMED_IN = ("ci/common/pins.py", "pyproject.toml")
 
 
@@ -124,6 +126,21 @@ def test_without_the_lab_the_same_build_comes_from_the_real_names(
     built = digests(tmp_path / "real")
     assert {"assets/talos/arm64/boot/initramfs.xz", "assets/talos/arm64/validation/sbom.spdx.json"} <= set(built)
     assert built == digests(tmp_path / "lab")
+
+
+def test_a_call_with_everything_cached_asks_little_of_the_repository(
+    unused: Calls, upstreams: Upstreams, checkout: Path, tmp_path: Path
+) -> None:
+    first = build(unused, upstreams, checkout, tmp_path / "first")
+    assert first.returncode == 0, first.stderr
+    upstreams.asked.clear()
+    again = build(unused, upstreams, checkout, tmp_path / "again")
+    assert again.returncode == 0, again.stderr
+    assert digests(tmp_path / "first") == digests(tmp_path / "again")
+    asked = upstreams.asked_of("github.com")
+    assert 0 < len(asked) <= MOST_OF_GITHUB, asked
+    # Nothing that is named by its digest is fetched again.
+    assert not [line for line in upstreams.asked if "/blobs/" in line]
 
 
 def test_a_server_that_is_not_trusted_is_refused(

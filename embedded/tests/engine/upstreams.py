@@ -45,6 +45,9 @@ class Upstreams:
     refused: list[str] = field(default_factory=list[str])
     """The same of those that came without a token."""
 
+    def asked_of(self, host: str) -> list[str]:
+        return [line for line in self.asked if line.split()[1].partition("/")[0] == host]
+
     def command(self, *words: str | Path) -> list[str]:
         """Return a command that runs another one where the names lead to these servers."""
         bound = [str(self.folder / "hosts"), str(self.folder / "bundle.crt"), str(BUNDLE)]

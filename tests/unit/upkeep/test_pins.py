@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -68,7 +67,7 @@ def test_a_way_of_naming_is_known(text: str, said: str) -> None:
     assert re.match(rf"a:\d+: {re.escape(said)}", line)
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.checkout
 @pytest.mark.parametrize("name", ["daggerw", "README.md"])
 def test_every_place_of_the_oldest_dagger_is_looked_at(name: str) -> None:
     version, text = DESCRIBED.dagger.version, (TOP / name).read_text()

@@ -16,7 +16,7 @@ from embedded.cli.model import Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from embedded.cli.lab import Fallback
+    from embedded.cli.fallback import Fallback
     from embedded.cli.model import Function, Model, TypeView
 
 

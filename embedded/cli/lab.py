@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from embedded.cli.errors import UsageError
+from embedded.cli.fallback import Fallback, reads_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from embedded.cli.chain import Chain
-    from embedded.cli.model import Function
     from embedded.cli.protocol import Mode
 
 LAB_NOTICE = "lab: the upstream is a stand-in; what comes out is for trying, not for use"
 
-#: What a function has that reads CozyStack's packages itself, and asks the registries of their images.
-_OF_PACKAGES: Final = {"upstream", "mirrors"}
 #: Its argument that asks for a release, and the one that takes a checkout in its place.
 _BEFORE: Final = ("before", "before-upstream")
-
-
-@dataclass(frozen=True)
-class Fallback:
-    """Texts for arguments that the caller left out, by flag name."""
-
-    constructor: Mapping[str, str] = field(default_factory=dict[str, str])
-    #: Of a function that reads CozyStack's packages.
-    packages: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    def of(self, function: Function | None) -> Mapping[str, str]:
-        """Return what a function is given; nothing for one that works on the constructor's checkout."""
-        return self.packages if function is not None and _reads_packages(function) else {}
-
-
-def _reads_packages(function: Function) -> bool:
-    return {argument.flag for argument in function.arguments} >= _OF_PACKAGES
 
 
 def fallback_arguments(mode: Mode, registry: str | None) -> Fallback:
@@ -51,7 +29,7 @@ def refuse_what_the_lab_replaces(chain: Chain, mode: Mode) -> None:
     if mode != "lab":
         return
     for link in chain.links:
-        asking = ["release", *(_BEFORE[:1] if _reads_packages(link.function) else ())]
+        asking = ["release", *(_BEFORE[:1] if reads_packages(link.function) else ())]
         for name in asking:
             if name in link.flags and link.flags[name].changed:
                 instead = f", or name a checkout with --{_BEFORE[1]}" if _BEFORE[1] in link.flags else ""

@@ -217,7 +217,10 @@ def main() -> None:
         date=time.strftime("%Y-%m-%d"),
         cores=os.cpu_count() or 1,
         lab=given.lab,
-        command="python3 bench/build.py" + " --lab" * given.lab + " --upstream DIR" * bool(given.upstream),
+        command="python3 bench/build.py"
+        + " --lab" * given.lab
+        + " --upstream DIR" * bool(given.upstream)
+        + (f" --times {given.times}" if given.times else ""),
         upstream=costs,
         other_upstream=other_costs,
         first=FIRST,

@@ -273,7 +273,8 @@ with xz by the imager. Only the runs are measured; images and extensions are the
 calls of `build` from the command line: loading the module, looking up digests, building, checking, SBOM and report.
 For (b) every step of the graph runs; only images are there before. (c) is the other variant right after it: both
 variants are measured as the first. (d) is a build again; (e) replaces a small extension, `youki`, by another version of
-it in a variant with Spin and Tailscale. All are the medians of several calls, by turns.
+it in a variant with Spin and Tailscale. Each figure is the median of so many calls, by turns: `--times` of the command,
+or else 3 for four outputs and 2 for six; twice as many for (d).
 
 CPU, memory and bytes written are the whole machine's: memory above what was in use before, bytes as written to the
 disks by the end.

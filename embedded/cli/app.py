@@ -66,7 +66,9 @@ def answer_alone(request: Request) -> bool:
         print_command_help(command, inherited)
     elif command == "version" and not request.wants_help:
         write_out(
-            f"dagger {DAGGER_VERSION} (embedded engine) {current_platform()}\n"
+            f"{DAGGER_VERSION}\n"
+            if request.options.quiet
+            else f"dagger {DAGGER_VERSION} (embedded engine) {current_platform()}\n"
             f"It answers the API of Dagger {DAGGER_VERSION}, and takes the command lines of 0.21 and 1.0.\n"
         )
     elif request.wants_help and command not in ("call", "core"):

@@ -243,6 +243,11 @@ def test_version_needs_no_session(dagger: Dagger, engine: FakeEngine) -> None:
     assert engine.opened == []
 
 
+@pytest.mark.parametrize("args", [["version", "-q"], ["version", "--quiet"], ["-q", "version"]])
+def test_a_quiet_version_is_the_version_alone(args: list[str], dagger: Dagger) -> None:
+    assert dagger(*args).stdout == "v0.21.8\n"
+
+
 @pytest.mark.parametrize(
     ("args", "what"),
     [

@@ -136,11 +136,13 @@ TRIED = "warning: dagger {}; this project was tried with 0.21.8 and 1.0.0-beta.1
     ("said", "version", "warned"),
     [
         (DAGGER, "0.21.8", ""),
-        (DAGGER_1, "1.0.0-beta.10", TRIED),
+        (DAGGER_1, "1.0.0-beta.10", ""),
+        (DAGGER_1, "1.0.0-beta.11", TRIED),
+        (DAGGER_1, "1.0.0-beta.1", TRIED),
         (DAGGER_1, "1.0.0", TRIED),
         (DAGGER_1, "1.12.3", TRIED),
         (DAGGER_1, "0.21.9", ""),
-        (DAGGER, "1.0.0-beta.10", TRIED),
+        (DAGGER, "1.0.0-beta.10", ""),
     ],
 )
 @pytest.mark.parametrize("engine", ["auto", "dagger"])
@@ -229,7 +231,10 @@ def test_a_dagger_without_a_version_is_named(machine: Machine) -> None:
     machine.env = {"DAGGERW_ENGINE": "dagger"}
     done = machine.run("call")
     assert done.returncode == 2
-    assert done.stderr == f"daggerw: DAGGERW_ENGINE=dagger: `{machine.bin}/dagger version` does not report a version\n"
+    assert (
+        done.stderr
+        == f"daggerw: DAGGERW_ENGINE=dagger: `{machine.bin}/dagger version` reports no version within 5 seconds\n"
+    )
 
 
 @pytest.mark.parametrize("variables", [{}, {"DAGGERW_ENGINE": "dagger"}, {"DAGGERW_LAB": "1"}])
@@ -387,6 +392,23 @@ def test_a_container_runtime_that_hangs_is_given_up(machine: Machine) -> None:
     assert done.stdout.strip() == EMBEDDED_CALL
     with pytest.raises(ProcessLookupError):
         os.kill(int((machine.folder / "pid").read_text()), 0)
+
+
+@pytest.mark.parametrize("said", ["", "echo 'dagger 0.22.0 is there, read my news'", DAGGER_1.format(version="1.0.0")])
+@pytest.mark.parametrize("hang", ["exec sleep 60", "sleep 60"])
+def test_a_dagger_that_hangs_is_given_up(machine: Machine, said: str, hang: str) -> None:
+    machine.program("docker", ANSWERS)
+    pid = machine.folder / "pid"
+    body = 'echo $$ >PID; if [ "$1" != version ]; then echo "dagger $*"; exit; fi'.replace("PID", str(pid))
+    machine.program("dagger", f"{body}\n{said}\n{hang}")
+    begin = time.monotonic()
+    done = machine.run("call", "build")
+    assert 4 < time.monotonic() - begin < 15
+    assert done.stdout.strip() == ("dagger call build" if said else EMBEDDED_CALL)
+    assert said or "version` reports no version within 5 seconds)" in done.stderr
+    if not said:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
 
 
 def test_the_exit_code_is_that_of_the_engine(machine: Machine) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from .errors import ImagerError, require
 from .oci import Image, Layer, parse_reference
@@ -47,6 +47,7 @@ _CONFIG_FIELDS = [
     "Shell",
 ]
 _UNKNOWN_TIME = "0001-01-01T00:00:00Z"
+_CHUNK = 1 << 20
 
 
 def write_installer(
@@ -87,7 +88,10 @@ def write_installer(
     config = _compact(_config(base, layers, arch, contract))
     config_name = f"sha256:{hashlib.sha256(config).hexdigest()}"
     names = [f"{layer.digest.removeprefix('sha256:')}.tar.gz" for layer in layers]
-    with target.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    with (
+        target.open("wb") as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT, copybufsize=_CHUNK) as archive,
+    ):
         _add(archive, config_name, len(config), io.BytesIO(config))
         for name, layer in dict(zip(names, layers, strict=True)).items():
             with layer.blob.open("rb") as blob:
@@ -109,28 +113,34 @@ def _config(base: Image, layers: list[Layer], arch: str, contract: Contract) -> 
 
 
 def _layer(files: dict[str, tuple[Path, int]], target: Path) -> Layer:
-    with target.open("wb") as raw:
-        compressed = _HashingWriter(raw)
-        # Without a time or a name in its header, so that the same files give the same layer.
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=compressed, mtime=0) as zipped:
-            plain = _HashingWriter(zipped)
-            with tarfile.TarFile.open(fileobj=plain, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
-                for name, (source, mode) in sorted(files.items()):
-                    size = require(source).st_size
-                    if source.is_dir():
-                        folder = tarfile.TarInfo(name)
-                        folder.type, folder.mode = tarfile.DIRTYPE, mode
-                        archive.addfile(folder)
-                        continue
-                    with source.open("rb") as file:
-                        _add(archive, name, size, file, mode)
-    return Layer(compressed.digest, plain.digest, target)
+    # Without a time or a name in its header, so that the same files give the same layer.
+    command = ["igzip", "-1", "--no-name", "--stdout"]
+    with target.open("wb") as compressed, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=compressed) as gzip:
+        assert gzip.stdin is not None
+        plain = _HashingWriter(gzip.stdin)
+        with tarfile.TarFile.open(
+            fileobj=plain, mode="w|", format=tarfile.USTAR_FORMAT, bufsize=_CHUNK, copybufsize=_CHUNK
+        ) as archive:
+            for name, (source, mode) in sorted(files.items()):
+                size = require(source).st_size
+                if source.is_dir():
+                    folder = tarfile.TarInfo(name)
+                    folder.type, folder.mode = tarfile.DIRTYPE, mode
+                    archive.addfile(folder)
+                    continue
+                with source.open("rb") as file:
+                    _add(archive, name, size, file, mode)
+    if gzip.returncode != 0:
+        raise ImagerError(f"igzip: exit status {gzip.returncode}")
+    with target.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Layer(f"sha256:{digest}", plain.digest, target)
 
 
 class _HashingWriter(io.RawIOBase):
     """Passes bytes on and sums them up."""
 
-    def __init__(self, target: BinaryIO | gzip.GzipFile) -> None:
+    def __init__(self, target: IO[bytes]) -> None:
         super().__init__()
         self._target = target
         self._hash = hashlib.sha256()

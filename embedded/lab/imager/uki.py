@@ -1,4 +1,4 @@
-"""The unified kernel image: systemd's stub, with all that a machine boots as sections of one PE file; made by ukify."""
+"""The unified kernel image: systemd's stub, with all that a machine boots as sections of one PE file."""
 
 from __future__ import annotations
 
@@ -11,23 +11,16 @@ from typing import TYPE_CHECKING
 
 from .contract import Contract
 from .errors import ImagerError, open_input, require
+from .pe import Section, append_sections, section_of
 from .profile import OutputKind, Profile
 from .secureboot import Signer, pcr_signature, public_key
-from .tools import copy_file, run, source_date_epoch
+from .tools import copy_file, source_date_epoch
 
 if TYPE_CHECKING:
     from .report import Progress
 
 _SPLASH_WIDTH, _SPLASH_HEIGHT = 320, 200
 _SPLASH_BACKGROUND, _SPLASH_BAR = b"\x40\x2a\x1e", b"\xb0\x8a\x4c"
-
-
-@dataclass(frozen=True)
-class Section:
-    """One section to append: its name and the file with its contents."""
-
-    name: str
-    file: Path
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,8 @@ class UkiBuilder:
             progress("generating UKI sections")
             sbat = Path(scratch, "sbat")
             try:
-                sbat.write_bytes(_section_of(files.sd_stub, ".sbat"))
+                with open_input(files.sd_stub) as stub:
+                    sbat.write_bytes(section_of(stub.read(), ".sbat"))
                 sections = self._sections(Path(scratch))
                 if self.pcr_key is not None:
                     sections = self._with_pcr_signatures(sections, sbat, self.pcr_key, Path(scratch))
@@ -131,20 +125,13 @@ class UkiBuilder:
     def _assemble(self, sections: list[Section], sbat: Path, target: Path) -> None:
         for section in sections:
             require(section.file)
-        # All as plain --section: with --linux ukify would choose another order and add a line to .sbat.
-        arguments = [f"--section={section.name}:@{section.file}" for section in sections]
-        run(
-            [
-                "ukify",
-                "build",
-                f"--stub={self.profile.input.sd_stub}",
-                *arguments,
-                f"--sbat=@{sbat}",
-                f"--output={target}",
-            ]
-        )
         epoch = source_date_epoch()
-        set_pe_timestamp(target, int(time.time()) if epoch is None else epoch)
+        with open_input(self.profile.input.sd_stub) as file:
+            stub = file.read()
+        with target.open("wb") as written:
+            append_sections(
+                stub, [*sections, Section(".sbat", sbat)], int(time.time()) if epoch is None else epoch, written
+            )
 
 
 def os_release(name: str, version: str) -> str:
@@ -177,32 +164,6 @@ def x86_kernel_version(kernel: Path) -> str:
     except OSError:
         return ""
     return text.decode(errors="replace").partition(" ")[0] if zero else ""
-
-
-def set_pe_timestamp(file: Path, timestamp: int) -> None:
-    """Sets the build time in a PE file's header, which ukify leaves as the stub's."""
-    with file.open("r+b") as pe:
-        pe.seek(0x3C)
-        (offset,) = struct.unpack("<I", pe.read(4))
-        pe.seek(offset + 8)
-        pe.write(struct.pack("<I", timestamp & 0xFFFFFFFF))
-
-
-def _section_of(file: str, wanted: str) -> bytes:
-    """Returns a PE section's contents without the padding."""
-    with open_input(file) as stub:
-        data = stub.read()
-    try:
-        (offset,) = struct.unpack_from("<I", data, 0x3C)
-        count, optional_size = struct.unpack_from("<H12xH", data, offset + 6)
-        headers = offset + 24 + optional_size
-        for index in range(count):
-            name, size, _, _, start = struct.unpack_from("<8sIIII", data, headers + 40 * index)
-            if name.rstrip(b"\0").decode(errors="replace") == wanted:
-                return data[start : start + size].rstrip(b"\0")
-    except struct.error:
-        raise ImagerError("unexpected EOF") from None
-    raise ImagerError("could not find SBAT section")
 
 
 def splash() -> bytes:

@@ -73,7 +73,7 @@ def test_uki_is_signed_and_signs_what_it_makes_of_the_tpm(root: RootRunner, keys
     for name, data in sections:
         if name in {*SECTIONS, ".sbat"} - {".pcrsig"}:
             files[name] = tmp_path / name
-            files[name].write_bytes(data.rstrip(b"\0") if name == ".sbat" else data)  # ukify keeps the stub's room
+            files[name].write_bytes(data.rstrip(b"\0") if name == ".sbat" else data)  # padded
     (tmp_path / "public.pem").write_bytes(public)
     signature = json.loads(contents[".pcrsig"])
     assert list(signature) == ["sha256", "sha384", "sha512"]

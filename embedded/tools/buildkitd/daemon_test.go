@@ -131,6 +131,8 @@ func TestDaemonRunsAStepExportsWhatItMadeAndPrunes(t *testing.T) {
 		t.Errorf("got %q, %v", text, err)
 	}
 
+	mountTwice(ctx, t, connected)
+
 	used := func() int {
 		records, err := connected.DiskUsage(ctx)
 		if err != nil {
@@ -146,5 +148,28 @@ func TestDaemonRunsAStepExportsWhatItMadeAndPrunes(t *testing.T) {
 	}
 	if left := used(); left != 0 {
 		t.Errorf("%d records are left of the cache", left)
+	}
+}
+
+// mountTwice has two actions of one step mount the same snapshot, which the kernel refuses after a volatile mount.
+func mountTwice(ctx context.Context, t *testing.T, connected *client.Client) {
+	t.Helper()
+	below := llb.Scratch().File(llb.Mkfile("/below", 0o600, []byte("below")))
+	made := below.File(llb.Mkfile("/first", 0o600, []byte("first")).Mkfile("/second", 0o600, []byte("second")))
+	definition, err := made.Marshal(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	_, err = connected.Solve(ctx, definition, client.SolveOpt{
+		Exports: []client.ExportEntry{{Type: client.ExporterLocal, OutputDir: out}},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"below", "first", "second"} {
+		if text, err := os.ReadFile(filepath.Join(out, name)); err != nil || string(text) != name {
+			t.Errorf("got %q, %v", text, err)
+		}
 	}
 }

@@ -78,6 +78,11 @@ func run(path string) error {
 	if err != nil {
 		return err
 	}
+	state, err := openSettled(settings.Root, bootIDFile)
+	if err != nil {
+		return err
+	}
+	defer state.close()
 	controller, err := newController(ctx, &settings)
 	if err != nil {
 		return err
@@ -85,7 +90,7 @@ func run(path string) error {
 	defer controller.Close()
 
 	server := grpc.NewServer(
-		grpc.ChainUnaryInterceptor(logged, grpcerrors.UnaryServerInterceptor),
+		grpc.ChainUnaryInterceptor(logged, state.unary, grpcerrors.UnaryServerInterceptor),
 		grpc.ChainStreamInterceptor(grpcerrors.StreamServerInterceptor),
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
@@ -167,7 +172,7 @@ func lock(root string) (func(), error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(root, "buildkitd.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(filepath.Join(root, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,9 @@ func newWorker(ctx context.Context, settings *config.Config) (*base.Worker, erro
 	if err != nil {
 		return nil, err
 	}
+	if snapshots.Name == "overlayfs" && canBeVolatile(settings.Root) {
+		options.Snapshotter = volatile{options.Snapshotter}
+	}
 	options.GCPolicy = policy(own.GCConfig, settings.Root)
 	options.BuildkitVersion = client.BuildkitVersion{
 		Package: version.Package, Version: version.Version, Revision: version.Revision,

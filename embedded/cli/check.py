@@ -59,13 +59,20 @@ def find_checks(model: Model) -> list[Check]:
 
 
 def select_checks(checks: list[Check], patterns: list[str], skipped: Sequence[str] = ()) -> list[Check]:
-    """Keep what matches any pattern and none of `skipped`; raises EngineError for a pattern that matches nothing."""
-    for pattern in (*patterns, *skipped):
+    """Keep what matches any pattern and none of `skipped`.
+
+    Raises EngineError for a pattern that matches nothing, and where nothing is left of what was asked for.
+    """
+    for pattern in patterns:
         if not any(check.matches(pattern) for check in checks):
             known = ", ".join(check.name for check in checks) or "none: the module has no function marked @check"
             raise EngineError(f"no check matches '{pattern}'; there are: {known}")
     wanted = [check for check in checks if not patterns or any(check.matches(pattern) for pattern in patterns)]
-    return [check for check in wanted if not any(check.matches(pattern) for pattern in skipped)]
+    kept = [check for check in wanted if not any(check.matches(pattern) for pattern in skipped)]
+    if patterns and not kept:
+        asked = ", ".join(f"'{pattern}'" for pattern in patterns)
+        raise EngineError(f"of {asked} no check is left: --skip leaves all out")
+    return kept
 
 
 def list_checks(checks: list[Check]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from embedded.cli.errors import UsageError
 from embedded.cli.flags import Flag, FlagSet
 from embedded.cli.options import Options, call_flags, global_flags, module_flags, read_options
-from embedded.cli.values import many, parse_bool, scalar, split_csv
+from embedded.cli.values import many, parse_bool, scalar
 from embedded.engine.errors import EngineError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ def own_flags(command: str) -> FlagSet:
                 [
                     _switch("list", "List available checks", "l"),
                     _switch("failfast", "Begin no further check after the first failure"),
-                    Flag("skip", many("strings", split_csv, str), "Leave out checks that match a pattern"),
+                    Flag(
+                        "skip", many("stringArray", lambda text: [text], str), "Leave out checks that match a pattern"
+                    ),
                     _switch("no-generate", "Has no effect: only functions marked as checks are run"),
                     *module_flags(),
                 ]

@@ -87,7 +87,8 @@ def with_module(container: dagger.Container, module: str) -> dagger.Container:
 
 def _tools(own: dagger.Container, module: str, packages: tuple[str, ...]) -> dagger.Container:
     container = own.with_exec(commands.apt_install(packages)) if packages else own
-    return with_module(container, module).with_exec(commands.compile_modules(SOURCE))
+    compiled = with_module(container, module).with_exec(commands.compile_modules(SOURCE))
+    return compiled.with_exec(commands.first_run(module))
 
 
 async def normalised(given: Mapping[str, dagger.Directory], command: list[str]) -> dagger.Container:

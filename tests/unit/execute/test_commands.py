@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -33,6 +34,15 @@ def test_pip_compiles_nothing_where_it_is_told_so() -> None:
     compiled = commands.pip_install("/wanted", "/versions")
     command = commands.pip_install("/wanted", "/versions", compiled=False)
     assert (set(command) - set(compiled), set(compiled) - set(command)) == ({"--no-compile"}, set())
+
+
+def test_first_run_keeps_what_a_program_imports_compiled(tmp_path: Path) -> None:
+    program, *words = commands.first_run("ci.steps.verify")
+    words[words.index("python")] = sys.executable
+    env = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    done = subprocess.run([program, *words], cwd=TOP, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout[:6]) == (0, "usage:")
+    assert {"argparse", "pathlib", "verify"} <= {path.name.partition(".")[0] for path in tmp_path.rglob("*.pyc")}
 
 
 def test_pytest_runs_a_folder() -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import traceback
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import dagger
 from dagger import function
 
 from ci.common.causes import full_disk_of, with_hint
+from ci.common.concurrency import Memo
 from ci.common.errors import BuildError, CozystackTalosError, first, said
 from ci.common.imager_errors import is_imager, kind_of, without_repetition
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,3 +60,31 @@ def in_words(error: BaseException) -> BaseException:
     if isinstance(error, dagger.QueryError):
         return BuildError(with_hint(said(error)))
     return error
+
+
+def _asked(value: Any) -> Hashable:
+    """Return what an object of the engine is made of, its arguments likewise, to tell whether two are the same."""
+    context = getattr(value, "_ctx", None)
+    if context is not None:
+        return tuple(
+            (field.name, *((name, _asked(arg)) for name, arg in field.args.items())) for field in context.selections
+        )
+    return tuple(_asked(one) for one in cast("list[Any]", value)) if isinstance(value, list) else repr(value)
+
+
+def ask_once(kind: Any) -> None:
+    """Have the engine asked once a session for the id of equal objects of a kind."""
+    ask: Callable[[Any], Awaitable[str]] = kind.id
+    known: WeakKeyDictionary[Any, Memo[Hashable, str]] = WeakKeyDictionary()
+
+    @functools.wraps(ask)
+    async def asked_once(this: Any) -> str:
+        memo = known.setdefault(this._ctx.conn, Memo())  # noqa: SLF001
+        return await memo.get(_asked(this), lambda: ask(this))
+
+    kind.id = asked_once
+
+
+# The engine starts this module in every session to be told its types. The SDK asks for the id of the type of each
+# argument and result anew: 240 requests for some 15 types, five milliseconds each.
+ask_once(dagger.TypeDef)

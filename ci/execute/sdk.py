@@ -42,8 +42,8 @@ def commit_of(ref: dagger.GitRef) -> Awaitable[str]:
 
 def _live(lookup: Callable[..., Any]) -> dict[str, Any]:
     """Return the argument that keeps a look-up out of a lock file, where the engine's API has it."""
-    # Dagger 1.0 keeps what a tag named in dagger.lock, and names it again for ever. An engine that shows this module
-    # the API of 0.21, which lacks the argument, keeps nothing of what the module looks up.
+    # Dagger 1.0 keeps what a tag named in dagger.lock, and names it again for ever. Betas up to 1.0.0-beta.10 lack the
+    # argument and keep what this module looks up, too: there daggerw removes the file before a call.
     return {"no_lock": True} if "no_lock" in inspect.signature(lookup).parameters else {}
 
 

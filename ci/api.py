@@ -86,5 +86,5 @@ def ask_once(kind: Any) -> None:
 
 
 # The engine starts this module in every session to be told its types. The SDK asks for the id of the type of each
-# argument and result anew: 240 requests for some 15 types, five milliseconds each.
+# argument and result anew: 240 requests for some 15 types.
 ask_once(dagger.TypeDef)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,22 @@ GRUB_LAYER: Final = "part/imager/grub"
 # For every architecture that is built for, whatever the one that the imager runs on.
 _GRUB_PACKAGES: Final = ("grub-pc-bin:amd64", "grub-efi-amd64-bin:amd64", "grub-efi-arm64-bin:arm64")
 _PYTHON: Final = f"part/root/python/{NATIVE}"
+_BYTECODE_LAYER: Final = "part/imager/bytecode"
+_HOME: Final = "usr/lib/cozystack-lab/imager"
+# The package, where it is in the image, and the folder that becomes the image's.
+_COMPILE: Final = """
+import importlib.util, py_compile, sys
+from pathlib import Path
+package, home, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+sys.path.insert(0, str(package.parent))
+import imager.main
+for module in list(sys.modules.values()):
+    file = getattr(module, "__file__", None) or ""
+    if file.endswith(".py"):
+        name = file.replace(str(package), home, 1)
+        kept = out / importlib.util.cache_from_source(name)[1:]
+        py_compile.compile(file, kept, name, True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+"""
 
 
 def imager_packages() -> tuple[str, ...]:
@@ -85,13 +102,24 @@ def _grub(bench: Bench) -> Tree:
     return tree
 
 
+def _compiled(bench: Bench) -> Tree:
+    """Compile what the program imports, Python's own library too: the real imager is a binary, and starts at once.
+
+    Bytecode is the same for all architectures.
+    """
+    bench.say("compile")
+    package, out = bench.scratch / "imager", bench.scratch / "compiled"
+    shutil.copytree(IMAGER, package, ignore=shutil.ignore_patterns("__pycache__"))
+    bench.run_in_tools("python3", "-IBc", _COMPILE, package, f"/{_HOME}", out)
+    return Tree().copy(out, "")
+
+
 def _program(release: Release) -> Callable[[Bench], Tree]:
     def build(_: Bench) -> Tree:
-        home = "usr/lib/cozystack-lab/imager"
         return (
             Tree()
-            .copy(IMAGER, home, skip=frozenset({"__pycache__", "packages.txt"}))
-            .add("usr/bin/imager", Link(f"/{home}/bin/imager"))
+            .copy(IMAGER, _HOME, skip=frozenset({"__pycache__", "packages.txt"}))
+            .add("usr/bin/imager", Link(f"/{_HOME}/bin/imager"))
             .text("usr/install/VERSION", f"{release.talos}\n")
             .copy(IMAGER / "etc/10-extra-modules.conf", "etc/modules.d/10-extra-modules.conf")
             .add("tmp", Folder(0o1777))
@@ -116,7 +144,7 @@ def _config(release: Release, architecture: str, entrypoint: str) -> dict[str, A
 def _imager(release: Release) -> list[Recipe]:
     own = f"part/imager/program/{release.talos}"
     roots = tuple(f"part/root/imager/{name}" for name in ARCHITECTURES)
-    shared = (*(f"part/initramfs/{name}" for name in ARCHITECTURES), INSTALL_LAYER, GRUB_LAYER)
+    shared = (*(f"part/initramfs/{name}" for name in ARCHITECTURES), INSTALL_LAYER, GRUB_LAYER, _BYTECODE_LAYER)
 
     def make(bench: Bench) -> Value:
         upper = [bench.need(part).layer for part in (*shared, own)]
@@ -236,5 +264,6 @@ def recipes() -> list[Recipe]:
         *(_boot_loader(name) for name in ARCHITECTURES),
         _layer_recipe(INSTALL_LAYER, _install, inputs),
         _layer_recipe(GRUB_LAYER, _grub, (), inputs={"packages": _GRUB_PACKAGES}),
+        _layer_recipe(_BYTECODE_LAYER, _compiled, (TOOLS,), inputs={"script": _COMPILE}, files=(IMAGER,)),
         *(recipe for release in RELEASES for recipe in (*_imager(release), *_installer(release), _matchbox(release))),
     ]

@@ -88,10 +88,7 @@ def write_installer(
     config = _compact(_config(base, layers, arch, contract))
     config_name = f"sha256:{hashlib.sha256(config).hexdigest()}"
     names = [f"{layer.digest.removeprefix('sha256:')}.tar.gz" for layer in layers]
-    with (
-        target.open("wb") as file,
-        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT, copybufsize=_CHUNK) as archive,
-    ):
+    with target.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         _add(archive, config_name, len(config), io.BytesIO(config))
         for name, layer in dict(zip(names, layers, strict=True)).items():
             with layer.blob.open("rb") as blob:
@@ -118,9 +115,7 @@ def _layer(files: dict[str, tuple[Path, int]], target: Path) -> Layer:
     with target.open("wb") as compressed, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=compressed) as gzip:
         assert gzip.stdin is not None
         plain = _HashingWriter(gzip.stdin)
-        with tarfile.TarFile.open(
-            fileobj=plain, mode="w|", format=tarfile.USTAR_FORMAT, bufsize=_CHUNK, copybufsize=_CHUNK
-        ) as archive:
+        with tarfile.open(fileobj=plain, mode="w|", format=tarfile.USTAR_FORMAT, bufsize=_CHUNK) as archive:
             for name, (source, mode) in sorted(files.items()):
                 size = require(source).st_size
                 if source.is_dir():

@@ -28,6 +28,9 @@ LEAST_ROOM = 32 << 20
 """Bytes of the disk that must be free: with less not even BuildKit's own records fit."""
 STOP_SECONDS = 4.5
 """How long a supervisor has to end its daemon; killing it ends the daemon too."""
+DISK_SECONDS = 60.0
+"""How long what was killed may take to go: the kernel lets nothing end that waits for the disk, and the engine's state
+may just be on its way there."""
 
 
 @dataclass(frozen=True)
@@ -144,21 +147,25 @@ def _why(place: Place, said: Path) -> EngineError:
 
 
 def stop(place: Place) -> bool:
-    """End a place's daemon and all that belongs to it; returns whether there was one. Takes six seconds at most."""
+    """End a place's daemon and all that belongs to it; returns whether there was one.
+
+    Takes six seconds at most, or as long as the disk.
+    """
     supervisor = supervisor_of(place)
     if supervisor is None:
         return False
     with contextlib.suppress(ProcessLookupError):
         process = os.pidfd_open(supervisor)
         try:
-            for number, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 1.0)):
+            for number, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, DISK_SECONDS)):
                 signal.pidfd_send_signal(process, number)
                 if select.select([process], [], [], patience)[0]:
                     return True
         finally:
             os.close(process)
         raise EngineError(
-            f"process {supervisor}, which runs BuildKit, does not end", hint="See the machine's own logs."
+            f"process {supervisor}, which runs BuildKit, was killed and does not end",
+            hint="It waits for the disk: `dmesg` says whether that is in order.",
         )
     return True
 

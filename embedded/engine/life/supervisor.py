@@ -29,8 +29,8 @@ from embedded.engine.life.place import MODES, Place
 from embedded.engine.life.sharing import share
 
 START_SECONDS = 60.0
-TURN_SECONDS = 10.0
-"""How long it waits for an earlier supervisor to be gone."""
+TURN_SECONDS = 60.0
+"""How long it waits for an earlier supervisor to be gone, whose daemon may be writing its state to the disk."""
 STUCK_HINT = "`./daggerw --engine stop` ends it."
 GRACE_SECONDS = 2.5
 """How long a daemon has to end by itself."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +14,10 @@ from types import SimpleNamespace
 import pytest
 
 from embedded.engine.errors import EngineError
-from embedded.engine.life import ca_bundle, clients, lease
+from embedded.engine.life import ca_bundle, clients, lease, leases
 from embedded.engine.life.config import daemon_config, merged, toml, user_part
 from embedded.engine.life.diagnosis import failed_start
+from embedded.engine.life.leases import stop
 from embedded.engine.life.network import add_rules, filter_rules, free_range
 from embedded.engine.life.orders import idle_seconds
 from embedded.engine.life.place import Place
@@ -38,6 +42,31 @@ def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COZYSTACK_TALOS_BUILDKITD_TOML", str(path))
     path.write_text("")
     return path
+
+
+HOLDS = """
+import fcntl, os, sys, time
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+lock.write(str(os.getpid()))
+lock.flush()
+print("holds", flush=True)
+time.sleep(2)
+"""
+
+
+def test_stop_waits_for_a_killed_process_that_waits_for_the_disk(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.supervising.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", HOLDS, place.supervising]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holds\n"
+        sent: list[int] = []
+        # As to a process that is in the kernel, waiting for the disk: it ends when that has answered.
+        monkeypatch.setattr(signal, "pidfd_send_signal", lambda _process, number: sent.append(number))
+        monkeypatch.setattr(leases, "STOP_SECONDS", 0.1)
+        assert stop(place)
+    assert sent == [signal.SIGTERM, signal.SIGKILL]
 
 
 def test_toml_says_the_same_when_read_back() -> None:

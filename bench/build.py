@@ -44,7 +44,7 @@ MEASURED = ("four", "six", "own")
 TIMES = {"two": 1, "four": 3, "six": 2, "own": 2}
 #: How often a build with nothing changed, and a call that does nothing, are measured each time: they take seconds.
 QUICK = 2
-#: Of the lab's extensions Tailscale alone has its real size: without it there is hardly anything to compress.
+#: The variant with more in it comes first: the targets are for it.
 FIRST, SECOND = "spin-tailscale", "spin-only"
 #: Sets of which both variants are built for both architectures, too.
 WITH_EVERY = ("two", "four")

@@ -31,7 +31,10 @@ const (
 type settled struct {
 	root   string
 	bootID string
+	// sync writes the file system of an open file.
+	sync   func(int) error
 	mutex  sync.Mutex
+	begun  int
 	active int
 	marked bool
 	timer  *time.Timer
@@ -43,7 +46,7 @@ func openSettled(root, bootID string) (*settled, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the machine does not say which boot this is: %w", err)
 	}
-	s := &settled{root: root, bootID: strings.TrimSpace(string(text))}
+	s := &settled{root: root, bootID: strings.TrimSpace(string(text)), sync: unix.Syncfs}
 	found, err := os.ReadFile(s.mark())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -78,13 +81,21 @@ func (s *settled) mark() string {
 func (s *settled) begin() error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.active++
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	if s.marked {
-		return nil
+	if !s.marked {
+		if err := s.setMark(); err != nil {
+			return err
+		}
+		s.marked = true
 	}
+	s.begun++
+	s.active++
+	return nil
+}
+
+func (s *settled) setMark() error {
 	file, err := os.OpenFile(s.mark(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -93,8 +104,12 @@ func (s *settled) begin() error {
 	if _, err := file.WriteString(s.bootID); err != nil {
 		return err
 	}
-	s.marked = true
-	return errors.Join(file.Sync(), s.syncFolder())
+	folder, err := os.Open(s.root)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return errors.Join(file.Sync(), folder.Sync())
 }
 
 // end has the state written once nothing has been done for a while.
@@ -114,34 +129,32 @@ func (s *settled) close() {
 	}
 }
 
-// settle writes the state to the disk and takes the mark away, if nothing runs by then.
+// settle writes the state to the disk and takes the mark away. What begins meanwhile may not be written: then the mark
+// stands until that has ended, too.
 func (s *settled) settle() error {
+	s.mutex.Lock()
+	begun, marked := s.begun, s.marked
+	s.mutex.Unlock()
+	if !marked {
+		return nil
+	}
 	folder, err := os.Open(s.root)
 	if err != nil {
 		return err
 	}
 	defer folder.Close()
-	if err := unix.Syncfs(int(folder.Fd())); err != nil {
+	if err := s.sync(int(folder.Fd())); err != nil {
 		return err
 	}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.active > 0 || !s.marked {
+	if s.active > 0 || s.begun != begun || !s.marked {
 		return nil
 	}
 	if err := os.Remove(s.mark()); err != nil {
 		return err
 	}
 	s.marked = false
-	return s.syncFolder()
-}
-
-func (s *settled) syncFolder() error {
-	folder, err := os.Open(s.root)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
 	return folder.Sync()
 }
 

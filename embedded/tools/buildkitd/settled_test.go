@@ -98,3 +98,58 @@ func TestMarkStandsWhileAnythingRuns(t *testing.T) {
 		t.Errorf("the next call does not mark the state anew: %v", err)
 	}
 }
+
+func TestWhatBeginsWhileTheStateIsWrittenKeepsTheMark(t *testing.T) {
+	root, _ := written(t)
+	state := opened(t, root, "one")
+	call := func() {
+		if err := state.begin(); err != nil {
+			t.Fatal(err)
+		}
+		state.end()
+	}
+	call()
+	write := state.sync
+	state.sync = func(int) error {
+		call()
+		return nil
+	}
+	state.close()
+	mark := filepath.Join(root, unsettledFile)
+	if !exists(mark) {
+		t.Error("the mark is gone, though a call ended after the state was on its way to the disk")
+	}
+	state.sync = write
+	state.close()
+	if exists(mark) {
+		t.Error("the mark stands although all is written")
+	}
+	state.sync = func(int) error {
+		t.Error("what is written is written once more")
+		return nil
+	}
+	state.close()
+}
+
+func TestCallThatCannotMarkTheStateDoesNotCount(t *testing.T) {
+	root, _ := written(t)
+	state := opened(t, root, "one")
+	mark := filepath.Join(root, unsettledFile)
+	if err := os.Mkdir(mark, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := state.begin(); err == nil {
+		t.Fatal("a call began without a mark")
+	}
+	if err := os.Remove(mark); err != nil {
+		t.Fatal(err)
+	}
+	if err := state.begin(); err != nil {
+		t.Fatal(err)
+	}
+	state.end()
+	state.close()
+	if exists(mark) {
+		t.Error("the mark stands although nothing runs")
+	}
+}

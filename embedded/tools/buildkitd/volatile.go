@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/moby/buildkit/snapshot"
 )
 
@@ -23,18 +22,11 @@ type volatile struct {
 }
 
 func (s volatile) Mounts(ctx context.Context, key string) (snapshot.Mountable, error) {
-	return volatileMounts(s.Snapshotter.Mounts(ctx, key))
-}
-
-func (s volatile) View(ctx context.Context, key, parent string, opts ...snapshots.Opt) (snapshot.Mountable, error) {
-	return volatileMounts(s.Snapshotter.View(ctx, key, parent, opts...))
-}
-
-func volatileMounts(found snapshot.Mountable, err error) (snapshot.Mountable, error) {
+	mounts, err := s.Snapshotter.Mounts(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return volatileMountable{found}, nil
+	return volatileMountable{mounts}, nil
 }
 
 type volatileMountable struct {

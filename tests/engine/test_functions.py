@@ -19,42 +19,44 @@ if TYPE_CHECKING:
 INITRAMFS = "boot/initramfs.xz"
 
 
-def test_inspect_shows_a_folder_a_file_and_an_image(call: Call, spin_only: Built) -> None:
-    done = call("inspect", "--assets", spin_only.root)
+def test_inspect_shows_a_folder_a_file_and_an_image(call: Call, booted: Built) -> None:
+    done = call("inspect", "--assets", booted.root)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("assets: folder\n")
     assert "boot/vmlinuz: kernel, " in done.stdout
-    done = call("inspect", "--file", spin_only.root / INITRAMFS, "--format", "json")
+    done = call("inspect", "--file", booted.root / INITRAMFS, "--format", "json")
     found = json.loads(done.stdout)
     assert found["name"] == "initramfs.xz"
     assert "spin" in {layer["name"] for layer in found["facts"]["layers"]}
-    done = call("inspect", "--image", spin_only.plan.installer_base.pinned, "--format", "yaml")
+    done = call("inspect", "--image", booted.plan.installer_base.pinned, "--format", "yaml")
     facts = yaml.safe_load(done.stdout)["facts"]
     assert (facts["kind"], facts["architecture"], facts["entrypoint"]) == ("image", "arm64", ["/bin/installer"])
 
 
-def test_inspect_refuses_what_is_given_twice_or_not_at_all(call: Call, spin_only: Built) -> None:
+def test_inspect_refuses_what_is_given_twice_or_not_at_all(call: Call, booted: Built) -> None:
     done = call("inspect")
     assert done.returncode != 0
     assert "nothing to look at is given: give one of --assets, --image, --file" in done.stderr
-    done = call("inspect", "--assets", spin_only.root, "--image", "ghcr.io/siderolabs/installer:v1.13.6")
+    done = call("inspect", "--assets", booted.root, "--image", "ghcr.io/siderolabs/installer:v1.13.6")
     assert done.returncode != 0
     assert "--assets and --image are given together" in done.stderr
 
 
-def test_verify_passes_what_was_built_and_refuses_a_worker_for_a_router(call: Call, spin_only: Built) -> None:
+def test_verify_passes_what_was_built_and_refuses_a_worker_for_a_router(
+    call: Call, spin_only: Built, booted: Built
+) -> None:
     assert call("verify", "--assets", spin_only.root).returncode == 0
-    done = call("verify", "--assets", spin_only.root, "--variant", "spin-only", "--format", "json")
+    done = call("verify", "--assets", booted.root, "--variant", "spin-only", "--format", "json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ok"] is True
-    done = call("verify", "--assets", spin_only.root, "--variant", "spin-tailscale")
+    done = call("verify", "--assets", booted.root, "--variant", "spin-tailscale")
     assert done.returncode != 0
     assert f"{INITRAMFS} lacks tailscale" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_verify_reads_a_cut_file_and_tells_all_that_fails(call: Call, spin_only: Built, tmp_path: Path) -> None:
-    copy = spin_only.copy(tmp_path / "copy", ("kernel", "initramfs"))
+def test_verify_reads_a_cut_file_and_tells_all_that_fails(call: Call, booted: Built, tmp_path: Path) -> None:
+    copy = booted.copy(tmp_path / "copy")
     copy.replace(INITRAMFS, lambda data: data[: len(data) // 2])
     done = call("verify", "--assets", copy.root)
     assert done.returncode != 0
@@ -77,15 +79,15 @@ def test_verify_refuses_a_path_where_nothing_boots(call: Call, spin_only: Built,
     assert "- there is no initramfs" in done.stderr
 
 
-def test_diff_tells_workers_from_routers(call: Call, spin_only: Built, spin_tailscale: Built) -> None:
-    files = ("--before-file", spin_only.root / INITRAMFS, "--after-file", spin_tailscale.root / INITRAMFS)
+def test_diff_tells_workers_from_routers(call: Call, booted: Built, spin_tailscale: Built) -> None:
+    files = ("--before-file", booted.root / INITRAMFS, "--after-file", spin_tailscale.root / INITRAMFS)
     done = call("diff", *files)
     assert done.returncode == 0, done.stderr
     assert "\n+ extension tailscale: " in done.stdout
     done = call("diff", *files, "--fail-on-change")
     assert done.returncode != 0
     assert "+ extension tailscale: " in done.stderr
-    assert call("diff", "--before", spin_only.root, "--after", spin_only.root, "--fail-on-change").returncode == 0
+    assert call("diff", "--before", booted.root, "--after", booted.root, "--fail-on-change").returncode == 0
 
 
 #: Of one platform, so that one run of the imager makes them all: what differs is made after it.

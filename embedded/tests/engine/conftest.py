@@ -9,16 +9,8 @@ import pytest
 from embedded.engine.module import forkservers
 from embedded.setup.paths import paths
 from embedded.tests.engine.calls import COLD_SECONDS, IMAGE, Calls
-from embedded.tests.engine.publishing import Registry, serving
+from embedded.tests.engine.publishing import VARIANTS, Registry, serving
 from embedded.tests.life.alone import alone
-
-VARIANT = """\
-description: for tests
-role: test
-extensions:
-  drop:
-"""
-DROPPED = ("bnx2-bnx2x", "intel-ice-firmware", "qlogic-firmware", "drbd")
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +38,9 @@ def calls(unused: Calls) -> Calls:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def small() -> tuple[str, ...]:
     """The arguments for a variant with little in it."""
-    folder = tmp_path_factory.mktemp("variants")
-    drops = "".join(f"    - {{name: {name}, reason: takes time}}\n" for name in DROPPED)
-    (folder / "small.yaml").write_text(VARIANT + drops)
-    return ("--variants", str(folder))
+    return ("--variants", str(VARIANTS))
 
 
 @pytest.fixture(scope="module")

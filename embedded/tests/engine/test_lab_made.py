@@ -13,6 +13,7 @@ from embedded.lab.builder import NoProgress
 from embedded.lab.debian import ARCHITECTURES, FOREIGN, NATIVE
 from embedded.lab.recipe import blobs_of
 from embedded.tests.engine.calls import COLD_SECONDS, Calls
+from embedded.tests.engine.publishing import VARIANTS
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -43,16 +44,17 @@ def fresh(calls: Calls) -> Path:
     return own
 
 
-def test_a_build_of_spin_only_makes_neither_tailscale_nor_the_other_architecture(
+def test_a_build_makes_neither_an_extension_that_it_has_not_nor_the_other_architecture(
     calls: Calls, fresh: Path, tmp_path: Path
 ) -> None:
     before = {file.name for file in (fresh / "stamps").iterdir()}
-    process = calls.start("--lab", "-s", "call", "build", "--variant", "spin-only", "export", "--path", str(tmp_path))
+    words = ("--variants", str(VARIANTS), "build", "--variant", "crun", "export", "--path", str(tmp_path))
+    process = calls.start("--lab", "-s", "call", *words)
     _, err = process.communicate(timeout=COLD_SECONDS)
     assert process.returncode == 0, err
     made = {json.loads(file.read_text())["name"] for file in (fresh / "stamps").iterdir() if file.name not in before}
-    assert {"part/checkout/v1.13.6", "part/layer/spin:v0.25.1/arm64", *TOOLS} <= made
-    assert not [name for name in made if "tailscale" in name]
+    assert {"part/checkout/v1.13.6", "part/layer/crun:1.28/arm64", *TOOLS} <= made
+    assert not [name for name in made for other in ("spin", "tailscale", "youki") if other in name]
     of_tools = {recipe.name for recipe in lab.builder().closure(TOOLS)}
     # Of contents: an image whose name says that it is wrong is a list of them, of some hundred bytes.
     assert not [name for name in made - of_tools if name.startswith("part/") and "amd64" in name]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from embedded.tests.engine.publishing import Registry, call, crane, published, refused, serving, tags
+from embedded.tests.engine.publishing import VARIANT, VARIANTS, Registry, call, crane, published, refused, serving, tags
 
 pytestmark = pytest.mark.engine
 
@@ -118,9 +118,9 @@ def test_what_is_published_is_pulled_back_and_publishing_it_again_sends_nothing(
     (image,) = first["images"]
     assert image["repository"] == f"{address}/talos"
     release = image["tags"][0]["tag"]
-    assert re.fullmatch(r"spin-only-v1\.13\.6-[0-9a-f]{12}", release)  # the lab's checkout is of no release
-    assert tags(registry, "lab/talos") == {release, "spin-only-stable"}
-    for tag in (release, "spin-only-stable"):
+    assert re.fullmatch(r"small-v1\.13\.6-[0-9a-f]{12}", release)  # the lab's checkout is of no release
+    assert tags(registry, "lab/talos") == {release, "small-stable"}
+    for tag in (release, "small-stable"):
         assert crane("digest", f"{address}/talos:{tag}") == image["digest"]
     crane("validate", "--remote", image["reference"])
     # the line for nodes names what is there
@@ -150,8 +150,8 @@ def test_what_is_published_is_pulled_back_and_publishing_it_again_sends_nothing(
 def test_the_site_of_a_release_names_the_image_that_is_published(registry: Registry, tmp_path: Path) -> None:
     """Without asking the registry: the same input gives the same image."""
     address = f"{registry.host}/site"
-    words = ("--variants", "spin-only", "--outputs", "installer", "--address", address)
-    done = call("site", *words, "export", "--path", tmp_path / "site")
+    words = ("--variants", VARIANT, "--outputs", "installer", "--address", address)
+    done = call("--variants", VARIANTS, "site", *words, "export", "--path", tmp_path / "site")
     assert done.returncode == 0, done.stderr
     (build,) = json.loads((tmp_path / "site/latest.json").read_text())["builds"]
     (image,) = published(address)["images"]
@@ -246,8 +246,8 @@ def test_stand_ins_do_not_leave_this_machine(address: str) -> None:
 def test_upstreams_own_steps_take_the_upstream_layout(registry: Registry, tmp_path: Path) -> None:
     """CozyStack's `image-talos` copies the installer's archive; `image-matchbox` copies kernel and initramfs."""
     outputs = ("--outputs", "kernel,initramfs,installer", "--layout", "upstream")
-    arguments = ("--arch", "amd64", "build", "--variant", "spin-only", *outputs, "export", "--path", tmp_path)
-    done = call(*arguments)
+    arguments = ("build", "--variant", VARIANT, *outputs, "export", "--path", tmp_path)
+    done = call("--variants", VARIANTS, "--arch", "amd64", *arguments)
     assert done.returncode == 0, done.stderr
     assets = tmp_path / "_out/assets"
     assert {"kernel-amd64", "initramfs-metal-amd64.xz", "installer-amd64.tar"} <= {one.name for one in assets.iterdir()}
@@ -257,7 +257,7 @@ def test_upstreams_own_steps_take_the_upstream_layout(registry: Registry, tmp_pa
 
 
 def test_the_netboot_image_has_upstreams_files_at_their_places() -> None:
-    folder = ("matchbox", "--variant", "spin-only", "directory", "--path", "/var/lib/matchbox")
-    done = call(*folder, "glob", "--pattern", "**/*.*")
+    folder = ("matchbox", "--variant", VARIANT, "directory", "--path", "/var/lib/matchbox")
+    done = call("--variants", VARIANTS, *folder, "glob", "--pattern", "**/*.*")
     assert done.returncode == 0, done.stderr
     assert {"assets/initramfs.xz", "groups/default.json", "profiles/default.json"} <= set(done.stdout.split())

@@ -20,7 +20,7 @@ from embedded import lab
 from embedded.lab.contents import cosign
 from embedded.lab.debian import NATIVE
 from embedded.lab.progress import PlainProgress
-from embedded.tests.engine.publishing import Registry, call, crane, publish, published, refused
+from embedded.tests.engine.publishing import VARIANT, VARIANTS, Registry, call, crane, publish, published, refused
 
 IMAGE = f"ghcr.io/sigstore/cosign/cosign:{cosign.version()}"
 PROGRAM = f"part/cosign/{NATIVE}"
@@ -159,9 +159,10 @@ def test_disk_images_are_signed_like_the_rest(registry: Registry, keys: Cosign) 
 def files(keys: Cosign, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build whose files are signed with our key."""
     out = tmp_path_factory.mktemp("signed")
-    wanted = ("--variant", "spin-only", "--outputs", "kernel,initramfs,uki")
+    wanted = ("--variant", VARIANT, "--outputs", "kernel,initramfs,uki")
     secret = ("--sign-password", "env:SIGN_PASSWORD")
-    done = call("build", *wanted, *keys.signing("ours"), *secret, "export", "--path", out, SIGN_PASSWORD=PASSWORD)
+    words = ("build", *wanted, *keys.signing("ours"), *secret, "export", "--path", out)
+    done = call("--variants", VARIANTS, *words, SIGN_PASSWORD=PASSWORD)
     assert done.returncode == 0, done.stderr
     return out / "assets/talos/arm64"
 

@@ -17,17 +17,19 @@ import pytest
 
 from embedded import lab
 from embedded.lab import published
-from embedded.lab.contents.extensions import of_release, profile_extensions
+from embedded.lab.contents.extensions import profile_extensions
 from embedded.lab.contents.releases import NEW
 from embedded.setup.paths import EMBEDDED
 from embedded.tests.engine.calls import COLD_SECONDS, DAGGERW, WARM_SECONDS, Calls
+from embedded.tests.engine.publishing import VARIANT, VARIANTS
 from embedded.tests.engine.upstreams import ADDRESS, BUNDLE, NAMES, Upstreams, serving
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 TOP = EMBEDDED.parent
 
-WORDS = ("-s", "call", "build", "--variant", "spin-only", "--outputs", "kernel,initramfs", "export", "--path")
+CALL = ("-s", "call", "--variants", str(VARIANTS))
+WORDS = (*CALL, "build", "--variant", VARIANT, "--outputs", "kernel,initramfs", "export", "--path")
 PINNED = (published.PYTHON, published.BUSYBOX)
 #: Requests to github.com of a call that has everything in its cache: one look-up of a tag.
 MOST_OF_GITHUB = 4
@@ -36,9 +38,8 @@ NAMED_IN = ("ci/common/pins.py", "pyproject.toml")
 
 @pytest.fixture(scope="module")
 def upstreams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstreams]:
-    """Servers with the images that a build of spin-only asks for, and with CozyStack's repository."""
-    (spin,) = (one.reference for one in of_release(NEW) if one.manifest.name == "spin")
-    wanted = [*lab.for_builds(), *(one.reference for one in profile_extensions(NEW)), spin]
+    """Servers with the images that a build asks for, and with CozyStack's repository."""
+    wanted = [*lab.for_builds(), *(one.reference for one in profile_extensions(NEW))]
     lab.ensure(wanted, architectures=["arm64"])
     folder = tmp_path_factory.mktemp("upstreams")
     repository = folder / "repositories/cozystack/cozystack.git"

@@ -13,7 +13,7 @@ from ci.common.concurrency import gather_two
 from ci.execute import commands
 from ci.execute.imager import with_fast_zstd
 from ci.execute.sdk import known_by_id
-from ci.execute.tools import normalised
+from ci.execute.tools import NORMALISE, normalised, tools
 from ci.plan import profile
 from ci.plan.initramfs_runs import EMPTY_BASE, imager_runs, run_profile
 from ci.plan.quirks import MODULES_FOLDER, install_folder
@@ -56,7 +56,11 @@ async def assembled(
     plan: Plan, imager: dagger.Container, extensions: Callable[[], Awaitable[Sequence[Packed]]]
 ) -> dagger.File:
     """Return the initramfs that is put together from several runs, of the extensions in the plan's order."""
-    found, (packing, alone) = await gather_two(extensions, lambda: _imagers(imager))
+    # The tools are described meanwhile.
+    found, (packing, _) = await gather_two(
+        extensions, lambda: gather_two(lambda: known_by_id(with_fast_zstd(imager)), lambda: tools(NORMALISE))
+    )
+    alone = packing.with_new_file(EMPTY_BASE, "")  # an imager that packs without Talos's own initramfs
     runs = imager_runs(len(found), [number for number, one in enumerate(found) if one.has_modules])
 
     def made(run: ImagerRun) -> dagger.Directory:
@@ -71,12 +75,6 @@ async def assembled(
     given = [(run.numbers, f"/in/runs/{at}/{_file(plan)}") for at, run in enumerate(runs)]
     command = commands.assemble_initramfs("/in/base/initramfs.xz", _OUT, plan.source_date.epoch, given)
     return await known_by_id((await normalised(mounted, command)).file(_OUT))
-
-
-async def _imagers(imager: dagger.Container) -> tuple[dagger.Container, dagger.Container]:
-    """Return an imager that packs extensions, and one that does it without Talos's own initramfs."""
-    packing = await known_by_id(with_fast_zstd(imager))
-    return packing, await known_by_id(packing.with_new_file(EMPTY_BASE, ""))
 
 
 def _made(imager: dagger.Container, tars: dagger.Directory, document: Mapping[str, Any]) -> dagger.Directory:

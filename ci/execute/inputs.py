@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ci.common.concurrency import Memo
-from ci.execute.load import Checkout, EngineResolver, load_checkout, load_variants, look_up_plan
+from ci.common.concurrency import Memo, gather_two
+from ci.execute.load import EngineResolver, Sources, load_variants, look_up
 from ci.execute.local import LocalImage, read_local_images
 from ci.execute.pipeline import Pipeline
 from ci.load.upstream import parse_release
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import dagger
 
     from ci.common.arch import Arch
+    from ci.execute.load import Checkout, LookedUp
     from ci.execute.registry import Login
     from ci.execute.secureboot import Keys
+    from ci.load.upstream import Upstream
     from ci.load.variant import Variants
     from ci.plan.model import Plan
 
@@ -49,12 +51,11 @@ class Inputs:
     #: Of the nodes, unless a function gets another one.
     arch: Arch
     keys: Keys | None
-    _source: Source
+    _sources: Sources
     _epoch: int | None
     _files: LocalFiles
     #: Bytes in a sector of disk images, where they are not 512.
     _sector_size: int | None = None
-    _checkouts: Memo[None, Checkout] = field(default_factory=Memo[None, Checkout])
     _local_images: Memo[Arch, tuple[LocalImage, ...]] = field(default_factory=Memo["Arch", tuple[LocalImage, ...]])
     _resolvers: dict[Arch, EngineResolver] = field(default_factory=dict["Arch", EngineResolver])
 
@@ -79,11 +80,12 @@ class Inputs:
             parse_release(source.release)  # also where the function needs no checkout
         if login is not None:
             await login.log_in()
-        return cls(await load_variants(variants), arch, keys, source, epoch, files, sector_size)
+        sources = Sources(source.folder, source.release)
+        return cls(await load_variants(variants), arch, keys, sources, epoch, files, sector_size)
 
     async def checkout(self) -> Checkout:
         """Return CozyStack's checkout; raises `UpstreamError` where it can't be understood."""
-        return await self._checkouts.get(None, lambda: load_checkout(self._source.folder, self._source.release))
+        return await self._sources.checkout()
 
     async def local_images(self, arch: Arch) -> tuple[LocalImage, ...]:
         """Return the extensions that were given as files, for an architecture."""
@@ -113,11 +115,17 @@ class Inputs:
         found = self.variants.get(variant)
         where = arch or self.arch
         files = tuple(image.extension for image in await self.local_images(where))
-        checkout = await self.checkout()
+        secure_boot = await self.keys.planned() if self.keys else None
+
+        async def read() -> tuple[Upstream, LookedUp]:
+            upstream = await self._sources.upstream()
+            return upstream, await look_up(found, where, upstream, files, self.resolver(where))
+
+        (upstream, looked_up), checkout = await gather_two(read, self.checkout)
         request = BuildRequest(
             variant=found,
             arch=where,
-            upstream=checkout.upstream,
+            upstream=upstream,
             origin=checkout.origin,
             source_date=choose_source_date(self._epoch, checkout.origin, checkout.date),
             outputs=wanted,
@@ -125,10 +133,10 @@ class Inputs:
             disk_size=size,
             base_url=url,
             files=files,
-            secure_boot=await self.keys.planned() if self.keys else None,
+            secure_boot=secure_boot,
             disk_sector_size=self._sector_size,
         )
-        return await look_up_plan(request, self.resolver(where))
+        return looked_up.plan(request)
 
     async def pipeline(self, plan: Plan, attempt: str | None = None, *, assembles: bool | None = None) -> Pipeline:
         """Return the graph of a plan; with an `attempt`, a new text, no imager run is taken from the cache.

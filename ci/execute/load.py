@@ -41,12 +41,13 @@ from ci.resolve.needs import catalog_need, catalog_of, extension_needs, release_
 from ci.upkeep.description import DESCRIPTION, parse_description
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
 
     from ci.common import yamltext
     from ci.common.arch import Arch
     from ci.common.references import PinnedImage
     from ci.load.variant import Variant, Variants
+    from ci.resolve.model import FileExtension
 
 T = TypeVar("T")
 
@@ -90,37 +91,70 @@ async def _read(folder: dagger.Directory, paths: set[str], error: type[FileError
         return dict(zip(files, await gather_each(read, files), strict=True))
 
 
+class Sources:
+    """CozyStack's sources, a checkout that was given or a release: each thing is read once, when it is needed.
+
+    What git says of a checkout needs a container, and nothing that is looked up needs what git says.
+    """
+
+    def __init__(
+        self, folder: dagger.Directory | None, release: str | None, repository: str = pins.COZYSTACK_GIT
+    ) -> None:
+        self._given = (folder, release, repository)
+        self._opened = Memo[None, tuple[dagger.Directory, Origin]]()
+        self._upstreams = Memo[None, Upstream]()
+        self._told = Memo[None, dict[str, str | int]]()
+
+    async def upstream(self) -> Upstream:
+        """Return what the sources say; raises `UpstreamError` where they can't be understood."""
+        return await self._upstreams.get(None, self._read)
+
+    async def checkout(self) -> Checkout:
+        """Return the sources with all that is known of them.
+
+        Raises `UpstreamError` where checkout and release are both given, the release is no tag, or the checkout can't
+        be understood.
+        """
+        folder, origin = await self._open()
+        upstream, told = await gather_two(self.upstream, lambda: self._told.get(None, lambda: _told_by_git(folder)))
+        commit, date = told.get("commit"), told.get("date")
+        if isinstance(commit, str):
+            origin = origin.model_copy(update={"commit": commit})
+        return Checkout(folder, origin, upstream, date if isinstance(date, int) else None)
+
+    async def _read(self) -> Upstream:
+        folder, origin = await self._open()
+        called = "--upstream" if origin.release is None else f"{origin.where}#{origin.release}"
+        return load_upstream(await read_texts(folder, PATTERNS), called)
+
+    async def _open(self) -> tuple[dagger.Directory, Origin]:
+        return await self._opened.get(None, lambda: _open_checkout(*self._given))
+
+
 async def load_checkout(
     folder: dagger.Directory | None, release: str | None, repository: str = pins.COZYSTACK_GIT
 ) -> Checkout:
-    """Read a checkout: the one given, or CozyStack's release from its git repository.
+    """Read a checkout: the one given, or CozyStack's release from its git repository; raises as `Sources` does."""
+    return await Sources(folder, release, repository).checkout()
 
-    Raises `UpstreamError` where both are given, the release is no tag, or the checkout can't be understood.
-    """
+
+async def _open_checkout(
+    folder: dagger.Directory | None, release: str | None, repository: str
+) -> tuple[dagger.Directory, Origin]:
+    """Return the folder of a checkout, and where it is from as far as that is known without reading it."""
     if release is not None:
         parse_release(release)
     if folder is not None and release is not None:
         raise UpstreamError(
             "--upstream", None, f"a checkout and the release {release} are both given: leave out one of them"
         )
-    if folder is None:
-        tag = release or pins.DEFAULT_RELEASE.tag
-        # By its id: each query that names the way from the repository on looks the tag up anew.
-        ref = await from_repository(repository, tag, known_by_id(git_tag(dag.git(repository), tag)))
-        commit = await from_repository(repository, tag, commit_of(ref))
-        folder, origin = ref.tree(), Origin(where=without_credentials(repository), release=tag, commit=commit)
-    else:
-        origin = Origin(where="given as --upstream")
-    called = "--upstream" if origin.release is None else f"{origin.where}#{origin.release}"
-
-    async def read() -> Upstream:
-        return load_upstream(await read_texts(folder, PATTERNS), called)
-
-    upstream, told = await gather_two(read, lambda: _told_by_git(folder))
-    commit, date = told.get("commit"), told.get("date")
-    if isinstance(commit, str):
-        origin = origin.model_copy(update={"commit": commit})
-    return Checkout(folder, origin, upstream, date if isinstance(date, int) else None)
+    if folder is not None:
+        return folder, Origin(where="given as --upstream")
+    tag = release or pins.DEFAULT_RELEASE.tag
+    # By its id: each query that names the way from the repository on looks the tag up anew.
+    ref = await from_repository(repository, tag, known_by_id(git_tag(dag.git(repository), tag)))
+    commit = await from_repository(repository, tag, commit_of(ref))
+    return ref.tree(), Origin(where=without_credentials(repository), release=tag, commit=commit)
 
 
 async def from_repository(repository: str, asked: str, answer: Awaitable[T]) -> T:
@@ -140,9 +174,8 @@ async def from_repository(repository: str, asked: str, answer: Awaitable[T]) -> 
 async def _told_by_git(folder: dagger.Directory) -> dict[str, str | int]:
     if not await folder.exists(".git/HEAD"):
         return {}
-    reader = (await tools("ci.steps.commit")).with_mounted_directory(
-        "/checkout/.git", folder.directory(".git"), read_only=True
-    )
+    container, git = await gather_two(lambda: tools("ci.steps.commit"), lambda: known_by_id(folder.directory(".git")))
+    reader = container.with_mounted_directory("/checkout/.git", git, read_only=True)
     return json.loads(await reader.with_exec(commands.describe_commit("/checkout")).stdout())
 
 
@@ -182,11 +215,34 @@ class EngineResolver:
         return found.rpartition("@")[2]
 
 
+@dataclass(frozen=True)
+class LookedUp:
+    """What registries say of what a plan is made of."""
+
+    catalog: Catalog | None
+    found: Mapping[str, PinnedImage]
+    stand_in: bool
+    #: Of the engine, where an overlay is to run there.
+    host_platform: str | None
+
+    def plan(self, request: BuildRequest) -> Plan:
+        """Return the plan of a request, of the variant, architecture, sources and files that were looked up."""
+        if self.host_platform is not None:
+            request = replace(request, host_platform=self.host_platform)
+        return make_plan(request, self.catalog, self.found, stand_in=self.stand_in)
+
+
 async def look_up_plan(request: BuildRequest, resolver: EngineResolver) -> Plan:
     """Plan a build: everything looked up that has to be."""
-    if request.variant.spec.overlay:
-        request = replace(request, host_platform=str(await dag.default_platform()))
-    variant, arch, upstream, files = request.variant, request.arch, request.upstream, request.files
+    found = await look_up(request.variant, request.arch, request.upstream, request.files, resolver)
+    return found.plan(request)
+
+
+async def look_up(
+    variant: Variant, arch: Arch, upstream: Upstream, files: tuple[FileExtension, ...], resolver: EngineResolver
+) -> LookedUp:
+    """Look up what a variant's plan needs."""
+    host_platform = str(await dag.default_platform()) if variant.spec.overlay else None
     need = catalog_need(variant, upstream, files)
     # What is known without the catalog is looked up at the same time.
     with together():
@@ -204,7 +260,7 @@ async def look_up_plan(request: BuildRequest, resolver: EngineResolver) -> Plan:
             lambda: gather_two(choose, lambda: label(pins.STAND_IN_LABEL)),
             lambda: gather_two(lambda: check_installer_base(base, arch), lambda: check_pinned(variant, resolver)),
         )
-    return make_plan(request, catalog, found, stand_in=stand_in == "true")
+    return LookedUp(catalog, found, stand_in == "true", host_platform)
 
 
 async def check_installer_base(base: PinnedImage, arch: Arch) -> None:

@@ -26,9 +26,9 @@ from ci.execute.initramfs import Packed, assembled, in_one_run, packed
 from ci.execute.loop_devices import with_loop_devices
 from ci.execute.overlay import check_overlay, overlay_root, with_overlay
 from ci.execute.privileges import unprivileged
-from ci.execute.pulling import pull
+from ci.execute.pulling import check_platform, image_of
 from ci.execute.sdk import known_by_id
-from ci.execute.tools import base, normalised, tools
+from ci.execute.tools import NORMALISE, base, normalised, tools
 from ci.plan import profile
 from ci.plan.expectation import expectation
 from ci.plan.outputs import Compression, DiskFormat, Layout
@@ -95,7 +95,7 @@ class Pipeline:
         proven = quirks(plan.talos_version).initramfs_can_be_assembled
         self._assembles = proven if assembles is None else assembles
         self._is_unproven = assembles is None and not proven
-        self._roots = Memo[str, dagger.Directory]()
+        self._checks = Memo[str, None]()
         self._tars = Memo[str, dagger.Directory]()
         self._bases = Memo[None, dagger.Directory]()
         self._initramfs: dagger.File | None = None
@@ -106,22 +106,28 @@ class Pipeline:
 
     async def root(self, extension: PlannedExtension) -> dagger.Directory:
         """Return an extension's file tree: `/manifest.yaml` and `/rootfs`."""
+        await self._checks.get(extension.digest, lambda: self._check_platform(extension))
+        return self._root(extension)
+
+    async def _check_platform(self, extension: PlannedExtension) -> None:
+        if extension.source is not Source.FILE:
+            await check_platform(extension, self._plan.arch.platform)
+
+    def _root(self, extension: PlannedExtension) -> dagger.Directory:
+        """Return an extension's file tree, which may be of another platform: `root` says so meanwhile."""
         if extension.source is Source.FILE:
             return self._trees[extension.digest]
-
-        async def pulled() -> dagger.Directory:
-            return (await pull(extension, self._plan.arch.platform)).rootfs()
-
-        return await self._roots.get(extension.digest, pulled)
+        return image_of(extension, self._plan.arch.platform).rootfs()
 
     async def _extension_tar(self, extension: PlannedExtension) -> dagger.Directory:
         async def packed() -> dagger.Directory:
-            return await known_by_id(self._packed(await self.root(extension), extension.name))
+            tar = self._packed(self._root(extension), extension.name)
+            return (await gather_two(lambda: known_by_id(tar), lambda: self.root(extension)))[0]
 
         return await self._tars.get(extension.name, packed)
 
     async def _packed_extension(self, extension: PlannedExtension) -> Packed:
-        return await packed(await self.root(extension), lambda: self._extension_tar(extension))
+        return await packed(self._root(extension), lambda: self._extension_tar(extension))
 
     def _packed(self, root: dagger.Directory, name: str) -> dagger.Directory:
         """Return a folder with the tar of a file tree."""
@@ -159,11 +165,17 @@ class Pipeline:
         return await self._bases.get(None, self._unpacked_base)
 
     async def _unpacked_base(self) -> dagger.Directory:
-        base = await pull(self._plan.installer_base, self._plan.arch.platform)
-        archive = base.as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
+        image, platform = self._plan.installer_base, self._plan.arch.platform
+        archive = image_of(image, platform).as_tarball(media_types=dagger.ImageMediaTypes.OCIMediaTypes)
         command = commands.unpack_base_installer("/in/base.tar", "/out/base", self._plan.arch)
-        unpacked = await normalised({"/in": dag.directory().with_file("base.tar", archive)}, command)
-        return await known_by_id(unpacked.directory("/out/base"))
+
+        async def unpacked() -> dagger.Directory:
+            folder, _ = await gather_two(
+                lambda: known_by_id(dag.directory().with_file("base.tar", archive)), lambda: tools(NORMALISE)
+            )
+            return await known_by_id((await normalised({"/in": folder}, command)).directory("/out/base"))
+
+        return (await gather_two(unpacked, lambda: check_platform(image, platform)))[0]
 
     async def _overlay(self) -> dagger.Directory:
         """Return the folder of the overlay's tars: for where the imager runs, and for the nodes."""
@@ -269,7 +281,7 @@ class Pipeline:
         initramfs, _ = await gather_two(self._initramfs_if_any, self._describe_base)
         embedding = self._imager
         if initramfs and any(output.initramfs is Initramfs.READY for output in self._plan.outputs):
-            embedding = await known_by_id(embedding.with_mounted_file(profile.INITRAMFS_PATH, initramfs))
+            embedding = embedding.with_mounted_file(profile.INITRAMFS_PATH, initramfs)
 
         async def file(output: PlannedOutput) -> dagger.File:
             if initramfs and output.initramfs is Initramfs.BUILT:
@@ -343,44 +355,58 @@ class Pipeline:
         # They are from the start where `build` returns them: moving them afterwards would copy them all once more.
         # And they are all that the tree holds: of a folder of it the engine would make one more copy to export it.
         place = place or assets_path(plan)
-        tree = self.folder(await self.outputs(), place)
+        outputs, container = await gather_two(self.outputs, lambda: tools("ci.steps.verify"))
+        tree = self.folder(outputs, place)
         if records is not None:
             tree = tree.with_directory(posixpath.join(place, VALIDATION), records)
-        seal = (
-            (await tools("ci.steps.verify"))
-            .with_mounted_directory(_TREE, tree)
-            .with_new_file("/in/expected.json", expected)
-            .with_new_file("/in/plan.json", plan.to_json())
-            .with_exec(
-                commands.seal(posixpath.join(_TREE, place), "/in/expected.json", "/in/plan.json"),
-                expect=dagger.ReturnType.ANY,
+
+        async def outcome() -> tuple[dagger.Container, int, tuple[str | None, dagger.Directory]]:
+            seal = (
+                container.with_mounted_directory(_TREE, await known_by_id(tree))
+                .with_new_file("/in/expected.json", expected)
+                .with_new_file("/in/plan.json", plan.to_json())
+                .with_exec(
+                    commands.seal(posixpath.join(_TREE, place), "/in/expected.json", "/in/plan.json"),
+                    expect=dagger.ReturnType.ANY,
+                )
             )
-        )
+            made = seal.directory(_TREE)
+
+            async def report() -> str | None:
+                with suppress(dagger.QueryError):  # of a run that wrote none
+                    return await made.directory(place).file(REPORT).contents()
+                return None
+
+            return seal, *await gather_two(seal.exit_code, lambda: gather_two(report, lambda: known_by_id(made)))
+
         try:
-            seal = await known_by_id(seal)
-            code = await self._checked(seal.exit_code)
+            seal, code, (report, made) = await self._checked(outcome)
         except dagger.QueryError:
             await self.made()
             raise
         if code not in commands.CHECKED:
             raise BuildError("the assets can't be checked:\n" + await seal.stdout() + await seal.stderr())
-        return BuiltAssets(plan, seal.directory(_TREE), place, passed=code == 0)
+        return BuiltAssets(plan, made, place, passed=code == 0, report=report)
 
 
 class BuiltAssets:
     """What a plan's pipeline made: a folder, sealed with checksums and report."""
 
-    def __init__(self, plan: Plan, tree: dagger.Directory, place: str, *, passed: bool) -> None:
+    def __init__(
+        self, plan: Plan, tree: dagger.Directory, place: str, *, passed: bool, report: str | None = None
+    ) -> None:
         self.plan = plan
         #: What `build` returns: the folder at its place.
         self.tree = tree
         self.place = place
         self.folder = tree.directory(place)
         self.passed = passed
+        self._text = report
         self._report: Report | None = None
 
     async def report(self) -> Report:
         """Return the report, which is read once."""
         if self._report is None:
-            self._report = parse_report(await self.folder.file(REPORT).contents(), REPORT)
+            text = await self.folder.file(REPORT).contents() if self._text is None else self._text
+            self._report = parse_report(text, REPORT)
         return self._report

@@ -14,18 +14,26 @@ if TYPE_CHECKING:
     from ci.resolve.model import PlannedExtension
 
 
-async def pull(image: PinnedImage | PlannedExtension, platform: str, instead: str = "") -> dagger.Container:
-    """Return an image of the wanted platform.
-
-    A registry silently returns an image of a single platform when asked for another one; that is refused, and `instead`
-    says what to do.
-    """
+def image_of(image: PinnedImage | PlannedExtension, platform: str) -> dagger.Container:
+    """Return an image of the wanted platform, or of another one: whoever uses it has that checked."""
     pinned = f"{image.reference}@{image.digest}"
-    container = dag.container(platform=dagger.Platform(platform)).from_(pinned)
-    found = await container.platform()
+    return dag.container(platform=dagger.Platform(platform)).from_(pinned)
+
+
+async def check_platform(image: PinnedImage | PlannedExtension, platform: str, instead: str = "") -> None:
+    """Raise `UserError` for an image that is not of the wanted platform; `instead` says what to do.
+
+    A registry silently returns an image of a single platform when asked for another one.
+    """
+    found = await image_of(image, platform).platform()
     if not str(found).startswith(platform):
         instead = instead or (
             f"the build is for {platform}. Take an image that has {platform}, or drop the extension in the variant"
         )
-        raise UserError(f"{pinned} is an image for {found}; {instead}")
-    return container
+        raise UserError(f"{image.reference}@{image.digest} is an image for {found}; {instead}")
+
+
+async def pull(image: PinnedImage | PlannedExtension, platform: str, instead: str = "") -> dagger.Container:
+    """Return an image of the wanted platform; raises as `check_platform` does."""
+    await check_platform(image, platform, instead)
+    return image_of(image, platform)

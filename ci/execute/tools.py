@@ -8,22 +8,24 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import dagger
 from dagger import dag
 
 from ci.common import pins
+from ci.common.concurrency import Memo, gather_two
 from ci.execute import commands
 from ci.execute.pip import PYPROJECT, requirements
 from ci.execute.sdk import known_by_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 #: Where commands write.
 OUT: Final = "/out"
 #: Where the modules are in the container.
 SOURCE: Final = "/src"
+#: The module of what makes files ready.
+NORMALISE: Final = "ci.steps.normalise"
 
 
 @cache
@@ -51,16 +53,9 @@ def python(*, extra: str | None = None) -> dagger.Container:
     )
 
 
-_known: dict[tuple[str, ...], dagger.Container] = {}
-#: The folder of this project's modules, once the engine has an id for it.
-_sources: list[dagger.Directory] = []
-_describing = anyio.Lock()
-
-
-async def _once(key: tuple[str, ...], make: Callable[[], dagger.Container]) -> dagger.Container:
-    if key not in _known:
-        _known[key] = await known_by_id(make())
-    return _known[key]
+#: By the module that they are for, and its Debian packages; those of none have Python and its packages only.
+_known: Memo[tuple[str, ...], dagger.Container] = Memo()
+_sources: Memo[None, dagger.Directory] = Memo()
 
 
 async def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Container:
@@ -68,26 +63,33 @@ async def tools(module: str, *, packages: tuple[str, ...] = ()) -> dagger.Contai
 
     Debian packages are taken from the mirrors that the image knows.
     """
-    async with _describing:
-        own = await _once((), python)
-        if not _sources:
-            _sources.append(await known_by_id(_source()))
-        return await _once((module, *packages), lambda: _tools(own, module, packages))
+
+    async def described() -> dagger.Container:
+        own, source = await gather_two(
+            lambda: _known.get((), lambda: known_by_id(python())),
+            lambda: _sources.get(None, lambda: known_by_id(_source())),
+        )
+        return await known_by_id(_tools(own, source, module, packages))
+
+    return await _known.get((module, *packages), described)
 
 
 def _source() -> dagger.Directory:
     return dag.current_module().source().directory("ci")
 
 
-def with_module(container: dagger.Container, module: str) -> dagger.Container:
-    """Return a container with one of this project's modules in it, and what that needs of the others."""
-    source = _sources[0] if _sources else _source()
-    return container.with_directory(f"{SOURCE}/ci", source, include=list(commands.NEEDED[module])).with_workdir(SOURCE)
+def with_module(container: dagger.Container, module: str, source: dagger.Directory | None = None) -> dagger.Container:
+    """Return a container with one of this project's modules in it, and what that needs of the others.
+
+    `source` is the folder of this project's modules, where the engine has an id for it.
+    """
+    needed = list(commands.NEEDED[module])
+    return container.with_directory(f"{SOURCE}/ci", source or _source(), include=needed).with_workdir(SOURCE)
 
 
-def _tools(own: dagger.Container, module: str, packages: tuple[str, ...]) -> dagger.Container:
+def _tools(own: dagger.Container, source: dagger.Directory, module: str, packages: tuple[str, ...]) -> dagger.Container:
     container = own.with_exec(commands.apt_install(packages)) if packages else own
-    compiled = with_module(container, module).with_exec(commands.compile_modules(SOURCE))
+    compiled = with_module(container, module, source).with_exec(commands.compile_modules(SOURCE))
     return compiled.with_exec(commands.first_run(module))
 
 
@@ -97,7 +99,7 @@ async def normalised(given: Mapping[str, dagger.Directory], command: list[str]) 
     Folders, and not their files: these BuildKit would digest before it runs the command, to see whether it has run on
     others like them. Of disk images that is gigabytes.
     """
-    container = await tools("ci.steps.normalise")
+    container = await tools(NORMALISE)
     for path, folder in given.items():
         container = container.with_mounted_directory(path, folder)
     return container.with_exec(command)

@@ -67,11 +67,19 @@ IMAGES = {
 async def check(chosen: Variant | str, monkeypatch: pytest.MonkeyPatch, images: Mapping[str, Any] = IMAGES) -> None:
     wanted = request(chosen)
 
-    async def pull(extension: PlannedExtension, platform: str) -> Tree:
+    checked: list[str] = []
+
+    async def check_platform(extension: PlannedExtension, platform: str) -> None:
         assert platform == "linux/arm64"
+        checked.append(extension.name)
+
+    def image_of(extension: PlannedExtension, platform: str) -> Tree:
+        assert platform == "linux/arm64"
+        assert extension.name in checked
         return Tree(images.get(extension.name, {}))
 
-    monkeypatch.setattr(pipeline, "pull", pull)
+    monkeypatch.setattr(pipeline, "check_platform", check_platform)
+    monkeypatch.setattr(pipeline, "image_of", image_of)
     plan = await plan_of(wanted)
     await configure.check_services(plan, wanted.variant, pipeline.Pipeline(plan))
 

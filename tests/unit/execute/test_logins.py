@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from ci.execute import inputs, updating
+from ci.execute import inputs
 from ci.execute.registry import Login
 from ci.main import CozystackTalos
 
@@ -64,8 +64,7 @@ async def test_a_login_is_given_to_the_engine_before_anything_is_asked(
         raise AskedError
 
     monkeypatch.setattr(Login, "log_in", log_in)
-    for module in (inputs, updating):
-        monkeypatch.setattr(module, "load_checkout", asked)
+    monkeypatch.setattr("ci.execute.load._open_checkout", asked)
     monkeypatch.setattr(inputs, "read_local_images", asked)
     monkeypatch.setattr("ci.execute.examine.subject", asked)
     monkeypatch.setattr("ci.execute.selftest.unit_tests", asked)

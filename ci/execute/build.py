@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ci.common.arch import Arch
     from ci.execute.inputs import Inputs
-    from ci.execute.pipeline import BuiltAssets
+    from ci.execute.sealing import BuiltAssets
     from ci.plan.model import Plan
 
 

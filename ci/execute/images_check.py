@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ci.common.arch import Arch
     from ci.execute.imaging import AssetImage
     from ci.execute.inputs import Inputs
-    from ci.execute.pipeline import BuiltAssets
     from ci.execute.registry import Login
+    from ci.execute.sealing import BuiltAssets
     from ci.plan.expectation import Expectation
     from ci.plan.images import ImageKind
 

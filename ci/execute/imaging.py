@@ -19,7 +19,7 @@ from ci.resolve.digests import resolve_all
 if TYPE_CHECKING:
     from ci.common.oci import ImageSpec
     from ci.common.references import PinnedImage
-    from ci.execute.pipeline import BuiltAssets
+    from ci.execute.sealing import BuiltAssets
     from ci.load.upstream import Upstream
     from ci.plan.images import ImageKind
     from ci.plan.model import Plan

@@ -16,7 +16,7 @@ from dagger import dag
 
 from ci.common.concurrency import Memo, gather_each, gather_two
 from ci.common.errors import BuildError, CozystackTalosError
-from ci.common.filenames import REPORT, VALIDATION
+from ci.common.filenames import VALIDATION
 from ci.common.kinds import Initramfs
 from ci.common.progress import say
 from ci.execute import commands
@@ -28,21 +28,21 @@ from ci.execute.overlay import check_overlay, overlay_root, with_overlay
 from ci.execute.privileges import unprivileged
 from ci.execute.pulling import check_platform, image_of
 from ci.execute.sdk import known_by_id
+from ci.execute.sealing import VERIFY, seal
 from ci.execute.tools import NORMALISE, base, normalised, tools
 from ci.plan import profile
 from ci.plan.expectation import expectation
 from ci.plan.outputs import Compression, DiskFormat, Layout
 from ci.plan.quirks import install_folder, one_run_reason, quirks
 from ci.resolve.model import Source
-from ci.verify.reported import parse_report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from ci.execute.sealing import BuiltAssets
     from ci.execute.secureboot import Keys
     from ci.plan.model import Plan, PlannedOutput
     from ci.resolve.model import PlannedExtension
-    from ci.verify.reported import Report
 
 T = TypeVar("T")
 
@@ -54,8 +54,6 @@ STAND_IN_TEXT: Final = (
     "These assets are stand-ins, made from the lab's images to try things out.\n"
     "They are not Talos: do not put them on a machine that matters, and do not publish them.\n"
 )
-#: Where assets are sealed.
-_TREE: Final = "/sealed"
 #: Where the checks of extensions find the imager's kernel.
 _KERNEL: Final = "/in/vmlinuz"
 
@@ -146,7 +144,7 @@ class Pipeline:
         plan = self._plan
         if not plan.extensions or not plan.builds_initramfs:
             return
-        check = await tools("ci.steps.verify")
+        check = await tools(VERIFY)
         paths: list[str] = []
         # Each in a separate folder: in one they would all be copied.
         for extension, tar in zip(
@@ -355,58 +353,12 @@ class Pipeline:
         # They are from the start where `build` returns them: moving them afterwards would copy them all once more.
         # And they are all that the tree holds: of a folder of it the engine would make one more copy to export it.
         place = place or assets_path(plan)
-        outputs, container = await gather_two(self.outputs, lambda: tools("ci.steps.verify"))
+        outputs, _ = await gather_two(self.outputs, lambda: tools(VERIFY))
         tree = self.folder(outputs, place)
         if records is not None:
             tree = tree.with_directory(posixpath.join(place, VALIDATION), records)
-
-        async def outcome() -> tuple[dagger.Container, int, tuple[str | None, dagger.Directory]]:
-            seal = (
-                container.with_mounted_directory(_TREE, await known_by_id(tree))
-                .with_new_file("/in/expected.json", expected)
-                .with_new_file("/in/plan.json", plan.to_json())
-                .with_exec(
-                    commands.seal(posixpath.join(_TREE, place), "/in/expected.json", "/in/plan.json"),
-                    expect=dagger.ReturnType.ANY,
-                )
-            )
-            made = seal.directory(_TREE)
-
-            async def report() -> str | None:
-                with suppress(dagger.QueryError):  # of a run that wrote none
-                    return await made.directory(place).file(REPORT).contents()
-                return None
-
-            return seal, *await gather_two(seal.exit_code, lambda: gather_two(report, lambda: known_by_id(made)))
-
         try:
-            seal, code, (report, made) = await self._checked(outcome)
+            return await self._checked(lambda: seal(plan, tree, place, expected))
         except dagger.QueryError:
             await self.made()
             raise
-        if code not in commands.CHECKED:
-            raise BuildError("the assets can't be checked:\n" + await seal.stdout() + await seal.stderr())
-        return BuiltAssets(plan, made, place, passed=code == 0, report=report)
-
-
-class BuiltAssets:
-    """What a plan's pipeline made: a folder, sealed with checksums and report."""
-
-    def __init__(
-        self, plan: Plan, tree: dagger.Directory, place: str, *, passed: bool, report: str | None = None
-    ) -> None:
-        self.plan = plan
-        #: What `build` returns: the folder at its place.
-        self.tree = tree
-        self.place = place
-        self.folder = tree.directory(place)
-        self.passed = passed
-        self._text = report
-        self._report: Report | None = None
-
-    async def report(self) -> Report:
-        """Return the report, which is read once."""
-        if self._report is None:
-            text = await self.folder.file(REPORT).contents() if self._text is None else self._text
-            self._report = parse_report(text, REPORT)
-        return self._report

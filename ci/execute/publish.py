@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import dagger
 
     from ci.execute.imaging import AssetImage
-    from ci.execute.pipeline import BuiltAssets
+    from ci.execute.sealing import BuiltAssets
     from ci.execute.signing import Signer
     from ci.load.upstream import Upstream
     from ci.plan.images import ImageKind

@@ -11,7 +11,7 @@ from ci.execute import commands
 from ci.execute.tools import SOURCE, base, crane, python
 
 if TYPE_CHECKING:
-    from ci.execute.pipeline import BuiltAssets
+    from ci.execute.sealing import BuiltAssets
 
 #: Debian's packages of the programs that the readers are held against, and of the one that pages name.
 PROGRAMS: Final = (

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ci.boot.model import Way
     from ci.common.arch import Arch
     from ci.execute.inputs import Inputs
-    from ci.execute.pipeline import BuiltAssets
+    from ci.execute.sealing import BuiltAssets
     from ci.execute.signatures import Signers
     from ci.execute.signing import Signer
     from ci.load.variant import Variant

@@ -13,7 +13,7 @@ from ci.common.errors import BuildError, UserError
 from ci.common.filenames import BUNDLE, CHECKSUMS, UNLISTED
 from ci.common.progress import say
 from ci.execute import tools
-from ci.execute.pipeline import BuiltAssets
+from ci.execute.sealing import BuiltAssets
 from ci.publish import cosign
 from ci.verify.checks_signatures import signed_digest
 

@@ -14,7 +14,8 @@ from ci.common.references import parse_reference
 from ci.execute.build import build_passing
 from ci.execute.configure import check_services, configure, folder
 from ci.execute.imaging import make_image
-from ci.execute.pipeline import ASSETS, BuiltAssets
+from ci.execute.pipeline import ASSETS
+from ci.execute.sealing import BuiltAssets
 from ci.node.request import NodeSettings
 from ci.node.tailscale import Asked
 from ci.plan import images

@@ -80,8 +80,9 @@ async def failure(
     monkeypatch.setattr(Pipeline, "check_extensions", check or nothing)
     monkeypatch.setattr(Pipeline, "output", output)
     monkeypatch.setattr(Pipeline, "folder", nothing_yet)
-    monkeypatch.setattr("ci.execute.pipeline.tools", sealing)
-    monkeypatch.setattr("ci.execute.pipeline.known_by_id", known_by_id)
+    for module in ("pipeline", "sealing"):
+        monkeypatch.setattr(f"ci.execute.{module}.tools", sealing)
+        monkeypatch.setattr(f"ci.execute.{module}.known_by_id", known_by_id)
     graph = Pipeline(plan)
     with pytest.raises(Exception) as raised:  # noqa: PT011 - the caller looks at it
         await (graph.sealed() if seal else graph.made())

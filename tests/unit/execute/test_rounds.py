@@ -11,7 +11,7 @@ import pytest
 from ci.common import filenames
 from ci.common.concurrency import Memo
 from ci.common.errors import UserError
-from ci.execute import build, pipeline, tools
+from ci.execute import build, sealing, tools
 from ci.main import CozystackTalos
 from tests.unit.catalogs import IMAGE_DIGESTS, digest
 from tests.unit.cozystack import checkout
@@ -75,7 +75,7 @@ def nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test is a call of its own: what another one was told is of another engine."""
     for name in ("_known", "_sources"):
         monkeypatch.setattr(tools, name, Memo[Any, Any]())
-    monkeypatch.setattr(pipeline, "parse_report", _as_it_is)
+    monkeypatch.setattr(sealing, "parse_report", _as_it_is)
     for name in ("render_summary", "next_steps"):
         monkeypatch.setattr(build, name, _as_it_is)
     yield

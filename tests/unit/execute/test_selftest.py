@@ -9,7 +9,7 @@ import pytest
 from ci.common.errors import BuildError
 from ci.execute import selftest
 from ci.execute.inputs import Inputs
-from ci.execute.pipeline import BuiltAssets
+from ci.execute.sealing import BuiltAssets
 from ci.execute.selftest import requirement_lines
 from ci.main import CozystackTalos
 from ci.verify.model import Check

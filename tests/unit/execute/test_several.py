@@ -9,7 +9,7 @@ import pytest
 from ci.common.arch import Arch
 from ci.common.errors import BuildError, UserError, VariantError
 from ci.execute import several
-from ci.execute.pipeline import BuiltAssets
+from ci.execute.sealing import BuiltAssets
 from ci.execute.several import Order, build_orders, passing_tree, plan_orders
 from ci.load.variant import BUILTIN, Variants, load_variants, parse_variant, read_variants
 from ci.plan.outputs import Layout

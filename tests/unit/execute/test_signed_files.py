@@ -11,7 +11,7 @@ import pytest
 
 from ci.common.errors import BuildError, UserError
 from ci.execute import signed_files, signing, tools
-from ci.execute.pipeline import BuiltAssets
+from ci.execute.sealing import BuiltAssets
 from ci.execute.signed_files import check_signatures, with_signatures
 from ci.execute.signing import Signer
 from ci.publish import cosign

@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING
 
 from dagger import dag
 
-from ci.boot.request import Options, parse_options
 from ci.boot.ways import DEADLINE, OUTPUTS, Way
+from ci.common.deferred import deferred
 from ci.common.errors import BuildError
 from ci.common.filenames import SIGNATURES
 from ci.common.progress import say
-from ci.execute.boots import Boot, boot_assets, boot_plan, came_up
-from ci.execute.imaging import check_possible, make_image
-from ci.plan import images
 from ci.report import tables
 from ci.report.summary import next_steps, render_summary
 from ci.verify.signatures import render_signatures
+
+with deferred():
+    from ci.boot import request
+    from ci.execute import boots, imaging
+    from ci.plan import images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import dagger
 
+    from ci.boot.request import Options
     from ci.common.arch import Arch
+    from ci.execute.boots import Boot
     from ci.execute.inputs import Inputs
     from ci.execute.sealing import BuiltAssets
     from ci.plan.model import Plan
@@ -84,9 +88,9 @@ async def build_image(
     kind = images.KINDS[name]
     inputs.variants.get(variant)  # before anything is fetched
     upstream = (await inputs.checkout()).upstream
-    check_possible(kind, upstream)
+    imaging.check_possible(kind, upstream)
     plan = await inputs.plan(variant, kind.wanted(outputs), layout)
-    return (await make_image(kind, await build_passing(inputs, plan), upstream)).container()
+    return (await imaging.make_image(kind, await build_passing(inputs, plan), upstream)).container()
 
 
 async def plan_images(
@@ -101,7 +105,7 @@ async def plan_images(
     upstream = (await inputs.checkout()).upstream
     planned: dict[images.ImageKind, list[Plan]] = {}
     for kind in kinds:
-        check_possible(kind, upstream)
+        imaging.check_possible(kind, upstream)
         planned[kind] = [await inputs.plan(variant, kind.wanted(outputs), arch=arch) for arch in arches]
     return planned
 
@@ -118,17 +122,17 @@ async def boot_variant(
     """Boot a variant, built here or as the assets that were given, with a machine configuration if there is one."""
     name = inputs.variants.get(variant).name
     if assets is not None:
-        return await boot_assets(assets, way, name, arch or inputs.arch, options, configuration)
+        return await boots.boot_assets(assets, way, name, arch or inputs.arch, options, configuration)
     plan = await inputs.plan(name, [options.output] if options.output else OUTPUTS[way], arch=arch)
-    return await boot_plan(plan, await (await inputs.pipeline(plan)).made(), way, options, configuration)
+    return await boots.boot_plan(plan, await (await inputs.pipeline(plan)).made(), way, options, configuration)
 
 
 async def _boot_records(inputs: Inputs, plan: Plan, ways: Iterable[Way]) -> dagger.Directory:
     """Boot a plan's variant in several ways and return what there is to keep; raises where one does not come up."""
     records = dag.directory()
-    options = parse_options(DEADLINE, None, kvm=False)
+    options = request.parse_options(DEADLINE, None, kvm=False)
     for way in ways:
-        boot = came_up(await boot_variant(inputs, plan.variant, way, options, arch=plan.arch))
+        boot = boots.came_up(await boot_variant(inputs, plan.variant, way, options, arch=plan.arch))
         records = records.with_directory(".", boot.record)
     return records
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from dagger import dag
 
 from ci.common.concurrency import gather_each
+from ci.common.deferred import deferred
 from ci.common.errors import BuildError, UserError
 from ci.common.progress import say
 from ci.execute.build import build_assets, build_booted, failure
 from ci.execute.pipeline import assets_path
-from ci.execute.signed_files import with_signatures
 from ci.load.variant import ALL, asks_for_all
+
+with deferred():
+    from ci.execute import signed_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,7 +110,7 @@ async def passing_tree(built: Sequence[BuiltAssets], signer: Signer | None = Non
     if failures:
         raise BuildError("\n".join(failures))
     if signer is not None:
-        built = [await with_signatures(assets, signer) for assets in built]
+        built = [await signed_files.with_signatures(assets, signer) for assets in built]
     if len(built) == 1:
         return built[0].tree
     tree = dag.directory()

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import dagger
 
 from ci.common.concurrency import gather_each
+from ci.common.deferred import deferred
 from ci.common.errors import UserError
 from ci.common.progress import say
 from ci.execute import tools
-from ci.publish import cosign
 from ci.resolve.model import Source
+
+with deferred():
+    from ci.publish import cosign
 
 if TYPE_CHECKING:
     from ci.common.references import PinnedImage

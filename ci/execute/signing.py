@@ -15,9 +15,12 @@ import dagger
 from dagger import dag
 
 from ci.common.concurrency import gather_each
+from ci.common.deferred import deferred
 from ci.common.errors import UserError
 from ci.execute import tools
-from ci.publish import cosign, statements
+
+with deferred():
+    from ci.publish import cosign, statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

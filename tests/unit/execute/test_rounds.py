@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import json
+import subprocess
+import sys
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 import dagger
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.unit.rounds import Path
+
+TOP = FilePath(__file__).parents[3]
 
 #: Answers that wait for one another: each costs a call what the engine takes to answer.
 MOST_OF_A_BUILD, MOST_OF_A_PLAN = 16, 7
@@ -75,12 +81,38 @@ def nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test is a call of its own: what another one was told is of another engine."""
     for name in ("_known", "_sources"):
         monkeypatch.setattr(tools, name, Memo[Any, Any]())
-    monkeypatch.setattr(sealing, "parse_report", _as_it_is)
-    for name in ("render_summary", "next_steps"):
-        monkeypatch.setattr(build, name, _as_it_is)
+    without_report(monkeypatch)
     yield
     tools.base.cache_clear()
     tools.python.cache_clear()
+
+
+#: Runs a build as a call does, and tells which of this project's modules were run for it.
+SCRIPT = """
+import json, sys, types
+import anyio
+from _pytest.monkeypatch import MonkeyPatch
+from tests.unit.execute import test_rounds as rounds
+from tests.unit.rounds import Rounds, answering
+
+monkeypatch = MonkeyPatch()
+rounds.without_report(monkeypatch)
+answering(Rounds(rounds.ANSWERS), monkeypatch)
+anyio.run(rounds.module().build, "spin-tailscale", rounds.OUTPUTS)
+print(json.dumps([name for name, one in sys.modules.items() if type(one) is types.ModuleType]))
+"""
+
+#: Rooms of which a build needs nothing, unless it is to sign, to boot or to publish as well.
+UNUSED = {"boot", "publish", "compare", "node", "upkeep", "workloads", "steps"}
+#: What arguments and their texts need of them, and what knows where the tools are described.
+USED = {"ci.boot.ways", "ci.workloads.names", "ci.workloads.checkout", "ci.upkeep.description", "ci.upkeep.vendors"}
+
+
+def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the report as the text that it is: the engine has none to read."""
+    monkeypatch.setattr(sealing, "parse_report", _as_it_is)
+    for name in ("render_summary", "next_steps"):
+        monkeypatch.setattr(build, name, _as_it_is)
 
 
 def module() -> CozystackTalos:
@@ -133,3 +165,13 @@ async def test_assets_of_a_seal_that_wrote_no_report_are_an_error(monkeypatch: p
     answering(engine, monkeypatch)
     with pytest.raises(Exception, match=r"the assets can't be checked:\n.*no room"):
         await module().build("spin-tailscale", OUTPUTS)
+
+
+def test_a_build_loads_nothing_that_it_does_not_do() -> None:
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True)
+    run: list[str] = json.loads(done.stdout.splitlines()[-1])
+    parts = [(name, name.split(".")) for name in run if name.startswith("ci.")]
+    assert len(parts) > 50
+    unused = {name for name, words in parts if words[1] in UNUSED and len(words) > 2}
+    assert sorted(unused - USED) == []

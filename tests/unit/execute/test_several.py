@@ -171,7 +171,7 @@ async def test_with_a_key_each_is_signed_after_all_have_passed(monkeypatch: pyte
         signed = cast("dagger.Directory", Tree(f"{signer} signed {assets.place}"))
         return BuiltAssets(assets.plan, signed, assets.place, passed=True)
 
-    monkeypatch.setattr(several, "with_signatures", sign)
+    monkeypatch.setattr("ci.execute.signed_files.with_signatures", sign)
     key = cast("Signer", "the key")
     orders = await orders_of("spin-only", "spin-tailscale")
     tree: Any = await passing_tree(await built(monkeypatch, orders), key)

@@ -125,6 +125,13 @@ def test_the_frame_is_as_the_imager_writes_it(made: Path) -> None:
     assert parameters.content_size == zstandard.CONTENTSIZE_UNKNOWN
 
 
+def test_firmware_that_repeats_itself_at_a_distance_is_packed_once(tmp_path: Path) -> None:
+    path = tmp_path / "initramfs"
+    once = NOISE.randbytes(6 << 20)
+    path.write_bytes(BASE + as_the_imager(samples.cpio([File("first.bin", once), File("second.bin", once)])))
+    assert len(normalise(path)) < len(BASE) + 1.01 * len(once)
+
+
 @pytest.mark.skipif(not shutil.which("cpio") or not shutil.which("zstd"), reason="needs cpio and zstd")
 def test_what_the_imagers_tools_write_at_two_times_becomes_the_same(tmp_path: Path) -> None:
     folder = tmp_path / "tree"

@@ -8,38 +8,39 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ci.inspect.errors import LimitExceededError, NoSpaceError, UnsafePathError
 from ci.inspect.limits import LIMITS, Limits
+from ci.inspect.seen import Seen
 from ci.inspect.source import FileSource, is_zeros
 
 if TYPE_CHECKING:
     import io
     from collections.abc import Iterable
 
-    from ci.inspect.models import Inspection
-
 
 class Context:
     """Counters against the limits, and what was read already.
 
-    One context serves one inspection, of a file or of a folder; the counters start anew with each file of a folder.
-    The same initramfs stands in up to six outputs of one build: `seen` has each content once, by digest.
+    One context serves one file, of a folder each its own. The same initramfs stands in up to six outputs of one build:
+    `seen` has each content once, by digest, and is shared by all files of an inspection.
     """
 
-    def __init__(self, limits: Limits = LIMITS, *, unsigned: bool = False) -> None:
+    def __init__(self, limits: Limits = LIMITS, *, unsigned: bool = False, seen: Seen | None = None) -> None:
         self.limits = limits
         #: Whether signed programs are looked at without their signatures, as for a comparison.
         self.unsigned = unsigned
         #: Those in what was expanded last.
         self.left_out: tuple[str, ...] = ()
-        self.seen: dict[str, Inspection] = {}
-        self.restart()
-
-    def restart(self) -> None:
-        """Start the counters anew: the next file of a folder."""
+        self.seen = seen or Seen()
+        #: Digests of what is being read with this context.
+        self.own: set[str] = set()
         self._entries = 0
         self._expanded = 0
         self._spooled = 0
         self._documents = 0
         self.nesting = 0
+
+    def for_another_file(self) -> Context:
+        """Return a context for the next file of a folder, its counters at zero."""
+        return Context(self.limits, unsigned=self.unsigned, seen=self.seen)
 
     def count_entry(self, name: str, path: str) -> None:
         """Count a listed name and refuse one that leads out of its archive."""

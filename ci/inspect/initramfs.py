@@ -105,7 +105,7 @@ class _Reader:
         if header.type == "symlink":
             target = self._text(header, content).decode("utf-8", "backslashreplace")
         elif header.type == "file":
-            self._file(header, watched(reader, content))
+            self._file(header, reader, watched(reader, content))
         found = reader.finish() if header.type == "file" else None
         return Entry(
             path=header.path,
@@ -122,12 +122,12 @@ class _Reader:
             depends=found.depends if found else None,
         )
 
-    def _file(self, header: CpioHeader, content: Iterator[bytes]) -> None:
+    def _file(self, header: CpioHeader, reader: ContentReader, content: Iterator[bytes]) -> None:
         if header.path == EXTENSIONS_YAML:
             # A later archive's file replaces an earlier one's, as in the kernel.
             self.layers = parse_layers(f"{self.source.name}:{EXTENSIONS_YAML}", self._text(header, content))
         elif header.path.endswith(_IMAGE) and not (header.one_file and not header.size):
-            self._squashfs(header, content)
+            self._squashfs(header, reader, content)
         else:
             for _ in content:
                 pass
@@ -137,9 +137,10 @@ class _Reader:
             raise LimitExceededError(self.source.name, header.path, f"a text of {header.size} bytes")
         return b"".join(content)
 
-    def _squashfs(self, header: CpioHeader, content: Iterator[bytes]) -> None:
+    def _squashfs(self, header: CpioHeader, reader: ContentReader, content: Iterator[bytes]) -> None:
         name = f"{self.source.name}:{header.path}"
         with self.context.spool(name, content) as image:
+            image.is_known(reader.sha256)
             if image.read_up_to(0, 4) != SQUASHFS:
                 raise CorruptFileError(name, "byte 0", "no squashfs image")
             facts = inspect_squashfs(image, self.context)

@@ -43,6 +43,7 @@ from ci.inspect.models import (
 from ci.inspect.oci import ARCHIVE, INDEX, LAYOUT, files_of
 from ci.inspect.partitions import read_partition
 from ci.inspect.pe import inspect_pe
+from ci.inspect.seen import SMALL, moved, settled
 from ci.inspect.source import BytesSource, ByteStream, Source, open_file, printable
 from ci.inspect.squashfs import inspect_squashfs
 from ci.inspect.stored import DISKS, disk_in_tar, stored_disk
@@ -62,8 +63,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 _Found = tuple[AnyFacts, tuple[Inspection, ...]]
 
-#: Files below this size are not looked up among those seen before: they are read faster than explained.
-_SMALL = 512
+#: Files of a folder that are read at the same time; each may take the memory of a decompressor's largest window.
+_AT_ONCE = 2
 
 #: Enough of a compressed file's content to tell what it is.
 _PEEK = 64 * 1024
@@ -84,37 +85,51 @@ def inspect_path(
     path = Path(path)
     context = Context(limits, unsigned=unsigned)
     if path.is_dir():
-        return _folder(path, name or printable(str(path)), context)
+        return settled(_folder(path, name or printable(str(path)), context))
     with open_file(path, name) as source:
-        return _inspect(source, name or printable(path.name), source.name, context)
+        return settled(_inspect(source, name or printable(path.name), source.name, context))
 
 
-def _inspect(source: Source, name: str, path: str, context: Context, digest: str = "") -> Inspection:
+def _inspect(source: Source, name: str, path: str, context: Context) -> Inspection:
     """Read a source; the bytes of one that was read before are not read again."""
     context.nesting += 1
     try:
         if context.nesting > context.limits.nesting:
             raise LimitExceededError(source.name, "", f"more than {context.limits.nesting} archives in one another")
         source, programs = _seen(source, context)
-        if programs:
-            digest = ""
-        if not digest and source.size <= context.limits.digested:
-            digest = source.sha256()
-        known = context.seen.get(digest) if digest and source.size >= _SMALL else None
+        digest = source.sha256() if source.size <= context.limits.digested else ""
+        if not digest or source.size < SMALL:
+            return _found(source, digest, name, path, context, programs)
+        known = context.seen.begin(digest, context.own)
         if known is not None:
-            return known.model_copy(update={"name": name, "contents": (), "same_as": known.same_as})
-        context.left_out = ()
-        facts, contents = _read(source, path, context)
-        programs = programs or context.left_out
-        found = Inspection(
-            name=name, size=source.size, sha256=digest, facts=facts, contents=contents, unsigned=programs
-        )
-        context.left_out = ()
-        if digest:
-            context.seen[digest] = found.model_copy(update={"same_as": path})
+            return moved(known, path).model_copy(update={"name": name})
+        try:
+            found = _found(source, digest, name, path, context, programs)
+        except BaseException:
+            context.seen.end(digest, context.own, None)
+            raise
+        context.seen.end(digest, context.own, found)
         return found
     finally:
         context.nesting -= 1
+
+
+def _found(
+    source: Source, digest: str, name: str, path: str, context: Context, programs: tuple[str, ...]
+) -> Inspection:
+    context.left_out = ()
+    facts, contents = _read(source, path, context)
+    programs = programs or context.left_out
+    context.left_out = ()
+    return Inspection(
+        name=name,
+        size=source.size,
+        sha256=digest,
+        facts=facts,
+        contents=contents,
+        same_as=path if digest else None,
+        unsigned=programs,
+    )
 
 
 def _seen(source: Source, context: Context) -> tuple[Source, tuple[str, ...]]:
@@ -271,7 +286,6 @@ def _folder(path: Path, name: str, context: Context) -> Inspection:
     if (path / LAYOUT).is_file():
         return _layout(path, name, context)
     entries: list[Entry] = []
-    contents: list[Inspection] = []
     layouts: list[str] = []
     found: list[tuple[Entry, Path]] = []
     for entry, place in folder_entries(path, name, Context(context.limits)):
@@ -283,35 +297,34 @@ def _folder(path: Path, name: str, context: Context) -> Inspection:
             entries.append(entry)
             continue
         found.append((entry, place))
-    # The digests are made ahead, on another core: the libraries that expand, and the one that digests, let it run.
-    with ThreadPoolExecutor(1) as ahead:
-        digests = {place: ahead.submit(_digest, place, entry.path) for entry, place in found if entry.type == "file"}
-        for entry, place in found:
-            context.restart()
-            contents.append(_readable(place, entry, context, digests[place].result() if place in digests else ""))
-    return Inspection(name=name, size=0, sha256="", facts=FolderFacts(entries=tuple(entries)), contents=tuple(contents))
+    # The libraries that expand, and the one that digests, let another core run.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        read = [pool.submit(_readable, place, entry, context.for_another_file()) for entry, place in found]
+        contents = tuple(one.result() for one in read)
+    return Inspection(name=name, size=0, sha256="", facts=FolderFacts(entries=tuple(entries)), contents=contents)
 
 
-def _readable(place: Path, entry: Entry, context: Context, digest: str) -> Inspection:
-    """Read a file, whose digest is known, or an OCI layout, which has none."""
+def _readable(place: Path, entry: Entry, context: Context) -> Inspection:
+    """Read a file, or an OCI layout, which has no digest."""
     try:
         if entry.type == "directory":
             return _layout(place, entry.path, context)
-        return _file(place, entry.path, context, digest)
+        return _file(place, entry.path, context)
     except (MissingFileError, NoSpaceError):
         raise
     except InspectError as error:
+        digest = _digest(place, entry.path, context) if entry.type == "file" else ""
         return Inspection(name=entry.path, size=entry.size, sha256=digest, facts=UnreadableFacts(error=str(error)))
 
 
-def _file(path: Path, name: str, context: Context, digest: str) -> Inspection:
+def _file(path: Path, name: str, context: Context) -> Inspection:
     with open_file(path, name) as source:
-        return _inspect(source, name, name, context, digest)
+        return _inspect(source, name, name, context)
 
 
-def _digest(path: Path, name: str) -> str:
+def _digest(path: Path, name: str, context: Context) -> str:
     with open_file(path, name) as source:
-        return source.sha256() if source.size <= LIMITS.digested else ""
+        return source.sha256() if source.size <= context.limits.digested else ""
 
 
 def _layout(root: Path, name: str, context: Context) -> Inspection:

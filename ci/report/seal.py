@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from ci.common.documents import json_text
 from ci.common.filenames import CHECKSUMS, PROVENANCE, REPORT, REPORT_PAGE, REPORT_TEXT, SBOM, SIGNATURES, VALIDATION
 from ci.inspect.inspect import inspect_path
 from ci.report.build_report import render_report
-from ci.report.pages.build_page import build_page
+from ci.report.pages.build_page import build_page, read_templates
 from ci.report.provenance import make_provenance
 from ci.report.sbom import make_sbom
 from ci.verify.assets import Assets, expected_of, read_assets
@@ -31,7 +32,9 @@ def seal(folder: Path, expectation: Expectation, plan: Plan) -> Result:
 
     All is written whatever the checks say. The SBOM's time is the plan's source date.
     """
-    assets = read_assets(folder)
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(read_templates)
+        assets = read_assets(folder)
     (assets.root / VALIDATION).mkdir(exist_ok=True)
     sbom = make_sbom(assets, expected_of(assets, expectation), plan.source_date.epoch)
     (assets.root / SBOM).write_text(sbom.to_json(), encoding="utf-8")

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from ci.common.text import escaped
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -71,6 +71,11 @@ def _part(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
+def read_template(name: str) -> Template:
+    """Return a template, compiled once."""
+    return _environment().get_template(name)
+
+
 def render_page(template: str, **values: Any) -> str:
     """Return a page; the same values give the same bytes."""
     style, script = _part("page.css"), _part("page.js")
@@ -79,4 +84,4 @@ def render_page(template: str, **values: Any) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     own = {"style": Markup(style), "script": Markup(script), "policy": policy}  # noqa: S704 (files of this project)
-    return _environment().get_template(template).render(**own, **values)
+    return read_template(template).render(**own, **values)

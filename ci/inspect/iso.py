@@ -6,9 +6,6 @@ import struct
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
 
-import pycdlib
-from pycdlib.pycdlibexception import PyCdlibException
-
 from ci.inspect.content import read_source
 from ci.inspect.errors import CorruptFileError, LimitExceededError
 from ci.inspect.limits import MIB
@@ -21,7 +18,8 @@ if TYPE_CHECKING:
 _SECTOR = 2048
 
 #: What the library raises for a broken image instead of its own error.
-_LIBRARY_ERRORS = (PyCdlibException, struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError)
+_LIBRARY_ERRORS = (struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError)
+_NO_END = (RecursionError, MemoryError, OverflowError)
 
 
 def is_iso(source: Source) -> bool:
@@ -31,12 +29,16 @@ def is_iso(source: Source) -> bool:
 
 def inspect_iso(source: Source, context: Context) -> tuple[IsoFacts, list[tuple[str, Source]]]:
     """Return the files of an ISO, and windows on their contents."""
+    # A third of a second to import, which most calls need not wait for.
+    import pycdlib  # noqa: PLC0415
+    from pycdlib.pycdlibexception import PyCdlibException  # noqa: PLC0415
+
     iso: Any = pycdlib.PyCdlib()
     file = SourceFile(source, most=context.limits.metadata, at_once=4 * MIB)
     try:
         try:
             iso.open_fp(file)
-        except (*_LIBRARY_ERRORS, RecursionError, MemoryError, OverflowError) as error:
+        except (PyCdlibException, *_LIBRARY_ERRORS, *_NO_END) as error:
             raise CorruptFileError(source.name, "ISO structure", f"{error}" or type(error).__name__) from error
         rock_ridge = bool(iso.has_rock_ridge())
         volume = bytes(iso.pvd.volume_identifier).decode("ascii", "replace").strip()

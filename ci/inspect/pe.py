@@ -6,8 +6,6 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pefile  # pyright: ignore[reportMissingTypeStubs]
-
 from ci.inspect.errors import CorruptFileError, LimitExceededError
 from ci.inspect.kernel import inspect_kernel, is_arm64_image, is_bzimage, is_zboot
 from ci.inspect.limits import MIB
@@ -56,6 +54,9 @@ class Pe:
 
 def open_pe(source: Source) -> Any:
     """Return pefile's view of a PE file's headers."""
+    # A sixth of a second to import, which most calls need not wait for.
+    import pefile  # noqa: PLC0415 # pyright: ignore[reportMissingTypeStubs]
+
     try:
         return pefile.PE(data=_Lazy(source), fast_load=True)
     except (pefile.PEFormatError, struct.error, AttributeError, IndexError, ValueError, TypeError) as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
-from ci.inspect.models import Inspection, UnreadableFacts
+if TYPE_CHECKING:
+    from ci.inspect.models import Inspection
 
 #: Files below this size are not looked up among those seen before: they are read faster than explained.
 SMALL = 512
@@ -40,7 +42,7 @@ class Seen:
 
     def end(self, digest: str, own: set[str], found: Inspection | None) -> None:
         """Take what was read, `None` where it could not be; an error in it names its place, and is for nobody else."""
-        if found is not None and any(isinstance(node.facts, UnreadableFacts) for _, node in found.walk()):
+        if found is not None and any(node.kind == "unreadable" for _, node in found.walk()):
             found = None
         with self._changed:
             if found is not None:

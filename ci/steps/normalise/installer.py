@@ -64,7 +64,10 @@ def normalise_installer(path: Path, out: Path, epoch: int) -> None:
             content = archive.window(f"{archive.name}:{member.path}", member.offset, member.size)
             members[member.path] = (member.mode, content)
         changed = _dated(archive.name, {name: content for name, (_, content) in members.items()}, epoch)
-        with written(out) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        with (
+            written(out) as file,
+            tarfile.TarFile(fileobj=file, mode="w", format=tarfile.GNU_FORMAT, copybufsize=CHUNK) as tar,
+        ):
             for name, (mode, content) in members.items():
                 _add(tar, mode, epoch, *changed.get(name, (name, content)))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from ci.steps.verify import main
 from ci.verify.verify import OF_SIGNATURES, REQUIREMENTS
 from tests.unit.inspect.samples import File
+from tests.unit.steps.normalise.running import TOP
 from tests.unit.verify.assets import NOT_HERE, expectation_of, files_of, good, plan_of, write
 from tests.unit.verify.test_extension_images import extension
 
@@ -70,3 +73,9 @@ def test_command_line_says_what_is_wrong_and_ends_with_two(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert words in error
+
+
+@pytest.mark.parametrize("foreign", ["dagger", "jinja2", "pefile", "pycdlib"])
+def test_the_program_does_without_what_takes_long_to_import(foreign: str) -> None:
+    script = f"import sys, ci.steps.verify; sys.exit({foreign!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=TOP, check=False).returncode == 0

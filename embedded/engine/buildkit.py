@@ -133,6 +133,11 @@ class FileStat:
     link: str
     owner: tuple[int, int] = (0, 0)
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the entry with these fields, as JSON has them."""
+        return cls(**{**fields, "owner": tuple(fields["owner"])})
+
     @property
     def is_dir(self) -> bool:
         return bool(self.mode & (1 << 31))

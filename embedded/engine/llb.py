@@ -248,6 +248,19 @@ def vertices(output: Output) -> list[Vertex]:
     return list(ordered.values())
 
 
+def pinned_image(output: Output) -> str:
+    """Return the digest of a vertex that is nothing but an image of a digest; empty for all else.
+
+    The vertex has the image's reference and the platform, so that what its files are follows from it.
+    """
+    vertex = output.vertex
+    if vertex is None or vertex.inputs:
+        return ""
+    op = pb.Op.FromString(vertex.data)
+    identifier = op.source.identifier if op.HasField("source") else ""
+    return vertex.digest if identifier.startswith("docker-image://") and "@sha256:" in identifier else ""
+
+
 def definition(output: Output, *, no_cache: frozenset[str] = frozenset()) -> Any:
     """The `pb.Definition` that solves one output."""
     message = pb.Definition()
@@ -279,6 +292,7 @@ __all__ = [
     "file_action",
     "file_op",
     "merge",
+    "pinned_image",
     "set_platform",
     "source",
     "vertices",

@@ -23,6 +23,7 @@ from embedded.engine.attachables import Attachables
 from embedded.engine.buildkit import BuildKit
 from embedded.engine.errors import EngineError
 from embedded.engine.events import OnStep
+from embedded.engine.kept import Kept
 from embedded.engine.lab import LabImages
 from embedded.engine.life import Lease, ca_bundle, lease
 from embedded.engine.life.orders import idle_seconds
@@ -123,6 +124,7 @@ class Session:
             lab=LabImages(held.registry, self._paths.cache, self._on_step) if held.registry else None,
             nested=(self.port, self._nested_token),
             tarballs=self._paths.cache / "engine" / self._mode / "tarballs",
+            kept=Kept(self._paths.cache / "engine" / self._mode / "images"),
         )
 
     # --- the module -----------------------------------------------------------------------------------------------

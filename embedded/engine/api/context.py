@@ -10,7 +10,7 @@ import os
 import posixpath
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from embedded.engine.attachables import Attachables
 from embedded.engine.buildkit import BuildKit, FileStat, Ref, SolveError
 from embedded.engine.errors import EngineError, ExecFailedError
 from embedded.engine.events import OnStep
+from embedded.engine.kept import Kept, packed, unpacked
 from embedded.engine.life.config import user_file
 from embedded.engine.life.diagnosis import FULL_DISK_HINT
 from embedded.engine.waiting import host_of
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 LEAST_OUTPUT, MOST_OUTPUT = 12, 1 << 20
 """Characters of a command's output that tell it apart, and that are worth keeping."""
+NOT_THERE = "no such file or directory"
 NOT_UTF8 = "contains invalid UTF-8"
 UPLOAD = "upload "
 """What the name of a step begins with that uploads a folder of the host."""
@@ -89,6 +91,8 @@ class Engine:
     offered: set[str] = field(default_factory=set[str])
     tarballs: Path | None = None
     """Where image archives are kept from session to session."""
+    kept: Kept = field(default_factory=lambda: Kept(None))
+    """What images of a digest are, from session to session."""
     nested: tuple[int, str] = (0, "")
     """The port on loopback and the token of this session's API, for execs that use it."""
     module: Module | None = None
@@ -190,7 +194,7 @@ class Engine:
 
         BuildKit pulls an image's layers when something of them is read.
         """
-        if "no such file or directory" in error.message:
+        if NOT_THERE in error.message:
             return missing(path)
         if "not a directory" in error.message:
             return EngineError(f"path {path.lstrip('/')} is a file, not a directory")
@@ -230,25 +234,41 @@ class Engine:
         return EngineError(f"{found.message}: {full_text}", hint)
 
     async def entries(self, directory: Directory, path: str = "") -> list[FileStat]:
-        reference = await self.solve(directory.tree)
         full = directory.at(path)
+        image = llb.pinned_image(directory.tree)
+        if image and (kept := self.kept.get("entries", image, full)) is not None:
+            return [FileStat.of(one) for one in kept]
+        reference = await self.solve(directory.tree)
         if not reference and full != "/":
             raise missing(path or directory.path)
         try:
-            return await self.bk.read_dir(reference, full)
+            found = await self.bk.read_dir(reference, full)
         except SolveError as error:
             raise await self._unread(error, path or directory.path, directory.tree) from None
+        if image:
+            self.kept.put([asdict(one) for one in found], "entries", image, full)
+        return found
 
     async def stat(self, tree: llb.Output, path: str, shown: str) -> FileStat:
+        image = llb.pinned_image(tree)
+        if image and (kept := self.kept.get("stat", image, path)) is not None:
+            if not kept:
+                raise missing(shown)
+            return FileStat.of(kept)
         reference = await self.solve(tree)
         if not reference:
             if path == "/":
                 return FileStat("/", (1 << 31) | 0o755, 0, "")
             raise missing(shown)
         try:
-            return await self.bk.stat(reference, path)
+            found = await self.bk.stat(reference, path)
         except SolveError as error:
+            if image and NOT_THERE in error.message:
+                self.kept.put({}, "stat", image, path)
             raise await self._unread(error, shown, tree) from None
+        if image:
+            self.kept.put(asdict(found), "stat", image, path)
+        return found
 
     async def lstat(self, tree: llb.Output, path: str, shown: str) -> FileStat:
         """As `stat`, of a link and not of what it leads to."""
@@ -264,11 +284,17 @@ class Engine:
         stat = await self.stat(file.tree, file.path, file.path.lstrip("/"))
         if stat.is_dir:
             raise EngineError(f"path {file.path.lstrip('/')} is a directory, not a file")
+        image = llb.pinned_image(file.tree)
+        if image and (kept := self.kept.get("contents", image, file.path)) is not None:
+            return unpacked(kept)
         reference = await self.solve(file.tree)
         try:
-            return await self.bk.read_file(reference, file.path)
+            found = await self.bk.read_file(reference, file.path)
         except SolveError as error:
             raise await self._unread(error, file.path.lstrip("/"), file.tree) from None
+        if image:
+            self.kept.put(packed(found), "contents", image, file.path)
+        return found
 
 
 def not_utf8(tree: llb.Output) -> str:

@@ -24,7 +24,7 @@ from embedded.engine.api.references import Reference, parse_reference
 from embedded.engine.api.registry import resolver
 from embedded.engine.api.secret import plaintext
 from embedded.engine.api.values import Container, File, ImageSettings, Secret
-from embedded.engine.buildkit import SolveError
+from embedded.engine.buildkit import ImageConfig, SolveError
 from embedded.engine.errors import EngineError, UnsupportedError
 from embedded.shown import shown
 
@@ -53,13 +53,22 @@ async def from_(self: Container, engine: Engine, address: str, registry_service:
     reference = parse_reference(address)
     if engine.lab is not None:
         reference = await engine.lab.prepare(reference, self.platform)
-    try:
-        image = await engine.bk.resolve_image(str(reference), self.platform)
-    except SolveError as error:
-        raise engine.unresolved(reference.registry, str(reference), self.platform, error) from None
+    image = await _resolved(engine, reference, self.platform)
     pinned = replace(reference, digest=image.digest)
     tree = llb.source(f"docker-image://{pinned}", {}, self.platform, f"pull {reference} for {self.platform}")
     return replace(with_config(self, image.config, str(reference)), root=tree, image_ref=str(pinned))
+
+
+async def _resolved(engine: Engine, reference: Reference, platform: str) -> ImageConfig:
+    """Look an image up; of one that is named by its digest the config is known from the first time on."""
+    if reference.digest and (kept := engine.kept.get("config", str(reference), platform)) is not None:
+        return ImageConfig(str(reference), reference.digest, kept)
+    try:
+        found = await engine.bk.resolve_image(str(reference), platform)
+    except SolveError as error:
+        raise engine.unresolved(reference.registry, str(reference), platform, error) from None
+    engine.kept.put(found.config, "config", str(replace(reference, digest=found.digest)), platform)
+    return found
 
 
 def with_config(self: Container, config: dict[str, Any], name: str) -> Container:

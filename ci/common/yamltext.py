@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 from ci.common.errors import FileError, suggest
 
@@ -88,8 +92,7 @@ def parse_yaml(text: str, file: str, error: type[FileError]) -> Document:
     lines: dict[Path, int] = {}
     check_size(len(text), file, error)
     try:
-        loader = yaml.SafeLoader(text)
-        check_events(text, file, error)
+        loader = _Loader(_checked(text, file, error, _DEEPEST, aliases=True))
         node = loader.get_single_node()
         if node is None:
             raise error(file, None, "the file is empty")
@@ -119,6 +122,11 @@ def check_events(
 
     Without `aliases`, they are refused too: what they stand for is not bounded by the text's size.
     """
+    for _ in _checked(text, file, error, deepest, aliases=aliases):
+        pass
+
+
+def _checked(text: str, file: str, error: type[FileError], deepest: int, *, aliases: bool) -> Iterator[yaml.Event]:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):  # pyright: ignore[reportUnknownMemberType]
         line = event.start_mark.line + 1 if event.start_mark else None
@@ -129,6 +137,29 @@ def check_events(
             raise error(file, line, "YAML aliases have no place here")
         if isinstance(event, yaml.ScalarEvent) and _is_long_number(event):
             raise error(file, line, f"a number of {len(event.value)} digits: put it in quotes")
+        yield event
+
+
+class _Loader(Composer, SafeConstructor, Resolver):
+    """The safe loader, of events that are checked: the text, which takes longest, is gone through once."""
+
+    def __init__(self, events: Iterator[yaml.Event]) -> None:
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
+        self._events = deque(events)
+
+    def check_event(self, *choices: type[yaml.Event]) -> bool:
+        """Tell whether there is a next event, one of some kinds."""
+        return bool(self._events) and (not choices or isinstance(self._events[0], choices))
+
+    def peek_event(self) -> yaml.Event:
+        """Return the next event, which stays the next one."""
+        return self._events[0]
+
+    def get_event(self) -> yaml.Event:
+        """Return the next event, and go on to the one after it."""
+        return self._events.popleft()
 
 
 def _is_long_number(event: yaml.ScalarEvent) -> bool:
@@ -139,7 +170,7 @@ def _is_long_number(event: yaml.ScalarEvent) -> bool:
 
 @dataclass(frozen=True)
 class _Reader:
-    loader: yaml.SafeLoader
+    loader: _Loader
     file: str
     lines: dict[Path, int]
     error: type[FileError]

@@ -10,13 +10,16 @@ import dagger
 from dagger import dag
 
 from ci.common.concurrency import gather_each
+from ci.common.deferred import deferred
 from ci.common.errors import UserError, said
 from ci.common.text import escaped
 from ci.execute import commands
 from ci.execute.tools import base
 from ci.inspect.errors import InspectError
-from ci.inspect.manifest import parse_manifest
 from ci.resolve.model import FileExtension
+
+with deferred():
+    from ci.inspect import manifest as manifests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +140,7 @@ async def _read(archive: _Archive, arch: Arch) -> LocalImage:
     if not await root.exists(ROOT):
         raise UserError(f"{called}: no system extension: the image has no /{ROOT}, the folder of its files")
     try:
-        manifest = parse_manifest(f"{called}:/{MANIFEST}", (await root.file(MANIFEST).contents()).encode())
+        manifest = manifests.parse_manifest(f"{called}:/{MANIFEST}", (await root.file(MANIFEST).contents()).encode())
     except InspectError as error:
         raise UserError(str(error)) from None
     summed = await base().with_mounted_file("/archive", archive.file).with_exec(commands.sha256("/archive")).stdout()

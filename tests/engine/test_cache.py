@@ -24,8 +24,8 @@ RUNS = (("bnx2-bnx2x",), ("intel-ice-firmware",), ("qlogic-firmware",), ("drbd",
 #: Adds an extension to those of spin-only, in one version or another.
 CHANGING = "description: for tests\nrole: worker\nextensions: {{add: [spin, 'youki:{version}']}}\n"
 #: What is left out where the number of runs alone is looked at.
-LEFT_OUT = ("bnx2-bnx2x", "intel-ice-firmware", "qlogic-firmware", "drbd")
-#: Pack zfs, and these, which are small.
+LEFT_OUT = ("bnx2-bnx2x", "intel-ice-firmware", "qlogic-firmware", "zfs")
+#: Pack drbd, and these, which are small.
 FEW = {"fewer": ("crun",), "more": ("crun", "youki")}
 
 #: Requests to the engine of a build of two outputs with everything cached.
@@ -145,7 +145,7 @@ def test_a_changed_extension_runs_itself(builds: Builds, tmp_path: Path) -> None
 
 
 def test_a_variant_with_less_runs_no_imager(unused: Builds, few: tuple[str | Path, ...]) -> None:
-    assert packed(unused.run("more", *few)) == ["crun", "youki", "zfs"]
+    assert packed(unused.run("more", *few)) == ["crun", "drbd", "youki"]
     second = unused.run("fewer", *few)
     assert packed(second) == []
     assert imager_runs(second) == 0
@@ -156,6 +156,6 @@ def test_several_variants_in_one_call_share_what_they_have_in_common(
     unused: Builds, few: tuple[str | Path, ...]
 ) -> None:
     both = unused.run("fewer,more", *few)
-    assert packed(both) == ["crun", "youki", "zfs"]
+    assert packed(both) == ["crun", "drbd", "youki"]
     assert imager_runs(both) == 1 + 3
     assert assembled(both) == 2

@@ -2,7 +2,8 @@
 
 The readers open files from anywhere, so a size in a header is a claim, not a fact. Every number here is well above
 what real Talos assets need (a v1.13 initramfs: about 110 MB, 250 MB expanded, some thousand names) and keeps a reader
-below 512 MiB of memory: nothing is held but one block, one decompression window and the list of names.
+below 512 MiB of memory: nothing is held but one block, one decompression window and the list of names. Of a folder two
+files are read at the same time, each within these limits.
 """
 
 from dataclasses import dataclass

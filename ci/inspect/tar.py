@@ -112,6 +112,10 @@ def is_tar(source_head: bytes) -> bool:
     return True
 
 
+#: Bytes that are asked of a stream at a time: the library's own 10 KiB cost as much as expanding what is read.
+_BUFFER = 512 * tarfile.BLOCKSIZE
+
+
 class _StreamFile:
     """A stream in the shape that `tarfile` wants of a file that can't seek."""
 
@@ -149,7 +153,7 @@ def _members(
     place = "tar header"
     try:
         with tarfile.TarFile.open(
-            fileobj=file, mode=mode, tarinfo=_BoundedTarInfo, errors="backslashreplace"
+            fileobj=file, mode=mode, bufsize=_BUFFER, tarinfo=_BoundedTarInfo, errors="backslashreplace"
         ) as archive:
             for info in archive:
                 # The library keeps all it saw: a list without a limit.

@@ -30,7 +30,7 @@ LISTS = {
     "none": ("arm64", (), ()),
     "1, with firmware": ("arm64", ("qlogic-firmware",), ()),
     "2, with modules": ("arm64", ("drbd", "zfs"), ()),
-    "3 with modules": ("amd64", ("amdgpu", "drbd", "zfs"), ()),
+    "3 with modules": ("amd64", ("amdgpu", "i915", "drbd"), ()),
     "7, of which 2 with modules": ("arm64", BASE["arm64"], ("youki", "crun")),
     "12, of which 4 with modules and 2 with microcode": ("amd64", BASE["amd64"], ("youki", "crun", "util-linux-tools")),
 }

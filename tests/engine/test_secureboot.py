@@ -31,7 +31,7 @@ INSTALLER = "installer/installer-arm64-secureboot.tar"
 BOOT_LOADER, ISO_UKI = "EFI/BOOT/BOOTAA64.EFI", "EFI/Linux/Talos-v1.13.6.efi"
 
 #: What takes long to pack.
-DROPPED = ("bnx2-bnx2x", "intel-ice-firmware", "qlogic-firmware", "drbd")
+DROPPED = ("bnx2-bnx2x", "intel-ice-firmware", "qlogic-firmware", "zfs")
 
 
 def openssl(*arguments: str | Path, stdin: bytes | None = None) -> bytes:

@@ -72,12 +72,13 @@ class LabImages:
         self._checkouts = cache / CHECKOUTS
         self._progress = LabProgress(on_step)
         self._lock = asyncio.Lock()
-        self._made: set[tuple[str, str]] = set()
+        self._made: dict[tuple[str, str], str] = {}
 
     async def prepare(self, reference: Reference, platform: str) -> Reference:
         """Make the image for a platform if the lab has it; refuse what the lab does not stand in for.
 
-        Return what to pull: of a published image that is named by its digest too, the lab's image of that tag.
+        Return what to pull: of a published image that is named by its digest too, the lab's image of that tag, by the
+        digest that this has.
         """
         if reference.registry.rpartition(":")[0] in LOOPBACK or reference.registry in LOOPBACK:
             return reference
@@ -94,8 +95,8 @@ class LabImages:
             if found is None:
                 return reference
             name = found
-        await self.make(name, platform.split("/")[1])
-        return replace(reference, digest="") if str(reference) in STOOD_IN_FOR else reference
+        made = await self.make(name, platform.split("/")[1])
+        return replace(reference, digest=made) if str(reference) in STOOD_IN_FOR else reference
 
     async def prepare_folder(self, path: Path) -> None:
         """Make the lab's checkout if this is the path of one, and lead the path to it."""
@@ -109,15 +110,18 @@ class LabImages:
         link.symlink_to(lab.checkout_path(path.name))
         link.replace(path)
 
-    async def make(self, name: str, architecture: str = "") -> None:
-        """Make one image, or part, of the lab; its content for one architecture where that can be made by itself."""
+    async def make(self, name: str, architecture: str = "") -> str:
+        """Make one image, or part, of the lab; its content for one architecture where that can be made by itself.
+
+        Return an image's digest.
+        """
         from embedded import lab
 
         async with self._lock:
             if (name, architecture) in self._made:
-                return
+                return self._made[name, architecture]
             try:
-                await asyncio.to_thread(
+                results = await asyncio.to_thread(
                     lab.ensure,
                     [name],
                     architectures=[architecture],
@@ -129,4 +133,5 @@ class LabImages:
                 raise
             except lab.LabError as error:
                 raise EngineError(str(error)) from None
-            self._made.add((name, architecture))
+            image: dict[str, str] = results[name].value.get("image", {})
+            return self._made.setdefault((name, architecture), image.get("digest", ""))

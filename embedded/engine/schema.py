@@ -25,6 +25,7 @@ from graphql import (
     introspection_from_schema,
     parse,
 )
+from graphql import version as graphql_version
 
 SCHEMA_FILE = Path(__file__).with_name("schema.graphqls")
 
@@ -69,6 +70,12 @@ def _parsed(cache: Path, text: str) -> DocumentNode:
     return pickle.loads(  # noqa: S301  of our own, below our cache folder
         _kept(cache / f"schema-{name}.pickle", lambda: pickle.dumps(parse(text, no_location=True)))
     )
+
+
+def valid_queries(cache: Path, module_sdl: str = "") -> Path:
+    """Return the file of what is known to be valid of queries to the schema, as this version of GraphQL checks them."""
+    name = hashlib.sha256((SCHEMA_FILE.read_text() + module_sdl + graphql_version).encode()).hexdigest()[:24]
+    return cache / f"queries-{name}.txt"
 
 
 def introspection(cache: Path, schema: GraphQLSchema, module_sdl: str = "") -> bytes:

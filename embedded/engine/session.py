@@ -34,7 +34,7 @@ from embedded.engine.module.processes import Launcher
 from embedded.engine.module.source import ModuleSource, copy_module, find_module
 from embedded.engine.queries import Queries, asks_only_for_the_schema
 from embedded.engine.requests import noted
-from embedded.engine.schema import introspection, load_schema, with_types
+from embedded.engine.schema import introspection, load_schema, valid_queries, with_types
 from embedded.engine.scratch import scratch_folder
 from embedded.setup.paths import Paths, paths, tool
 
@@ -66,7 +66,7 @@ class Session:
         self.tokens: dict[str, Any] = {self.token: None}
         self._listening = server.bind()
         self.port: int = self._listening.getsockname()[1]
-        self._core = self._whole = Queries(load_schema(self._kept))
+        self._core = self._whole = Queries(load_schema(self._kept), known=valid_queries(self._kept))
         self.tokens[self.token] = self
         self._nested_token = secrets.token_hex(16)
         self.tokens[self._nested_token] = Nested()
@@ -156,7 +156,8 @@ class Session:
             )
         if not self._constructor:
             loaded = await load(self._engine, self._source, self._copy, self._runner)
-            self._whole = Queries(with_types(self._core.schema, self._kept, loaded.sdl), loaded.sdl)
+            whole = with_types(self._core.schema, self._kept, loaded.sdl)
+            self._whole = Queries(whole, loaded.sdl, valid_queries(self._kept, loaded.sdl))
             self._engine.module = loaded.bound
             self._constructor = self._source.constructor
         return self._constructor

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, validate
 
 from embedded.engine import queries
 from embedded.engine.queries import Queries, shape_of
+from embedded.engine.schema import valid_queries
 
 SCHEMA = "enum Color { RED } type Query { say(text: String, count: Int, color: Color): Query me: String }"
 
@@ -92,3 +95,47 @@ def test_equal_texts_have_equal_numbers() -> None:
 
 def test_the_shape_of_a_query_with_a_comment_is_not_told() -> None:
     assert shape_of('{ a # "\n }') is None
+
+
+@pytest.mark.usefixtures("asked")
+async def test_what_was_valid_is_not_checked_in_later_sessions(checked: Checked, tmp_path: Path) -> None:
+    known = tmp_path / "folder" / "queries.txt"
+    for number in range(3):
+        asked = Queries(build_schema(SCHEMA), known=known)
+        assert await refusals(asked, f'{{ say(text: "{number}") {{ me }} }}') == []
+        assert await refusals(asked, "{ say(count: 1) { me } }") == []
+        assert await refusals(asked, "{ nothing }") == ["Cannot query field 'nothing' on type 'Query'."]
+        assert checked.count == 2 + 1 + number  # what is refused is refused by a check
+
+
+@pytest.mark.parametrize("text", ["", "00\n", "\xff"])
+@pytest.mark.usefixtures("asked")
+async def test_a_file_that_knows_nothing_is_no_trouble(text: str, checked: Checked, tmp_path: Path) -> None:
+    (tmp_path / "queries.txt").write_bytes(text.encode("latin-1"))
+    asked = Queries(build_schema(SCHEMA), known=tmp_path / "queries.txt")
+    assert await refusals(asked, "{ me }") == []
+    assert checked.count == 1
+
+
+@pytest.mark.usefixtures("asked")
+async def test_a_file_that_can_not_be_written_is_no_trouble(checked: Checked, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for _ in range(2):
+        asked = Queries(build_schema(SCHEMA), known=tmp_path / "file" / "queries.txt")
+        assert await refusals(asked, "{ me }") == []
+    assert checked.count == 2
+
+
+@pytest.mark.usefixtures("asked")
+async def test_the_file_does_not_grow_for_ever(checked: Checked, tmp_path: Path) -> None:
+    known = tmp_path / "queries.txt"
+    known.write_text("x" * queries.LARGEST)
+    await refusals(Queries(build_schema(SCHEMA), known=known), "{ me }")
+    assert known.stat().st_size == 65
+    await refusals(Queries(build_schema(SCHEMA), known=known), "{ me }")
+    assert checked.count == 1
+
+
+def test_each_schema_has_a_file_of_its_own(tmp_path: Path) -> None:
+    files = {valid_queries(tmp_path), valid_queries(tmp_path, "type A { b: Int }"), valid_queries(tmp_path, "type C")}
+    assert len(files) == 3

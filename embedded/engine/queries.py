@@ -86,9 +86,7 @@ class Queries:
 def _read(known: Path | None) -> set[str]:
     with contextlib.suppress(OSError, ValueError):
         if known is not None:
-            return {
-                line for line in known.read_text("ascii").split("\n") if len(line) == hashlib.sha256().digest_size * 2
-            }
+            return {line for line in known.read_text("ascii").split("\n") if len(line) == DIGITS}
     return set()
 
 

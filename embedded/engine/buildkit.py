@@ -136,7 +136,8 @@ class FileStat:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
         """Return the entry with these fields, as JSON has them."""
-        return cls(**{**fields, "owner": tuple(fields["owner"])})
+        user, group = fields["owner"]
+        return cls(fields["name"], fields["mode"], fields["size"], fields["link"], (user, group))
 
     @property
     def is_dir(self) -> bool:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: Level 7 with the window of the imager's 18, 8 MiB, since firmware repeats itself at a distance. Nearly all of what is
 #: packed are squashfs images, compressed already, over which higher levels go at length: 61 MB of the lab's take 0.7 s
 #: (level 12 1.6 s, for the same size); 93 MB of AMD's firmware become 23.5 MB (12 with its own window: 25.4).
-_PARAMETERS: Final = zstandard.ZstdCompressionParameters.from_level(7, window_log=23, write_checksum=True)
+_PARAMETERS: Final = zstandard.ZstdCompressionParameters(compression_level=7, window_log=23, write_checksum=True)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,11 @@ class Place:
         return self.folder / "buildkit"
 
     @property
+    def root_lock(self) -> Path:
+        """The daemon holds a lock on it as long as it lives, also while the kernel keeps what was killed."""
+        return self.root / "buildkitd.lock"
+
+    @property
     def socket(self) -> Path:
         """Below the folder, or in a short place of its own where that name would be too long for a socket."""
         path = self.folder / "buildkitd.sock"

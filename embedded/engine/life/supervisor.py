@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from embedded.engine.errors import EngineError
 from embedded.engine.life import clients
@@ -30,7 +30,7 @@ from embedded.engine.life.sharing import share
 
 START_SECONDS = 60.0
 TURN_SECONDS = 60.0
-"""How long it waits for an earlier supervisor to be gone, whose daemon may be writing its state to the disk."""
+"""How long it waits for an earlier supervisor, and for its daemon, which may be writing its state to the disk."""
 STUCK_HINT = "`./daggerw --engine stop` ends it."
 GRACE_SECONDS = 2.5
 """How long a daemon has to end by itself."""
@@ -84,6 +84,7 @@ class Supervisor:
                 place.log.replace(place.log.with_suffix(".log.1"))
             place.rules.write_text(json.dumps(self._order["rules"]))
             add_rules(self._order["iptables"], self._order["rules"])
+            _until_left(place.root_lock)
             if self._order["registry"]:
                 self._start_registry()
             self._daemon = self._process(self._order["daemon"], place.log)
@@ -252,25 +253,41 @@ def main(cache: str, mode: str) -> int:
     """Supervise; the error of a daemon that does not start goes to stdout as JSON."""
     place = Place(Path(cache), next(one for one in MODES if one == mode))
     with place.supervising.open("a+") as lock:
-        deadline = time.monotonic() + TURN_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    print(json.dumps({"message": "an earlier BuildKit does not end", "hint": STUCK_HINT}))
-                    return 1
-                time.sleep(0.02)
+        try:
+            _take(lock)
+        except EngineError as error:
+            return _told(error)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         try:
             Supervisor(place, json.loads(place.order.read_text())).run()
         except EngineError as error:
-            print(json.dumps({"message": error.message, "hint": error.hint}), flush=True)
-            return 1
+            return _told(error)
     return 0
+
+
+def _told(error: EngineError) -> int:
+    print(json.dumps({"message": error.message, "hint": error.hint}), flush=True)
+    return 1
+
+
+def _until_left(lock: Path) -> None:
+    """Wait for a daemon that was killed to be gone: the kernel lets nothing end that waits for the disk."""
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        _take(file)
+
+
+def _take(lock: IO[str]) -> None:
+    """Take a file's lock from who is about to end; raises EngineError where it does not."""
+    deadline = time.monotonic() + TURN_SECONDS
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if time.monotonic() > deadline:
+            raise EngineError("an earlier BuildKit does not end", hint=STUCK_HINT)
+        time.sleep(0.02)
 
 
 if __name__ == "__main__":

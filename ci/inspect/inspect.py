@@ -97,7 +97,7 @@ def _inspect(source: Source, name: str, path: str, context: Context) -> Inspecti
         if context.nesting > context.limits.nesting:
             raise LimitExceededError(source.name, "", f"more than {context.limits.nesting} archives in one another")
         source, programs = _seen(source, context)
-        digest = source.sha256() if source.size <= context.limits.digested else ""
+        digest = _digest(source, context)
         if not digest or source.size < SMALL:
             return _found(source, digest, name, path, context, programs)
         known = context.seen.begin(digest, context.own)
@@ -313,7 +313,10 @@ def _readable(place: Path, entry: Entry, context: Context) -> Inspection:
     except (MissingFileError, NoSpaceError):
         raise
     except InspectError as error:
-        digest = _digest(place, entry.path, context) if entry.type == "file" else ""
+        digest = ""
+        if entry.type == "file":
+            with open_file(place, entry.path) as source:
+                digest = _digest(source, context)
         return Inspection(name=entry.path, size=entry.size, sha256=digest, facts=UnreadableFacts(error=str(error)))
 
 
@@ -322,9 +325,9 @@ def _file(path: Path, name: str, context: Context) -> Inspection:
         return _inspect(source, name, name, context)
 
 
-def _digest(path: Path, name: str, context: Context) -> str:
-    with open_file(path, name) as source:
-        return source.sha256() if source.size <= context.limits.digested else ""
+def _digest(source: Source, context: Context) -> str:
+    """Return a source's digest; of one that is too large for that, nothing."""
+    return source.sha256() if source.size <= context.limits.digested else ""
 
 
 def _layout(root: Path, name: str, context: Context) -> Inspection:

@@ -18,8 +18,17 @@ if TYPE_CHECKING:
 _SECTOR = 2048
 
 #: What the library raises for a broken image instead of its own error.
-_LIBRARY_ERRORS = (struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError)
-_NO_END = (RecursionError, MemoryError, OverflowError)
+_LIBRARY_ERRORS = (
+    struct.error,
+    IndexError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    MemoryError,
+    OverflowError,
+)
 
 
 def is_iso(source: Source) -> bool:
@@ -38,7 +47,7 @@ def inspect_iso(source: Source, context: Context) -> tuple[IsoFacts, list[tuple[
     try:
         try:
             iso.open_fp(file)
-        except (PyCdlibException, *_LIBRARY_ERRORS, *_NO_END) as error:
+        except (PyCdlibException, *_LIBRARY_ERRORS) as error:
             raise CorruptFileError(source.name, "ISO structure", f"{error}" or type(error).__name__) from error
         rock_ridge = bool(iso.has_rock_ridge())
         volume = bytes(iso.pvd.volume_identifier).decode("ascii", "replace").strip()
